@@ -1,0 +1,58 @@
+"""What can go wrong, as one tree. Every message gives the state, the fact and the way out.
+
+    NotelakeError
+    ├── UsageError          the command or a setting was used wrongly             exit code 2
+    │   └── SourceInvalid   a source's declaration does not hold
+    ├── SourceUnavailable   a source cannot be read now; nothing of it was changed
+    │   └── TooManyGone     more of a source vanished at once than is believable
+    ├── AuditFailed         a table rule refused a batch; the last good state is served
+    ├── CommitConflict      another run committed first; look again and decide
+    │   └── Superseded      another run has already done this batch's work
+    ├── LakeMoved           the lake's folder is not where its tables say
+    ├── LakeUnsupported     a lake, catalog or table this version cannot write
+    └── SchemaMismatch      a staged file is not what its table's contract says
+"""
+
+
+class NotelakeError(Exception):
+    """The root: catch it to catch everything notelake raises on purpose."""
+
+
+class UsageError(NotelakeError):
+    """A command, an option or a setting was used wrongly."""
+
+
+class SourceInvalid(UsageError):
+    """The declaration of a source does not hold."""
+
+
+class SourceUnavailable(NotelakeError):
+    """A source could not be read as a whole; nothing was concluded from what is missing."""
+
+
+class TooManyGone(SourceUnavailable):
+    """So much of a source vanished at once that a wrong path is likelier than a deletion."""
+
+
+class AuditFailed(NotelakeError):
+    """A table rule refused the batch; nothing of it was committed."""
+
+
+class CommitConflict(NotelakeError):
+    """Another run committed to one of the tables first; nothing of this commit is visible."""
+
+
+class Superseded(CommitConflict):
+    """Another run has already committed the work of this batch."""
+
+
+class LakeMoved(NotelakeError):
+    """The lake lies in another folder than its tables' metadata say."""
+
+
+class LakeUnsupported(NotelakeError):
+    """A lake, a catalog or a table that this version of notelake cannot write."""
+
+
+class SchemaMismatch(NotelakeError):
+    """A staged file does not match the contract of its table; it was not committed."""
