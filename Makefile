@@ -1,0 +1,67 @@
+# Tasks of notelake. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+export GX_ANALYTICS_ENABLED := false
+export DAGSTER_DISABLE_TELEMETRY := 1
+export DAGSTER_HOME := $(CURDIR)/data/dagster
+
+.DEFAULT_GOAL := help
+.PHONY: help run ui sql test test-servers check bench docs clean format
+
+help: ## list the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else "notelake needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 run" % v[:2])'
+	@echo "Making the environment in $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+# Byte-code is compiled here, whatever PYTHONDONTWRITEBYTECODE says: without it Great Expectations takes 8 s to import.
+$(STAMP): $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -c constraints.txt -e .
+	@$(BIN)/python -m compileall -q dagster_project || true
+	@touch $@
+
+$(DEV_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -c constraints.txt --group dev -e '.[postgres]'
+	@touch $@
+
+run: $(STAMP) ## set up, and bring the sample sources into the lake
+	@$(BIN)/notelake run --answers; code=$$?; [ $$code -eq 0 ] || [ $$code -eq 3 ]
+
+ui: $(STAMP) ## open the Dagster UI on http://localhost:3000
+	@mkdir -p $(DAGSTER_HOME) && cp -n dagster_project/dagster.yaml $(DAGSTER_HOME)/dagster.yaml || true
+	@$(BIN)/dagster dev -w workspace.yaml
+
+sql: $(STAMP) ## open the DuckDB shell on the lake
+	@$(BIN)/notelake sql
+
+test: $(DEV_STAMP) ## set up, and run the tests that need no server
+	@$(BIN)/python -m pytest
+
+test-servers: $(DEV_STAMP) ## install and start real servers on loopback, and run the tests that need them
+	@bash tests/servers/install.sh
+	@$(BIN)/python -m pytest -m servers tests/servers
+
+check: $(DEV_STAMP) ## format, lint, types, import contracts, definitions, docs up to date
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/dg check yaml && $(BIN)/dg check defs
+	@$(BIN)/python docs/build.py --check
+
+format: $(DEV_STAMP) ## format the code
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
+
+bench: $(DEV_STAMP) ## run the benchmarks and print their tables
+	@$(BIN)/python benchmarks/run.py
+
+docs: $(DEV_STAMP) ## write docs/reference from contracts, views, suites, settings and commands
+	@$(BIN)/python docs/build.py
+
+clean: ## remove the environment, the lake and what the tools left
+	rm -rf $(VENV) .servers build dist data/lake data/dagster .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache benchmarks/.data
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,265 @@
+"""The `notelake` command: words and options in, one call, a rendering out.
+
+What belongs here: what a person types and the exit code. What does not: what it does (`pipeline`, `doctor`, `lake`) and
+how it looks (`terminal.py`). Heavy imports stand in the commands that need them, so that `--help` is quick.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 done but something was quarantined, partial or failed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, ParamSpec
+from uuid import uuid4
+
+import click
+
+from dagster_project.errors import NotelakeError, SourceInvalid, UsageError
+from dagster_project.settings import DEFAULT_LAKE, Settings, project_root, settings
+
+if TYPE_CHECKING:
+    from dagster_project.lake.lake import Lake
+    from dagster_project.sources import Source
+
+P = ParamSpec("P")
+
+OK: Final = 0
+FAILED: Final = 1
+WRONG_USE: Final = 2
+TROUBLE: Final = 3
+SOURCES: Final = "dagster_project/defs/sources"
+
+lake_option = click.option(
+    "--lake",
+    "lake_uri",
+    metavar="FOLDER|S3-PREFIX",
+    help=f"The lake. Default: NOTELAKE_LAKE, else {DEFAULT_LAKE} in the project.",
+)
+gone_option = click.option(
+    "--allow-gone", is_flag=True, help="Take it as meant when a large share of a document source vanished at once."
+)
+
+
+def _tells_errors(command: Callable[P, Any]) -> Callable[P, Any]:
+    """Turn notelake's own errors into one line and an exit code."""
+
+    @wraps(command)
+    def told(*args: P.args, **kwargs: P.kwargs) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except NotelakeError as error:
+            click.secho(f"notelake: {error}", fg="red", err=True)
+            raise SystemExit(WRONG_USE if isinstance(error, UsageError) else FAILED) from error
+
+    return told
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="notelake", prog_name="notelake")
+def main() -> None:
+    """Notes from Markdown vaults, tables and event streams in one Iceberg lake, audited, in SQL.
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 wrong use,
+                3 done, but something was quarantined, came through only in part, or failed.
+    """
+
+
+@main.command("run")
+@click.argument("names", metavar="[SOURCE]...", nargs=-1)
+@click.option("--answers", is_flag=True, help="Then count every view and answer the questions in sql/queries.")
+@lake_option
+@gone_option
+@_tells_errors
+def run_command(names: tuple[str, ...], answers: bool, lake_uri: str | None, allow_gone: bool) -> None:
+    """Bring the declared sources into the lake: all of them, or those named."""
+    _run(_chosen(names), settings(lake_uri), allow_gone=allow_gone, answers=answers)
+
+
+@main.command()
+@click.argument("path", metavar="PATH_OR_URI")
+@click.option("--kind", type=click.Choice(["documents", "table", "stream"]), help="What it is; guessed if left out.")
+@click.option("--name", help="Name of the source; made from the path if left out.")
+@lake_option
+@gone_option
+@_tells_errors
+def ingest(path: str, kind: str | None, name: str | None, lake_uri: str | None, allow_gone: bool) -> None:
+    """Bring any folder or file into the lake without declaring it: the quickest way to try.
+
+    The same path under the same NAME again brings in what has changed since.
+    """
+    from dagster_project.guess import guess_source
+
+    source = guess_source(path, kind=kind, name=name)
+    click.echo(f"{path} is read as {source.kind}, source {source.name!r}.", err=True)
+    _run([source], settings(lake_uri), allow_gone=allow_gone, answers=False)
+
+
+@main.command("sql")
+@click.argument("query", required=False)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@lake_option
+@_tells_errors
+def sql_command(query: str | None, form: str, lake_uri: str | None) -> None:
+    """Ask the lake in SQL: one QUERY, a file of SQL, a query on standard input (-), or the DuckDB shell.
+
+    \b
+    notelake sql "SELECT source, count(*) FROM notes.notes GROUP BY 1"
+    notelake sql sql/queries/open_tasks.sql --format csv
+    notelake sql
+    """
+    from dagster_project import terminal
+
+    file = _view_file(settings(lake_uri))
+    if query is None and sys.stdin.isatty():
+        _shell(file)
+    text = sys.stdin.read() if query in {None, "-"} else _query_text(query or "")
+    terminal.print_query(file, text, form)
+
+
+@main.command()
+@lake_option
+@_tells_errors
+def status(lake_uri: str | None) -> None:
+    """Show the lake: its sources with what they hold, its tables, and what is served."""
+    from dagster_project import terminal
+
+    terminal.print_status(_open(settings(lake_uri)), _view_file(settings(lake_uri)))
+
+
+@main.group()
+def quarantine() -> None:
+    """Look at what was refused, and why."""
+
+
+@quarantine.command("list")
+@click.argument("source", required=False)
+@click.option("--all", "everything", is_flag=True, help="Also what a newer, good version has since replaced.")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@lake_option
+@_tells_errors
+def quarantine_list(source: str | None, everything: bool, form: str, lake_uri: str | None) -> None:
+    """List refused units with rule, reason and place, of SOURCE or of all."""
+    from dagster_project import terminal
+
+    terminal.print_quarantine(_view_file(settings(lake_uri)), source, everything=everything, form=form)
+
+
+@quarantine.command("show")
+@click.argument("source", required=False)
+@click.option("--unit", help="Only this unit, or units whose key begins so.")
+@lake_option
+@_tells_errors
+def quarantine_show(source: str | None, unit: str | None, lake_uri: str | None) -> None:
+    """Show refused units of SOURCE or of all with what was refused."""
+    from dagster_project import terminal
+
+    terminal.print_refused(_view_file(settings(lake_uri)), source, unit)
+
+
+@main.command()
+@lake_option
+@_tells_errors
+def doctor(lake_uri: str | None) -> None:
+    """Examine the set-up and the lake, and say what is wrong and how to mend it."""
+    from dagster_project import terminal
+    from dagster_project.doctor import examine
+
+    findings = examine(settings(lake_uri), _declared())
+    terminal.print_findings(findings)
+    raise SystemExit(FAILED if any(finding.state == "fail" for finding in findings) else OK)
+
+
+@main.command()
+@lake_option
+@_tells_errors
+def relocate(lake_uri: str | None) -> None:
+    """Mend a lake whose folder was moved or copied: Iceberg's paths are absolute."""
+    from dagster_project.lake.relocate import relocate as mend
+    from dagster_project.pipeline import serve
+
+    where = settings(lake_uri)
+    moved = mend(where, clock=_now, ids=_new_id)
+    serve(_open(where))
+    click.echo(f"{moved.tables} tables now say that they lie in {where.lake}; lake.duckdb was built anew.")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_id() -> str:
+    return uuid4().hex
+
+
+def _open(where: Settings, *, create: bool = False) -> Lake:
+    from dagster_project.lake.lake import open_lake
+
+    return open_lake(where, clock=_now, ids=_new_id, create=create)
+
+
+def _declared() -> tuple[Source, ...]:
+    from dagster_project.sources import declared_sources
+
+    root = project_root()
+    return declared_sources(root / SOURCES, root)
+
+
+def _chosen(names: Sequence[str]) -> list[Source]:
+    declared = {source.name: source for source in _declared()}
+    if not declared:
+        raise SourceInvalid(
+            f"No source is declared in {project_root() / SOURCES}. Declare one (see the README), or try `notelake ingest PATH`."
+        )
+    if unknown := [name for name in names if name not in declared]:
+        raise SourceInvalid(f"No source is called {', '.join(unknown)}. There are: {', '.join(declared)}.")
+    return [declared[name] for name in names or declared]
+
+
+def _run(sources: Sequence[Source], where: Settings, *, allow_gone: bool, answers: bool) -> None:
+    from dagster_project import terminal
+    from dagster_project.pipeline import run
+
+    lake = _open(where, create=True)
+    with terminal.progress() as observe:
+        done = run(lake, sources, observe=observe, allow_gone=allow_gone)
+    terminal.print_run(done, where, answers=answers)
+    failed = [report for report in done.reports if report.error]
+    if len(failed) == len(done.reports):
+        raise SystemExit(FAILED)
+    raise SystemExit(TROUBLE if done.has_trouble else OK)
+
+
+def _view_file(where: Settings) -> Path:
+    if not where.view_file.is_file():
+        raise UsageError(f"There is no {where.view_file} yet. `notelake run` or `notelake ingest` makes it.")
+    return where.view_file
+
+
+def _query_text(query: str) -> str:
+    if re.fullmatch(r"\S+\.sql", query):
+        path = Path(query)
+        if not path.is_file():
+            raise UsageError(f"There is no file {query}.")
+        return path.read_text("utf-8")
+    return query
+
+
+def _shell(file: Path) -> None:
+    """Become the DuckDB shell, read-only, so that any number of them can be open."""
+    beside = Path(sys.executable).with_name("duckdb")
+    program = str(beside) if beside.is_file() else "duckdb"
+    try:
+        os.execvp(program, [program, "-readonly", str(file)])
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no `duckdb` shell. Install duckdb-cli, or open {file} with one of your own.") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""A lake that was opened: its pins, its cursors, its connections, and where new files go.
+
+What belongs here: reading the state of the lake at one moment. What does not: changing it (`commit.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import fsspec
+import pyarrow.fs as pafs
+from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
+from pyiceberg.io import FileIO, load_file_io
+from pyiceberg.manifest import DataFile
+from pyiceberg.serializers import FromInputFile
+from pyiceberg.table.metadata import TableMetadata
+
+from dagster_project.contracts import BY_IDENTIFIER, FORMAT, SHARED, Clock, Ids, Table
+from dagster_project.errors import LakeMoved, LakeUnsupported
+from dagster_project.lake.catalog import Catalog, open_catalog
+from dagster_project.lake.pins import Pin
+from dagster_project.lake.schema import columns_of, iceberg_schema, partition_spec, sort_order
+from dagster_project.settings import Settings
+
+FORMAT_PROPERTY: Final = "notelake.format"
+_TABLE_PROPERTIES: Final = {
+    FORMAT_PROPERTY: str(FORMAT),
+    "format-version": "2",
+    "commit.retry.num-retries": "0",
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "10",
+    "write.metadata.previous-versions-max": "20",
+    "write.parquet.compression-codec": "zstd",
+}
+
+
+@dataclass(slots=True)
+class Lake:
+    """A lake. One moment of it is a mapping of pins; the catalog alone says what is current."""
+
+    settings: Settings
+    catalog: Catalog
+    clock: Clock
+    ids: Ids
+    io: FileIO
+    _metadata: dict[str, TableMetadata] = field(default_factory=dict)
+    _files: dict[str, tuple[DataFile, ...]] = field(default_factory=dict)
+
+    def pins(self, identifiers: Iterable[str] | None = None) -> dict[str, Pin]:
+        """Return the pins of all tables, or of those named that exist, as one SELECT on the catalog sees them."""
+        locations = self.catalog.locations()
+        wanted = locations if identifiers is None else [name for name in identifiers if name in locations]
+        return {name: self._pin(name, locations[name]) for name in sorted(wanted)}
+
+    def _pin(self, identifier: str, location: str) -> Pin:
+        metadata = self.metadata(location)
+        files = self.data_files(location)
+        return Pin(
+            table=_contract(identifier, metadata),
+            metadata_location=location,
+            snapshot_id=metadata.current_snapshot_id,
+            files=tuple(file.file_path for file in files),
+            rows=sum(file.record_count for file in files),
+            bytes=sum(file.file_size_in_bytes for file in files),
+        )
+
+    def metadata(self, location: str) -> TableMetadata:
+        """Return the table metadata written at `location`; such a file never changes, so it is read once."""
+        if location not in self._metadata:
+            self._metadata[location] = FromInputFile.table_metadata(self.io.new_input(location))
+        return self._metadata[location]
+
+    def data_files(self, location: str) -> tuple[DataFile, ...]:
+        """Return the data files of the current snapshot of the metadata at `location`, oldest first.
+
+        Raises `LakeUnsupported` if somebody wrote delete files, which plain Parquet readers would not see.
+        """
+        if location not in self._files:
+            snapshot = self.metadata(location).current_snapshot()
+            entries = [] if snapshot is None else [
+                entry
+                for manifest in snapshot.manifests(self.io)
+                for entry in manifest.fetch_manifest_entry(self.io, discard_deleted=True)
+            ]
+            if any(entry.data_file.content != 0 for entry in entries):
+                raise LakeUnsupported(f"{location} has delete files, written by another engine. Rewrite the table there.")
+            entries.sort(key=lambda entry: (entry.sequence_number or 0, entry.data_file.file_path))
+            self._files[location] = tuple(entry.data_file for entry in entries)
+        return self._files[location]
+
+    def source_files(self, pin: Pin, source: str) -> tuple[DataFile, ...]:
+        """Return the data files of `pin` that hold rows of `source`; all of them if the table is one source's own."""
+        files = self.data_files(pin.metadata_location)
+        return files if not pin.table.partition else tuple(file for file in files if file.partition[0] == source)
+
+    def properties(self, pin: Pin) -> Mapping[str, str]:
+        """Return the table properties at the moment of `pin`: cursors are among them."""
+        return self.metadata(pin.metadata_location).properties
+
+    def ensure(self, tables: Iterable[Table]) -> None:
+        """Create those of `tables` that do not exist yet, empty. Safe to run twice at once."""
+        present = self.catalog.locations()
+        for table in tables:
+            if table.identifier not in present:
+                self._create(table)
+
+    def _create(self, table: Table) -> None:
+        try:
+            self.catalog.create_namespace(table.namespace)
+        except NamespaceAlreadyExistsError:
+            pass
+        try:
+            self.catalog.create_table(
+                table.identifier,
+                schema=iceberg_schema(table.columns),
+                location=self.location(table),
+                partition_spec=partition_spec(table),
+                sort_order=sort_order(table),
+                properties={**_TABLE_PROPERTIES, "comment": table.row},
+            )
+        except TableAlreadyExistsError:
+            pass
+
+    def location(self, table: Table) -> str:
+        """Return the folder or prefix of a table: `<lake>/<namespace>/<table>`."""
+        return f"{self.settings.lake}/{table.namespace}/{table.name}"
+
+    def new_file(self, table: Table, source: str) -> str:
+        """Return the path of a data file that does not exist yet; on local disk its folder does."""
+        folder = f"{self.location(table)}/data"
+        if table.partition:
+            folder = f"{folder}/{source}"
+        if not self.settings.is_remote:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        return f"{folder}/{self.ids()}.parquet"
+
+    def arrow_filesystem(self) -> pafs.FileSystem | None:
+        """Return the file system that Parquet files are written to; None is the local one."""
+        return pafs.PyFileSystem(pafs.FSSpecHandler(self._remote())) if self.settings.is_remote else None
+
+    def _remote(self) -> Any:
+        return fsspec.filesystem(self.settings.lake.split("://", 1)[0])
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Return a new DuckDB connection in memory: in UTC, bounded, spilling to the scratch folder."""
+        self.settings.scratch.mkdir(parents=True, exist_ok=True)
+        con = duckdb.connect(":memory:", config=_config(self.settings))
+        con.execute("SET TimeZone = 'UTC'")
+        if self.settings.is_remote:
+            con.register_filesystem(self._remote())
+        return con
+
+    def forget(self) -> None:
+        """Drop what was cached of the lake's metadata."""
+        self._metadata.clear()
+        self._files.clear()
+
+
+def _config(settings: Settings) -> dict[str, str | bool | int | float | list[str]]:
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": settings.memory_limit,
+        "temp_directory": str(settings.scratch / "spill"),
+        "preserve_insertion_order": "true",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    return {**config, "threads": settings.threads} if settings.threads else config
+
+
+def _contract(identifier: str, metadata: TableMetadata) -> Table:
+    """Return the contract with the columns the table has now (the table of a table source has its own)."""
+    columns = columns_of(metadata.schema())
+    if shared := BY_IDENTIFIER.get(identifier):
+        return shared if columns == shared.columns else replace(shared, columns=columns)
+    namespace, name = identifier.split(".", 1)
+    key = _raw_key(tuple(column.name for column in columns))
+    return Table(namespace, name, metadata.properties.get("comment", ""), columns, key, sort=("sequence",))
+
+
+@lru_cache(maxsize=256)
+def _raw_key(names: tuple[str, ...]) -> tuple[str, ...]:
+    return ("stream", "shard", "shard_sequence") if "shard_sequence" in names else ("sequence",)
+
+
+def open_lake(settings: Settings, *, clock: Clock, ids: Ids, create: bool = True) -> Lake:
+    """Open the lake, and with `create` make its shared tables if they are missing.
+
+    Raises `LakeMoved` if its tables say they lie elsewhere, `LakeUnsupported` if a newer notelake wrote it or if it
+    does not exist and `create` is false.
+    """
+    if not create and not settings.is_remote and not Path(settings.lake).is_dir():
+        raise LakeUnsupported(f"There is no lake at {settings.lake}. `notelake run` or `notelake ingest` makes one.")
+    catalog = open_catalog(settings)
+    lake = Lake(settings, catalog, clock, ids, load_file_io(properties=catalog.properties, location=settings.lake))
+    _refuse_moved(lake)
+    if create:
+        lake.ensure(SHARED)
+    _refuse_newer(lake)
+    return lake
+
+
+def _refuse_moved(lake: Lake) -> None:
+    for identifier, location in lake.catalog.locations().items():
+        if not location.startswith(f"{lake.settings.lake}/"):
+            raise LakeMoved(
+                f"This lake lies at {lake.settings.lake}, but {identifier} says {location.rsplit('/', 4)[0]}. If it was "
+                "moved or copied, `notelake relocate` writes its metadata anew; if not, check the catalog's settings."
+            )
+
+
+def _refuse_newer(lake: Lake) -> None:
+    notes = lake.pins(["notes.notes"]).get("notes.notes")
+    written = int(lake.properties(notes).get(FORMAT_PROPERTY, FORMAT)) if notes else FORMAT
+    if written > FORMAT:
+        raise LakeUnsupported(f"This lake has format {written}; this notelake writes format {FORMAT}. Install a newer one.")

@@ -1,0 +1,449 @@
+"""Markdown as Obsidian, Logseq, Jekyll, Hugo and GitHub write it.
+
+What belongs here: from pyromark's events to the parts of a note. What does not: front matter, tags and tasks, each in
+a file of its own beside this one.
+
+Rules:
+
+- The title is the front matter's, else Logseq's `title::`, else the first heading of level 1, else the file's name.
+- A section goes from the line of its heading to that of the next heading of any level, or the end of the file.
+- Anchors are made as GitHub makes them: lower case, without punctuation, `-` for space, `-1`, `-2` … for the next of
+  the same name.
+- A link's target is what it points to after Markdown's escapes, without the fragment. In a relative link `%20` and its
+  like are decoded, since they stand for a file's name; an address with a scheme stays as it is. A mail address gets
+  `mailto:`. An image is `image` however its target is given.
+- Nothing in code, HTML, `<!-- -->` or `%% %%` is a heading, link, tag or task. An unclosed `%%` hides nothing.
+- A code block's range is that of its lines, its text is without the indentation or `>` of what it stands in, and with
+  `\\n` for `\\r\\n`.
+- `key:: value` lines at the very top are Logseq's page properties; they stay in the body, as Logseq shows them.
+- A Logseq file name (`a___b`, `a%3Ab`) also answers to the page it stands for.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Final
+from unicodedata import category
+from urllib.parse import unquote
+
+import pyromark
+
+from dagster_project.shaping.decoding import Text, count_words, decode, in_file
+from dagster_project.shaping.front_matter import FrontMatter, find_front_matter, read_front_matter
+from dagster_project.shaping.parsed import CodeBlock, Link, Parsed, Section, Tag, Task
+from dagster_project.shaping.tags import find_tags, outside
+from dagster_project.shaping.tasks import MAY_FOLLOW, find_dates, find_marker, joined, text_end
+
+PARSER: Final = f"markdown/pyromark-{pyromark.__version__}"
+
+_PARSER: Final = pyromark.Markdown(options=pyromark.Options.ENABLE_WIKILINKS)
+
+_CLOSING: Final = frozenset(("Link", "Image", "CodeBlock"))
+_FENCES: Final = ("---", "+++")
+_LEVELS: Final = {f"H{level}": level for level in range(1, 7)}
+_KINDS: Final = {
+    "Inline": "markdown",
+    "Reference": "reference",
+    "Collapsed": "reference",
+    "Shortcut": "reference",
+    "Autolink": "autolink",
+    "Email": "autolink",
+}
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|//")
+_COMMENT: Final = re.compile("%%")
+_IN_WORDS: Final = frozenset(("Mn", "Mc", "Me", "Pc"))
+_PROPERTY: Final = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,60})::(?:[ \t]+([^\r\n]*))?\r?(?:\n|\Z)")
+_ANCHORED: Final = bytes.maketrans(b" ", b"-")
+_DROPPED: Final = bytes(code for code in range(128) if not (chr(code).isalnum() or chr(code) in "-_ "))
+"""ASCII that an anchor does not take over."""
+
+Read = Callable[[str], str]
+Span = Mapping[str, int]
+"""A range as pyromark gives it: `start` and `end`."""
+Mark = list[Any]
+"""Something pyromark found: the tag it began with, its range, the text in it, and the range of the last piece of that.
+
+A list, since there is one for every link, and an object of a class takes five times as long to make.
+"""
+
+
+@dataclass(slots=True)
+class _Outline:
+    """What pyromark found in a body, in the order of the text. Ranges count from the body's first byte."""
+
+    headings: list[Mark] = field(default_factory=list)
+    links: list[Mark] = field(default_factory=list)
+    codes: list[Mark] = field(default_factory=list)
+    items: list[Span] = field(default_factory=list)
+    opaque: list[Span] = field(default_factory=list)
+    """Where nothing is read as Markdown: code in a line, HTML, comments."""
+
+
+@dataclass(slots=True)
+class _Note:
+    """A note being read. Places in it count from the body's first byte; `base` and `line` say where that is in the file."""
+
+    view: str
+    base: int
+    line: int
+    read: Read
+    is_ascii: bool
+    outline: _Outline
+
+
+def read(content: bytes, path: str) -> Parsed:
+    """Read a Markdown file. Raises `Unreadable` if it can't be decoded; all else is kept, and told in `dropped`.
+
+    >>> note = read(b"# Lake\\nSee [[Ideas#Now|ideas]]. #water\\n", "notes/lake.md")
+    >>> note.title, note.tags, note.links
+    ('Lake', ['water'], [('wikilink', 'Ideas', 'Now', 'ideas', 2, 11, 30)])
+    """
+    source = decode(content)
+    front = _front_matter(source)
+    view = source.view[front.end :] if front.end else source.view
+    body = source.read(view) if front.end else source.text
+    outline = _walk(body)
+    line = 1 + source.view.count("\n", 0, front.end)
+    note = _Note(view, source.mark + front.end, line, source.read, source.view is source.text, outline)
+    if "%" in view and "%%" in view:  # a search for one character is several times faster
+        _hide_comments(note)
+    parsed = Parsed("", body, word_count=count_words(body))
+    parsed.sections = _sections(note)
+    parsed.code_blocks = _code_blocks(note)
+    _add_front_matter(parsed, front, source)
+    _add_page_properties(parsed, note)
+    if "#" in view:
+        _add_tags(parsed, note)
+    parsed.links = _links(note)
+    if outline.items:
+        parsed.tasks = _tasks(note, parsed.sections)
+    parsed.tags = sorted({use[0] for use in parsed.tag_uses})
+    _name(parsed, path)
+    return in_file(parsed, source)
+
+
+def _front_matter(source: Text) -> FrontMatter:
+    found = find_front_matter(source.view) if source.view.startswith(_FENCES) else None
+    if found is None:
+        return FrontMatter()
+    start, end, body = found
+    return read_front_matter(source.view, start, end, source.read(source.view[start:end]), body) or FrontMatter()
+
+
+def _walk(body: str) -> _Outline:
+    """Collect what the note is made of in one pass. The hot loop: an event costs half as much here as in pyromark."""
+    outline = _Outline()
+    found = {"Link": outline.links, "Image": outline.links, "Heading": outline.headings, "CodeBlock": outline.codes}
+    items, opaque = outline.items, outline.opaque
+    open_: list[tuple[Mark, int]] = []
+    pieces: list[str] = []
+    inner: Span | None = None
+    for event, span in _PARSER.events_with_range(body, merge_text=True):
+        # An event is a dict of one key, or a word; `in` tells them apart soonest.
+        if "Text" in event:
+            if open_:
+                pieces.append(event["Text"])
+                inner = span
+        elif "Start" in event:
+            tag = event["Start"]
+            if tag.__class__ is dict:
+                for name in tag:
+                    if name in found:
+                        mark = [tag, span, "", None]
+                        found[name].append(mark)
+                        open_.append((mark, len(pieces)))
+            elif tag == "Item":
+                items.append(span)
+        elif "End" in event:
+            if open_:
+                tag = event["End"]
+                if tag in _CLOSING if tag.__class__ is str else "Heading" in tag:
+                    mark, first = open_.pop()
+                    mark[2], mark[3] = "".join(pieces[first:]), inner
+                    inner = None
+                    if not open_:
+                        pieces = []
+        elif event.__class__ is str:
+            if open_:
+                pieces.append(" ")
+        else:
+            opaque.append(span)
+            if open_ and "Code" in event:
+                pieces.append(event["Code"])
+    return outline
+
+
+def _hide_comments(note: _Note) -> None:
+    """Take what stands between `%%` and `%%` out of the outline."""
+    comments = list(_comments(note))
+    if not comments:
+        return
+    starts = [start for start, _ in comments]
+
+    def is_seen(start: int) -> bool:
+        index = bisect_right(starts, start) - 1
+        return index < 0 or start >= comments[index][1]
+
+    outline = note.outline
+    outline.headings = [mark for mark in outline.headings if is_seen(mark[1]["start"])]
+    outline.links = [mark for mark in outline.links if is_seen(mark[1]["start"])]
+    outline.codes = [mark for mark in outline.codes if is_seen(mark[1]["start"])]
+    outline.items = [span for span in outline.items if is_seen(span["start"])]
+    outline.opaque.extend({"start": start, "end": end} for start, end in comments)
+
+
+def _comments(note: _Note) -> Iterator[tuple[int, int]]:
+    spans = [*note.outline.opaque, *(mark[1] for mark in note.outline.codes)]
+    marks = [("", match.start(), match.end()) for match in _COMMENT.finditer(note.view)]
+    seen = list(outside(marks, sorted((span["start"], span["end"]) for span in spans)))
+    for opened, closed in zip(seen[::2], seen[1::2], strict=False):
+        yield opened[1], closed[2]
+
+
+def _sections(note: _Note) -> list[Section]:
+    view, base, line, last = note.view, note.base, note.line, 0
+    starts = _section_starts(note)
+    sections = _before_headings(note, starts[0] if starts else len(view))
+    above: list[tuple[int, str]] = []
+    used: dict[str, int] = {}
+    starts.append(len(view))
+    for index, (tag, _, text, _) in enumerate(note.outline.headings):
+        start, end = starts[index], starts[index + 1]
+        level, heading = _LEVELS[tag["Heading"]["level"]], text.strip()
+        while above and above[-1][0] >= level:
+            above.pop()
+        above.append((level, heading))
+        line, last = line + view.count("\n", last, start), start
+        path, name = [name for _, name in above], _unique(anchor(heading), used)
+        sections.append((level, heading, path, name, view[start:end], line, base + start, base + end))
+    if not note.is_ascii:
+        return [(*part[:4], note.read(part[4]), *part[5:]) for part in sections]
+    return sections
+
+
+def _before_headings(note: _Note, end: int) -> list[Section]:
+    text = note.view[:end]
+    if not text or text.isspace():
+        return []
+    return [(0, None, [], None, text, note.line, note.base, note.base + end)]
+
+
+def _section_starts(note: _Note) -> list[int]:
+    """Return where the line of each heading begins; where lines end with a lone CR, where the heading itself begins."""
+    view, starts, last = note.view, [], -1
+    for mark in note.outline.headings:
+        start = mark[1]["start"]
+        if start and view[start - 1] != "\n":
+            line = view.rfind("\n", 0, start) + 1
+            start = line if line > last else start
+        starts.append(start)
+        last = start
+    return starts
+
+
+def anchor(heading: str) -> str:
+    """Return the fragment GitHub gives a heading, before it is made unique.
+
+    >>> anchor("What's new: C# & naïve?")
+    'whats-new-c--naïve'
+    """
+    name = heading.lower()
+    if name.isascii():
+        return name.encode().translate(_ANCHORED, _DROPPED).decode()
+    return "".join(_anchored(character) for character in name)
+
+
+def _anchored(character: str) -> str:
+    if character == " ":
+        return "-"
+    return character if character.isalnum() or character in "-_" or category(character) in _IN_WORDS else ""
+
+
+def _unique(name: str, used: dict[str, int]) -> str:
+    """Return `name`, or `name-1`, `name-2` … if it is taken (https://github.com/Flet/github-slugger)."""
+    if name not in used:
+        used[name] = 0
+        return name
+    unique = name
+    while unique in used:
+        used[name] += 1
+        unique = f"{name}-{used[name]}"
+    used[unique] = 0
+    return unique
+
+
+def _code_blocks(note: _Note) -> list[CodeBlock]:
+    view, base, line, last = note.view, note.base, note.line, 0
+    blocks: list[CodeBlock] = []
+    for tag, block, text, lines in note.outline.codes:
+        span = lines or _nothing(view, block)
+        start, end = span["start"], span["end"]
+        kind = tag["CodeBlock"]
+        info = kind["Fenced"].split(None, 1) if kind.__class__ is dict else ()
+        line, last = line + view.count("\n", last, start), start
+        blocks.append((info[0] if info else None, text, line, base + start, base + end))
+    return blocks
+
+
+def _nothing(view: str, span: Span) -> Span:
+    """Return the empty range below the fence of a block without a line."""
+    newline = view.find("\n", span["start"], span["end"])
+    at = span["end"] if newline < 0 else newline + 1
+    return {"start": at, "end": at}
+
+
+def _links(note: _Note) -> list[Link]:
+    view, base, line, last = note.view, note.base, note.line, 0
+    links: list[Link] = []
+    for tag, span, text, _ in note.outline.links:
+        start = span["start"]
+        line, last = line + view.count("\n", last, start), start
+        is_image = "Image" in tag
+        data = tag["Image"] if is_image else tag["Link"]
+        target, type_ = data["dest_url"], data["link_type"]
+        fragment = None
+        if type_.__class__ is dict:
+            kind = "embed" if is_image else "wikilink"
+            target, fragment = _page(target)
+        else:
+            kind = "image" if is_image else _KINDS[type_]
+            if "%" in target or "#" in target or type_ == "Email":
+                target, fragment = _address(target, type_)
+        links.append((kind, target, fragment, text, line, base + start, base + span["end"]))
+    return links
+
+
+def _page(written: str) -> tuple[str, str | None]:
+    # In a table the bar is escaped, [[page\|text]], and pyromark leaves the backslash to the target.
+    target, _, fragment = written.rstrip("\\").partition("#")
+    return target.strip(), fragment.strip() or None
+
+
+def _address(written: str, type_: str) -> tuple[str, str | None]:
+    if type_ == "Email":
+        return f"mailto:{written}", None
+    target, _, fragment = written.partition("#")
+    if "%" in written and _SCHEME.match(written) is None:
+        return _decoded(target), _decoded(fragment) or None
+    return target, fragment or None
+
+
+def _decoded(written: str) -> str:
+    try:
+        return unquote(written, errors="strict")
+    except UnicodeDecodeError:
+        return written
+
+
+def _add_tags(parsed: Parsed, note: _Note) -> None:
+    """Add the tags of the text; a `#[[tag]]` is one and no link."""
+    found = list(find_tags(note.view))
+    if any(tag == "" for tag, _, _ in found):
+        tags = [place for place in found if place[0]]
+        found = sorted([*tags, *_take_bracketed(note)], key=_start)
+    if not found:
+        return
+    line, last = note.line, 0
+    for tag, start, end in outside(found, _hidden(note)):
+        line, last = line + note.view.count("\n", last, start), start
+        parsed.tag_uses.append((tag, "inline", line, note.base + start, note.base + end))
+
+
+def _start(found: tuple[str, int, int]) -> int:
+    return found[1]
+
+
+def _take_bracketed(note: _Note) -> Iterator[tuple[str, int, int]]:
+    links = []
+    for mark in note.outline.links:
+        tag, span = mark[:2]
+        start = span["start"]
+        if start and "Link" in tag and tag["Link"]["link_type"].__class__ is dict and note.view[start - 1] == "#":
+            yield tag["Link"]["dest_url"].strip(), start - 1, span["end"]
+        else:
+            links.append(mark)
+    note.outline.links = links
+
+
+def _hidden(note: _Note) -> list[tuple[int, int]]:
+    """Return, sorted, where no tag is: code, HTML, comments, links, and what links refer to."""
+    outline = note.outline
+    spans = [*outline.opaque, *(mark[1] for mark in outline.links), *(mark[1] for mark in outline.codes)]
+    if "]:" in note.view:
+        definitions = pyromark.reference_definitions(note.read(note.view))
+        spans.extend(definition["span"] for definition in definitions.values())
+    return sorted((span["start"], span["end"]) for span in spans)
+
+
+def _tasks(note: _Note, sections: list[Section]) -> list[Task]:
+    view, base, line, last = note.view, note.base, note.line, 0
+    starts = [section[-2] for section in sections]
+    items = note.outline.items
+    tasks: list[Task] = []
+    for index, span in enumerate(items):
+        item = span["start"]
+        if view[item + 2 : item + 3] not in MAY_FOLLOW or (marker := find_marker(view, item)) is None:
+            continue
+        limit = min(span["end"], items[index + 1]["start"] if index + 1 < len(items) else len(view))
+        end, planning = text_end(view, marker.text_start, limit)
+        text = joined(note.read(view[marker.text_start : end]))
+        line, last = line + view.count("\n", last, item), item
+        heading = sections[at][1] if (at := bisect_right(starts, base + item) - 1) >= 0 else None
+        tasks.append((marker.state, text, heading, *find_dates(text, planning), line, base + item, base + end))
+    return tasks
+
+
+def _add_front_matter(parsed: Parsed, front: FrontMatter, source: Text) -> None:
+    parsed.title = front.title or ""
+    parsed.author, parsed.created_at, parsed.modified_at = front.author, front.created_at, front.modified_at
+    parsed.aliases, parsed.properties = front.aliases, front.properties
+    if front.error:
+        parsed.dropped, parsed.error, parsed.line = "front matter", front.error, front.line
+    for tag, start, end in front.tags:
+        line = source.view.count("\n", 0, start) + 1
+        parsed.tag_uses.append((tag, "front_matter", line, source.mark + start, source.mark + end))
+
+
+def _add_page_properties(parsed: Parsed, note: _Note) -> None:
+    at, line = 0, note.line
+    while (match := _PROPERTY.match(note.view, at)) is not None:
+        value = note.read(match[2] or "").strip()
+        name = match[1].lower()
+        if name == "tags":
+            _add_listed(parsed, note, match, line)
+        elif name == "alias":
+            parsed.aliases.extend(item for written in value.split(",") if (item := _bare(written)))
+        elif name == "title" and not parsed.title:
+            parsed.title = value
+        else:
+            parsed.properties.setdefault(match[1], value)
+        at, line = match.end(), line + 1
+
+
+def _add_listed(parsed: Parsed, note: _Note, match: re.Match[str], line: int) -> None:
+    start, end = match.span(2)
+    if start < 0:
+        return
+    for written in note.view[start:end].split(","):
+        if tag := _bare(note.read(written)):
+            stripped = written.strip(" \t")
+            at = start + written.index(stripped)
+            parsed.tag_uses.append((tag, "front_matter", line, note.base + at, note.base + at + len(stripped)))
+        start += len(written) + 1
+    note.outline.opaque.append({"start": match.start(), "end": match.end()})
+
+
+def _bare(written: str) -> str:
+    return written.strip().lstrip("#").removeprefix("[[").removesuffix("]]").strip()
+
+
+def _name(parsed: Parsed, path: str) -> None:
+    stem = PurePosixPath(path).stem
+    parsed.title = parsed.title or next((part[1] for part in parsed.sections if part[0] == 1 and part[1]), None) or stem
+    page = _decoded(stem.replace("___", "/"))
+    if page != stem and page not in parsed.aliases:
+        parsed.aliases.append(page)

@@ -1,0 +1,83 @@
+"""Tags in running text, as Obsidian and Logseq write them.
+
+What belongs here: where a tag begins and ends. What does not: tags in front matter, and what hides a tag (code,
+links, comments), which `markdown` knows.
+
+The rule is Obsidian's (https://help.obsidian.md/tags): letters, digits, `_`, `-`, `/` and letters and symbols of any
+script after `#`, not digits alone. `#[[several words]]` is Logseq's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+from unicodedata import category
+
+_TAG: Final = re.compile(r"[A-Za-z0-9_/\-\x80-\xff]+")
+_FIRST: Final = frozenset(chr(code) for code in range(256) if _TAG.match(chr(code)))
+_BEFORE: Final = frozenset(" \t\r\n\x0b\x0c(*_~|>,;")
+_WIDE_SPACES: Final = ("\xe3\x80\x80", "\xc2\xa0", "\xe2\x80\x8b")
+"""U+3000, U+00A0 and U+200B, as the view has them."""
+_PIECES: Final = frozenset("-_/\u200d")
+_KINDS: Final = frozenset("LMNS")
+LONGEST_WORD: Final = 2_000
+"""How far back a word is searched for `://`: a limit keeps the search linear."""
+
+
+def find_tags(view: str) -> Iterator[tuple[str, int, int]]:
+    """Yield each tag of the view with its range, the `#` included; "" for `#[[`, whose end is not told.
+
+    >>> list(find_tags("#a/b, C#, x#y, #12 and #y2k"))
+    [('a/b', 0, 4), ('y2k', 23, 27)]
+    """
+    last = len(view) - 1
+    at = view.find("#")
+    while 0 <= at < last:
+        after = view[at + 1]
+        if after == "[":
+            if view.startswith("[[", at + 1):
+                yield "", at, at
+        elif after in _FIRST and _may_precede(view, at):
+            written = _TAG.match(view, at + 1)
+            if written and (tag := _tag(written[0])) and not _in_address(view, at):
+                yield tag, at, at + 1 + (len(tag) if tag.isascii() else len(tag.encode()))
+        at = view.find("#", at + 1)
+
+
+def _may_precede(view: str, at: int) -> bool:
+    if at == 0 or view[at - 1] in _BEFORE:
+        return True
+    return view[at - 1] >= "\x80" and view.endswith(_WIDE_SPACES, 0, at)
+
+
+def _tag(written: str) -> str:
+    """Return the tag at the beginning of `written`, a piece of the view without its `#`; "" if there is none."""
+    if not written.isascii():
+        written = _cut(written.encode("latin-1").decode("utf-8", "replace"))
+    tag = written.rstrip("/")
+    return tag if any(not (character.isdecimal() or character in "-_/") for character in tag) else ""
+
+
+def _cut(written: str) -> str:
+    for index, character in enumerate(written):
+        if character not in _PIECES and (category(character)[0] not in _KINDS or character == "\ufffd"):
+            return written[:index]
+    return written
+
+
+def _in_address(view: str, at: int) -> bool:
+    word = view[max(0, at - LONGEST_WORD) : at]
+    space = max(word.rfind(" "), word.rfind("\n"), word.rfind("\t"), word.rfind(">"))
+    return "://" in word[space + 1 :]
+
+
+def outside(places: Sequence[tuple[str, int, int]], hidden: Sequence[tuple[int, int]]) -> Iterator[tuple[str, int, int]]:
+    """Yield the `places`, in order, that begin in none of the sorted ranges `hidden`, which may overlap."""
+    index, reach = 0, -1
+    for place in places:
+        while index < len(hidden) and hidden[index][0] <= place[1]:
+            reach = max(reach, hidden[index][1])
+            index += 1
+        if place[1] >= reach:
+            yield place

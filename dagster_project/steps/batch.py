@@ -1,0 +1,115 @@
+"""A batch: the arrivals of one landing of one source on their way to the tables.
+
+While it is worked on, what is known of it lies in temporary tables of its own DuckDB connection:
+
+    replaced   note_id                     notes whose rows make way
+    refusals   unit, rule, reason, key, file, line, payload, sequence
+    inputs     one row per input, in the ledger's columns; `unit` where an input is one unit, `unchanged` units in it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from dagster_project.contracts import BY_IDENTIFIER, Table
+from dagster_project.lake.lake import Lake
+from dagster_project.lake.pins import Pin
+from dagster_project.lake.read import quoted, relation, scan
+from dagster_project.lake.staging import StagedFile, discard
+from dagster_project.sources import Source
+
+REFUSALS: Final = (
+    "unit VARCHAR, rule VARCHAR, reason VARCHAR, key VARCHAR, file VARCHAR, line BIGINT, payload VARCHAR, sequence BIGINT"
+)
+INPUTS: Final = (
+    "path VARCHAR, op VARCHAR, status VARCHAR, parser VARCHAR, seen BIGINT, committed BIGINT, duplicate BIGINT, "
+    "quarantined BIGINT, failed BIGINT, removed BIGINT, unchanged BIGINT, bytes BIGINT, dropped VARCHAR, error VARCHAR, "
+    "line BIGINT, sequence BIGINT, unit VARCHAR"
+)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Arrivals `after` < sequence <= `to` of a source, and the files staged for them so far."""
+
+    lake: Lake
+    source: Source
+    pins: Mapping[str, Pin]
+    after: int
+    to: int
+    con: duckdb.DuckDBPyConnection
+    now: datetime
+    staged: dict[str, tuple[StagedFile, ...]] = field(default_factory=dict)
+    _spilled: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.con.execute("CREATE OR REPLACE TEMP TABLE replaced (note_id VARCHAR)")
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE refusals ({REFUSALS})")
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE inputs ({INPUTS})")
+
+    @property
+    def batch_id(self) -> str:
+        """Made from what the batch is of, so that doing it again gives the same id.
+
+        Two runs over the same arrivals thus replace each other's rows in `ops` and never double them.
+        """
+        return f"{self.source.name}-{self.after + 1:012d}-{self.to:012d}"
+
+    @property
+    def raw(self) -> str:
+        """All of `raw.<source>`, as SQL that can stand after FROM."""
+        return relation(self.pins[f"raw.{self.source.name}"])
+
+    def current(self, table: Table) -> str | None:
+        """Return this source's present rows of `table` as SQL; None if there are none."""
+        pin = self.pins[table.identifier]
+        files = [file.file_path for file in self.lake.source_files(pin, self.source.name)]
+        return relation(pin, files) if files else None
+
+    def rows(self, table: Table) -> str | None:
+        """Return the staged rows of `table` as SQL; None if there are none."""
+        files = [file.path for file in self.staged.get(table.identifier, ())]
+        return scan(table.columns, files) if files else None
+
+    def stage(self, table: Table, files: tuple[StagedFile, ...]) -> None:
+        """Add staged files of `table`."""
+        if files:
+            self.staged[table.identifier] = (*self.staged.get(table.identifier, ()), *files)
+
+    def restage(self, table: Table, files: tuple[StagedFile, ...]) -> None:
+        """Put `files` in place of what was staged for `table`, and delete that."""
+        discard(self.lake, self.staged.pop(table.identifier, ()))
+        self.stage(table, files)
+
+    def spilled(self, name: str) -> str:
+        """Write a temporary table to a file, so that other connections can read it; return it as SQL."""
+        file = self.lake.settings.scratch / f"{self.lake.ids()}.parquet"
+        self.con.execute(f"COPY {name} TO {quoted(str(file))} (FORMAT parquet)")
+        self._spilled.append(file)
+        return f"read_parquet([{quoted(str(file))}])"
+
+    def close(self) -> None:
+        """Let go of the connection and of temporary files; staged files stay."""
+        self.con.close()
+        for file in self._spilled:
+            file.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Delete every staged file."""
+        for files in self.staged.values():
+            discard(self.lake, files)
+        self.staged.clear()
+
+    def staged_rows(self, table: Table) -> int:
+        """Return how many rows are staged for `table`."""
+        return sum(file.rows for file in self.staged.get(table.identifier, ()))
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return the tables that have staged rows, in the order of the contracts."""
+        return tuple(table for name, table in BY_IDENTIFIER.items() if name in self.staged)

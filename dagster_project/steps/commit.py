@@ -1,0 +1,101 @@
+"""commit: everything a batch staged, all tables at once, with the note cursor in the same transaction.
+
+Other sources commit to the same tables all the time: then the commit is planned anew on what they left. But if the
+note cursor of this source has moved, another run has done this batch's work, and this one says so and commits nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from dagster_project.contracts import AUDITS, EVENTS, LEDGER, NOTES, PARTS, QUARANTINE, SHARED, Table
+from dagster_project.errors import CommitConflict, Superseded
+from dagster_project.lake.commit import Change, commit
+from dagster_project.lake.pins import Pin
+from dagster_project.lake.read import quoted
+from dagster_project.lake.replace import Rewritten, without_keys
+from dagster_project.lake.staging import discard
+from dagster_project.steps.batch import Batch
+from dagster_project.steps.cursors import note_cursor, note_cursor_name
+
+ATTEMPTS: Final = 20
+_OPS: Final = (LEDGER, QUARANTINE, AUDITS)
+
+
+def commit_batch(batch: Batch, *, moves_cursor: bool = True) -> dict[str, int]:
+    """Commit the batch and return the new snapshot of each table. Without `moves_cursor` only what is staged is written.
+
+    Raises `Superseded` if another run was first, `CommitConflict` after many attempts. What was staged is deleted then.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        pins = batch.lake.pins(table.identifier for table in SHARED)
+        _refuse_superseded(batch, pins)
+        changes, rewritten = _plan(batch, pins, moves_cursor=moves_cursor)
+        try:
+            return commit(batch.lake, changes, summary=_summary(batch))
+        except CommitConflict:
+            for files in rewritten:
+                discard(batch.lake, files.added)
+            if attempt == ATTEMPTS:
+                batch.discard()
+                raise
+            time.sleep(random.uniform(0, 0.02 * attempt))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _refuse_superseded(batch: Batch, pins: Mapping[str, Pin]) -> None:
+    found = note_cursor(batch.lake, pins[cursor_table(batch).identifier], batch.source.name)
+    if found != batch.after:
+        batch.discard()
+        raise Superseded(
+            f"{batch.source.name}: another run committed up to arrival {found} while this one worked on "
+            f"{batch.after + 1} to {batch.to}; this one committed nothing."
+        )
+
+
+def cursor_table(batch: Batch) -> Table:
+    """Return the table whose properties say how far the source has come."""
+    return EVENTS if batch.source.kind == "stream" else NOTES
+
+
+def _plan(batch: Batch, pins: Mapping[str, Pin], *, moves_cursor: bool) -> tuple[list[Change], list[Rewritten]]:
+    changes, rewritten = [], []
+    for table in SHARED:
+        pin = pins[table.identifier]
+        made_way = _make_way(batch, table, pin) if moves_cursor or table in _OPS else Rewritten()
+        rewritten.append(made_way)
+        is_cursor = moves_cursor and table in {NOTES, cursor_table(batch)}
+        change = Change(
+            pin,
+            added=(*batch.staged.get(table.identifier, ()), *made_way.added),
+            removed=made_way.removed,
+            properties={note_cursor_name(batch.source.name): str(batch.to)} if is_cursor else {},
+        )
+        changes.append(change)
+    return changes, rewritten
+
+
+def _make_way(batch: Batch, table: Table, pin: Pin) -> Rewritten:
+    """Write anew the files whose rows are replaced; leave the table alone if nothing of it changes."""
+    keys: str | None = None
+    key = table.key[0]
+    if table == NOTES:
+        keys = "(SELECT note_id FROM replaced UNION ALL SELECT note_id FROM stale)"
+    elif table in PARTS:
+        keys = "replaced"
+    elif table in _OPS:
+        keys = f"(SELECT {quoted(batch.batch_id)} AS batch_id)"
+    if table.identifier not in batch.staged and table not in (NOTES, *PARTS):
+        return Rewritten()
+    return without_keys(batch.lake, batch.con, pin, source=batch.source.name, key=key, keys=keys)
+
+
+def _summary(batch: Batch) -> dict[str, str]:
+    return {
+        "notelake.batch_id": batch.batch_id,
+        "notelake.source": batch.source.name,
+        note_cursor_name(batch.source.name): str(batch.to),
+    }

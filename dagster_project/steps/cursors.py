@@ -1,0 +1,46 @@
+"""How far a source has come, as properties of the tables that hold its rows.
+
+The *source cursor* says what of the source has landed; it stands in `raw.<source>`, set by the commit that lands the
+rows. The *note cursor* says which of those arrivals have become notes; it stands in `notes.notes`, for a stream in
+`notes.events` too, set by the commit of the batch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from dagster_project.lake.lake import Lake
+from dagster_project.lake.pins import Pin
+
+SOURCE_CURSOR: Final = "notelake.source_cursor"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCursor:
+    """Last arrival of a source, and for a stream the position in each shard."""
+
+    last_sequence: int = 0
+    positions: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the cursor as it stands in the table's properties."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def source_cursor(lake: Lake, raw: Pin) -> SourceCursor:
+    """Return how far a source has landed at the moment of `raw`."""
+    text = lake.properties(raw).get(SOURCE_CURSOR)
+    return SourceCursor(**json.loads(text)) if text else SourceCursor()
+
+
+def note_cursor_name(source: str) -> str:
+    """Return the name of the property that holds the note cursor of `source`."""
+    return f"notelake.cursor.{source}"
+
+
+def note_cursor(lake: Lake, notes: Pin, source: str) -> int:
+    """Return the last arrival of `source` that has become notes at the moment of `notes`; 0 before the first."""
+    return int(lake.properties(notes).get(note_cursor_name(source), 0))

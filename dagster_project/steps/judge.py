@@ -1,0 +1,104 @@
+"""audit: judge the staged rows before anyone can see them, and take out what a row rule refuses.
+
+A refused unit goes as a whole: a note with all its parts. Its last good version stays, and is marked stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from dagster_project.audit.verdict import Subject, Verdict
+from dagster_project.contracts import EVENTS, NOTES, PARTS, VERSIONS, Table
+from dagster_project.lake.staging import stage_query
+from dagster_project.settings import bundled
+from dagster_project.steps.batch import Batch
+
+_WHOLE: Final = (NOTES, *PARTS)
+"""Tables whose keys are judged as a whole; where rows only come in, only keys that arrive can break a rule."""
+
+
+def judge(batch: Batch, tables: Sequence[Table]) -> Verdict:
+    """Judge the staged rows of `tables`; raises what the auditor raises if a suite cannot be run."""
+    from dagster_project.audit.expect import audit  # takes three seconds to import, and most runs change nothing
+
+    replaced = batch.spilled("replaced")
+    subjects = [
+        Subject(table, rows, _would_be(batch, table, rows, replaced))
+        for table in tables
+        if (rows := batch.rows(table)) is not None
+    ]
+    return audit(subjects, folder=bundled("expectations"), connect=batch.lake.connect)
+
+
+def _would_be(batch: Batch, table: Table, rows: str, replaced: str) -> str:
+    """Return the keys this source's rows of `table` would have after the commit: current minus replaced plus staged."""
+    keys = ", ".join(dict.fromkeys((*table.key, "source")))
+    staged = f"SELECT {keys} FROM {rows} AS staged"
+    current = batch.current(table)
+    if current is None:
+        return f"({staged})"
+    if table in _WHOLE:
+        kept = f"note_id NOT IN (SELECT note_id FROM {replaced} AS r)"
+    elif table.key[0] == "batch_id":
+        kept = f"batch_id <> '{batch.batch_id}'"
+    else:
+        kept = f"{table.key[-1]} IN (SELECT {table.key[-1]} FROM {rows} AS arriving)"
+    return f"({staged} UNION ALL SELECT {keys} FROM {current} AS present WHERE {kept})"
+
+
+def take_out(batch: Batch, verdict: Verdict) -> None:
+    """Take the units that row rules refused out of what is staged, and tell of them in `refusals`."""
+    if verdict.refusals.num_rows:
+        batch.con.register("verdict", verdict.refusals)
+        batch.con.execute("CREATE OR REPLACE TEMP TABLE refused AS SELECT DISTINCT unit, rule, reason FROM verdict")
+        batch.con.unregister("verdict")
+        _tell(batch)
+        for table in batch.tables():
+            query = f"SELECT * FROM {batch.rows(table)} AS staged WHERE {_is_kept(batch, table)}"
+            batch.restage(table, stage_query(batch.lake, batch.con, query, table=table, source=batch.source.name))
+        batch.con.execute("DELETE FROM replaced WHERE note_id IN (SELECT unit FROM refused)")
+    _mark_stale(batch)
+
+
+def _tell(batch: Batch) -> None:
+    """Put each refused unit into `refusals` once per rule, with the row it is about."""
+    places = [
+        f"SELECT note_id AS unit, path AS key, file, line, to_json(n) AS payload, sequence FROM {notes} AS n"
+        for notes in [batch.rows(NOTES)]
+        if notes
+    ] + [
+        f"SELECT event_id, event_id, shard, NULL, to_json(e), sequence FROM {events} AS e"
+        for events in [batch.rows(EVENTS)]
+        if events
+    ]
+    where = f"LEFT JOIN ({' UNION ALL '.join(places)}) AS place USING (unit)" if places else ""
+    columns = "key, file, line, payload, sequence" if places else "NULL AS key"
+    batch.con.execute(f"INSERT INTO refusals BY NAME SELECT unit, rule, reason, {columns} FROM refused {where}")
+    batch.con.execute(
+        "CREATE OR REPLACE TEMP TABLE refused_events AS SELECT DISTINCT sequence FROM refusals "
+        "WHERE rule LIKE 'notes.events/%' AND sequence IS NOT NULL"
+    )
+
+
+def _is_kept(batch: Batch, table: Table) -> str:
+    units = "(SELECT unit FROM refused)"
+    if table == EVENTS:
+        return f"event_id NOT IN {units}"
+    if table in (NOTES, VERSIONS):  # what a refused event made of a note goes with the event
+        return f"note_id NOT IN {units} AND sequence NOT IN (SELECT sequence FROM refused_events)"
+    return f"note_id NOT IN {units}"
+
+
+def _mark_stale(batch: Batch) -> None:
+    """Stage the last good version of each refused note once more, marked stale, and list it in `stale`."""
+    batch.con.execute("CREATE OR REPLACE TEMP TABLE stale (note_id VARCHAR)")
+    current = batch.current(NOTES)
+    if current is None:
+        return
+    batch.con.execute(
+        f"INSERT INTO stale SELECT note_id FROM {current} AS n WHERE NOT stale "
+        "AND note_id IN (SELECT unit FROM refusals) AND note_id NOT IN (SELECT note_id FROM replaced WHERE note_id IS NOT NULL)"
+    )
+    query = f"SELECT * REPLACE (true AS stale) FROM {current} AS n WHERE note_id IN (SELECT note_id FROM stale)"
+    batch.stage(NOTES, stage_query(batch.lake, batch.con, query, table=NOTES, source=batch.source.name))

@@ -1,0 +1,259 @@
+"""land: see what changed at the source and append it to `raw.<source>`, with the source cursor in the same commit.
+
+The commit holds only if raw is still as it was when the source was compared with it; who loses a race looks again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, astuple, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, assert_never
+
+import duckdb
+import pyarrow as pa
+
+from dagster_project.contracts import Table, raw_table
+from dagster_project.errors import CommitConflict, SourceInvalid
+from dagster_project.failpoints import failpoint
+from dagster_project.lake.commit import Change, commit
+from dagster_project.lake.lake import Lake
+from dagster_project.lake.pins import Pin
+from dagster_project.lake.read import relation
+from dagster_project.lake.replace import without_keys
+from dagster_project.lake.staging import StagedFile, Stager, discard
+from dagster_project.landing import documents, streams, tables
+from dagster_project.reports import Landed, Observer
+from dagster_project.shaping import media_type
+from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
+from dagster_project.steps.cursors import SOURCE_CURSOR, SourceCursor, source_cursor
+
+ATTEMPTS: Final = 8
+
+
+@dataclass(slots=True)
+class Look:
+    """What one look at a source found, ready to be written."""
+
+    unchanged: int
+    rows: Iterator[pa.RecordBatch | pa.Table]
+    """The arrivals; taken once. `positions` and `problems` are complete when they have been."""
+    table: Table
+    total: int | None = None
+    """Arrivals to come; None if not known, 0 if nothing is to be landed."""
+    positions: dict[str, Any] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def land(lake: Lake, source: Source, *, observe: Observer, allow_gone: bool = False) -> Landed:
+    """Land what is new at `source`. Raises `SourceUnavailable`, `TooManyGone`, or `CommitConflict` after many races."""
+    contract = raw_table(source.name, source.kind)
+    lake.ensure([contract])
+    for attempt in range(1, ATTEMPTS + 1):
+        pin = lake.pins([contract.identifier])[contract.identifier]
+        _refuse_other_kind(pin, contract)
+        try:
+            return _land_once(lake, source, pin, observe=observe, allow_gone=allow_gone)
+        except CommitConflict:
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _refuse_other_kind(pin: Pin, contract: Table) -> None:
+    present = {column.name for column in pin.table.columns}
+    if missing := [column.name for column in contract.columns if column.name not in present]:
+        raise SourceInvalid(
+            f"{contract.identifier} holds another kind of source (it has no {missing[0]}). Give this source another name."
+        )
+
+
+def _land_once(lake: Lake, source: Source, pin: Pin, *, observe: Observer, allow_gone: bool) -> Landed:
+    cursor = source_cursor(lake, pin)
+    with lake.connect() as con:
+        look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone), source)
+        failpoint("land.scanned")
+        added = () if look.total == 0 else _write(lake, source, look, observe)
+        landed = Landed(
+            source.name,
+            source.kind,
+            unchanged=look.unchanged,
+            last_sequence=cursor.last_sequence,
+            notices=tuple(look.notices),
+            problems=tuple(look.problems),
+        )
+        failpoint("land.staged")
+        if not added:
+            return landed
+        smaller = without_keys(lake, con, pin, source=source.name, key="sequence", keys=None)
+    arrivals = sum(file.rows for file in added)
+    text = SourceCursor(cursor.last_sequence + arrivals, look.positions).to_json()
+    change = Change(
+        replace(pin, table=look.table),
+        added=(*added, *smaller.added),
+        removed=smaller.removed,
+        properties={SOURCE_CURSOR: text},
+    )
+    try:
+        snapshots = commit(lake, [change], summary={SOURCE_CURSOR: text, "notelake.source": source.name}, stage="land")
+    except CommitConflict:
+        discard(lake, change.added)
+        raise
+    return replace(
+        landed,
+        arrivals=arrivals,
+        bytes=sum(file.bytes for file in added),
+        files=len(added),
+        last_sequence=cursor.last_sequence + arrivals,
+        snapshot_id=snapshots.get(pin.table.identifier),
+    )
+
+
+def _write(lake: Lake, source: Source, look: Look, observe: Observer) -> tuple[StagedFile, ...]:
+    while True:
+        with Stager(lake, look.table, source.name, threads=1 if source.kind == "documents" else 2) as stager:
+            try:
+                arrivals = 0
+                for rows in look.rows:
+                    stager.write(rows)
+                    arrivals += rows.num_rows
+                    observe(source.name, "land", arrivals, look.total)
+                return stager.close()
+            except tables.Retyped as again:
+                stager.abort()
+                look.table, look.rows = again.landing.table, again.landing.batches()
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    lake: Lake
+    con: duckdb.DuckDBPyConnection
+    pin: Pin
+    cursor: SourceCursor
+    now: datetime
+    allow_gone: bool
+
+    @property
+    def next_sequence(self) -> int:
+        return self.cursor.last_sequence + 1
+
+
+def _look(context: _Context, source: Source) -> Look:
+    match source:
+        case DocumentSource():
+            return _look_at_documents(context, source)
+        case TableSource():
+            return _look_at_table(context, source)
+        case StreamSource():
+            return _look_at_stream(context, source)
+    assert_never(source)
+
+
+def _look_at_documents(context: _Context, source: DocumentSource) -> Look:
+    files = documents.files_of(source)
+    cache = documents.StatCache.load(context.lake.settings.scratch / "stat" / f"{source.name}.json")
+    known = _known_documents(context)
+    scan = documents.scan(source, files, known=known, cache=cache, allow_gone=context.allow_gone)
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        yield from documents.arrivals(
+            scan,
+            files,
+            media_type=media_type,
+            cache=cache,
+            first_sequence=context.next_sequence,
+            scan_id=f"{source.name}-{context.next_sequence}",
+            observed_at=context.now,
+        )
+        cache.save({*known, *(step.path for step in scan.steps)})
+
+    return Look(scan.unchanged, rows(), context.pin.table, total=len(scan.steps), problems=list(scan.warnings))
+
+
+def _known_documents(context: _Context) -> dict[str, documents.Known]:
+    """Return the latest live row of each path; a path that was moved away is live no more."""
+    raw = relation(context.pin)
+    query = f"""
+        SELECT path, max_by(op, sequence), max_by(sha256, sequence), max_by(size, sequence), max_by(error, sequence)
+        FROM (
+            SELECT path, op, coalesce(sha256, '') AS sha256, coalesce(size, -1) AS size,
+                   coalesce(error, '') AS error, sequence * 2 + 1 AS sequence
+            FROM {raw} AS here
+            UNION ALL
+            SELECT moved_from, 'gone', '', -1, '', sequence * 2 FROM {raw} AS left_behind WHERE op = 'move'
+        ) AS observations
+        GROUP BY path HAVING max_by(op, sequence) <> 'gone'
+    """
+    return {
+        path: documents.Known(op, sha256 or None, None if size < 0 else size, error or None)
+        for path, op, sha256, size, error in context.con.execute(query).fetchall()
+    }
+
+
+def _look_at_table(context: _Context, source: TableSource) -> Look:
+    file = context.lake.settings.scratch / "stat" / f"{source.name}.json"
+    known = _known_files(context)
+    scan = tables.look(source, known, stamps=_stamps(file))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({path: asdict(stamp) for path, stamp in scan.stamps.items()}), "utf-8")
+    unchanged = sum(known[path].rows for path in scan.unchanged if not known[path].error)
+    notices = [f"{len(scan.skipped)} files in no known format were left out, e.g. {scan.skipped[0]}"] if scan.skipped else []
+    if scan.is_nothing:
+        return Look(unchanged, iter(()), context.pin.table, total=0, notices=notices)
+    metadata = context.lake.metadata(context.pin.metadata_location)
+    own = len(raw_table(source.name, "table").columns)
+    landing = tables.arrivals(
+        context.con,
+        source,
+        scan,
+        columns=context.pin.table.columns[own:],
+        first_sequence=context.next_sequence,
+        landed_at=context.now,
+        last_field_id=metadata.last_column_id,
+        scratch=context.lake.settings.scratch,
+    )
+    return Look(unchanged, landing.batches(), landing.table, notices=notices)
+
+
+def _stamps(file: Path) -> dict[str, tables.Stamp]:
+    try:
+        return {path: tables.Stamp(**stamp) for path, stamp in json.loads(file.read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _known_files(context: _Context) -> dict[str, tables.KnownFile]:
+    """Return the latest marker of each file that was not seen to vanish."""
+    marker = "{'op': _op, 'sha256': _file_sha256, 'rows': _row, 'sequence': sequence, 'error': _error}"
+    query = (
+        f"SELECT _file, max_by({marker}, sequence) FROM {relation(context.pin)} AS r "
+        "WHERE _op IN ('file', 'gone') GROUP BY _file"
+    )
+    return {
+        path: tables.KnownFile(last["sha256"], last["rows"] or 0, last["sequence"], last["error"])
+        for path, last in context.con.execute(query).fetchall()
+        if last["op"] == "file"
+    }
+
+
+def _look_at_stream(context: _Context, source: StreamSource) -> Look:
+    stored = context.cursor.positions
+    before = {shard: streams.Position(*at) for shard, at in stored.items()}
+    look = Look(context.cursor.last_sequence, iter(()), context.pin.table, positions=dict(stored))
+
+    def rows() -> Iterator[pa.Table]:
+        pieces = streams.read(
+            source, before, first_sequence=context.next_sequence, landed_at=context.now, con=context.con
+        )
+        for piece in pieces:
+            if isinstance(piece, streams.Problem):
+                (look.notices if piece.is_notice else look.problems).append(piece.message)
+                continue
+            look.positions = {shard: astuple(at) for shard, at in piece.positions.items()}
+            yield piece.rows
+
+    look.rows = rows()
+    return look

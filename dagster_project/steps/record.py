@@ -1,0 +1,127 @@
+"""What is written down of a batch beside its rows: the ledger, the quarantine, the audits. All under its `batch_id`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from dagster_project.audit.verdict import Result, Verdict
+from dagster_project.contracts import AUDITS, LEDGER, QUARANTINE, Table
+from dagster_project.errors import AuditFailed
+from dagster_project.lake.read import quoted
+from dagster_project.lake.staging import Stager, stage_query
+from dagster_project.reports import Counts
+from dagster_project.steps.batch import Batch
+from dagster_project.steps.commit import commit_batch
+from dagster_project.steps.judge import judge
+
+
+def record(batch: Batch, verdict: Verdict) -> Verdict:
+    """Stage ledger, quarantine and audits of a batch that passed; return the verdict with the ledger's own added.
+
+    Raises `AuditFailed` if the ledger does not balance: then a unit was lost, and nothing may be committed.
+    """
+    settle(batch)
+    stage_ledger(batch)
+    stage_quarantine(batch)
+    verdict = replace(verdict, results=(*verdict.results, *judge(batch, [LEDGER]).results))
+    if not verdict.passed:
+        raise record_refusal(batch, verdict)
+    stage_audits(batch, verdict.results)
+    return verdict
+
+
+def record_refusal(batch: Batch, verdict: Verdict) -> AuditFailed:
+    """Write down the audits of a refused batch, and nothing else of it; return the error to raise."""
+    batch.discard()
+    stage_audits(batch, verdict.results)
+    commit_batch(batch, moves_cursor=False)
+    broken = [f"{result.suite}/{result.expectation} (observed {result.observed})" for result in verdict.broken]
+    return AuditFailed(
+        f"{batch.source.name}: {', '.join(broken)} did not hold for batch {batch.batch_id}; nothing of it was committed, "
+        f"and the last good state is served. The rows stay in raw.{batch.source.name}; mend the source or the suite in "
+        "expectations/ and run again."
+    )
+
+
+def settle(batch: Batch) -> None:
+    """Work what the audit refused into `inputs`: an input that is one unit is quarantined, others count their units."""
+    batch.con.execute(
+        "UPDATE inputs SET status = 'quarantined', committed = 0, quarantined = 1, error = refused.reason "
+        "FROM (SELECT unit, min(reason) AS reason FROM refusals GROUP BY unit) AS refused "
+        "WHERE inputs.unit = refused.unit AND inputs.committed = 1"
+    )
+    batch.con.execute(
+        "UPDATE inputs SET quarantined = inputs.quarantined + later.units "
+        "FROM (SELECT file, count(DISTINCT unit) AS units FROM refusals WHERE rule LIKE '%/%' GROUP BY file) AS later "
+        "WHERE inputs.unit IS NULL AND inputs.path = later.file"
+    )
+    batch.con.execute(
+        "UPDATE inputs SET committed = seen - coalesce(unchanged, 0) - duplicate - quarantined - failed, "
+        "seen = seen - coalesce(unchanged, 0) + removed WHERE unit IS NULL"
+    )
+    batch.con.execute(
+        "UPDATE inputs SET status = CASE WHEN committed > 0 OR quarantined = 0 THEN 'partial' ELSE 'quarantined' END "
+        "WHERE unit IS NULL AND status = 'parsed' AND quarantined > 0"
+    )
+
+
+def stage_ledger(batch: Batch) -> None:
+    """Stage the ledger's rows: one per input."""
+    _stage(batch, LEDGER, f"SELECT {_head(batch)}, *, {_now(batch)} AS recorded_at FROM inputs")
+
+
+def stage_quarantine(batch: Batch) -> None:
+    """Stage one row per refused unit and rule."""
+    query = (
+        f"SELECT {_head(batch)}, *, {_now(batch)} AS quarantined_at, "
+        "NULL::TIMESTAMPTZ AS released_at, NULL::TIMESTAMPTZ AS discarded_at FROM refusals"
+    )
+    _stage(batch, QUARANTINE, query)
+
+
+def stage_audits(batch: Batch, results: Sequence[Result]) -> None:
+    """Stage one row per expectation that was judged."""
+    rows = [
+        {
+            "batch_id": batch.batch_id,
+            "source": batch.source.name,
+            "suite": result.suite,
+            "expectation": result.expectation,
+            "rule": result.rule,
+            "success": result.success,
+            "observed": result.observed,
+            "bad": result.bad,
+            "rows": result.rows,
+            "audited_at": batch.now,
+        }
+        for result in results
+    ]
+    with Stager(batch.lake, AUDITS, batch.source.name) as stager:
+        stager.write(pa.Table.from_pylist(rows, schema=AUDITS.schema))
+        batch.stage(AUDITS, stager.close())
+
+
+def counts(batch: Batch) -> Counts:
+    """Return what became of the batch's units; those that changed nothing count as unchanged."""
+    row = batch.con.execute(
+        "SELECT sum(seen) + sum(coalesce(unchanged, 0)), sum(coalesce(unchanged, 0)), sum(committed), sum(removed), "
+        "sum(duplicate), sum(quarantined), 0, sum(failed), count(*) FILTER (status = 'partial' AND unit IS NOT NULL) FROM inputs"
+    ).fetchone()
+    return Counts(*(int(value or 0) for value in row or ()))
+
+
+def _stage(batch: Batch, table: Table, query: str) -> None:
+    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    ordered = f"SELECT {columns} FROM ({query}) AS everything ORDER BY {', '.join(table.sort)}"
+    batch.stage(table, stage_query(batch.lake, batch.con, ordered, table=table, source=batch.source.name))
+
+
+def _head(batch: Batch) -> str:
+    return f"{quoted(batch.batch_id)} AS batch_id, {quoted(batch.source.name)} AS source"
+
+
+def _now(batch: Batch) -> str:
+    return f"TIMESTAMPTZ {quoted(batch.now.isoformat())}"

@@ -1,0 +1,125 @@
+"""shape: arrivals of raw to staged rows of the note tables. Reads raw and the lake, never the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, assert_never
+
+import pyarrow as pa
+
+from dagster_project.contracts import ATTACHMENTS, BY_IDENTIFIER, EVENTS, NOTES, PARTS, VERSIONS, Shape
+from dagster_project.lake.read import batches
+from dagster_project.lake.staging import Stager, stage_query
+from dagster_project.model.identity import note_id
+from dagster_project.model.moves import Identities
+from dagster_project.reports import Observer
+from dagster_project.shaping import documents, events, rows
+from dagster_project.sources import DocumentSource, StreamSource, TableSource
+from dagster_project.steps.batch import Batch
+
+_DOCUMENT_TABLES: Final = (NOTES, VERSIONS, *PARTS)
+_INPUT_SCHEMA: Final = pa.schema(
+    [(name, pa.string()) for name in ("path", "op", "status", "parser", "dropped", "error", "unit")]
+    + [(name, pa.int64()) for name in ("seen", "committed", "duplicate", "quarantined", "failed", "removed", "bytes", "line", "sequence")]
+)
+_REFUSAL_SCHEMA: Final = pa.schema(
+    [(name, pa.string()) for name in ("unit", "rule", "reason", "key", "file", "payload")]
+    + [(name, pa.int64()) for name in ("line", "sequence")]
+)
+
+
+def shape(batch: Batch, *, observe: Observer) -> None:
+    """Stage what the batch's arrivals become, and fill its `replaced`, `refusals` and `inputs`."""
+    match batch.source:
+        case DocumentSource():
+            _shape_documents(batch, observe)
+        case TableSource():
+            _stage(batch, _shape_of_rows(batch, batch.source), observe)
+        case StreamSource():
+            _stage(batch, _shape_of_events(batch, batch.source), observe)
+        case _:
+            assert_never(batch.source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Observation:
+    op: str
+    path: str
+    moved_from: str | None
+
+
+def _shape_documents(batch: Batch, observe: Observer) -> None:
+    note_ids = _note_ids(batch)
+    live = _live(batch)
+    name = batch.source.name
+    raw = batch.pins[f"raw.{name}"]
+    with ExitStack() as stack:
+        stagers = {table.identifier: stack.enter_context(Stager(batch.lake, table, name)) for table in _DOCUMENT_TABLES}
+        done = 0
+        for observed in batches(batch.lake, raw, columns=documents.COLUMNS, after=batch.after, to=batch.to):
+            shaped = documents.shape_documents(observed, source=name, note_ids=note_ids, live=live)
+            for identifier, table in shaped.tables():
+                stagers[identifier].write(table)
+            _note(batch, shaped)
+            done += observed.num_rows
+            observe(name, "shape", done, len(note_ids))
+        for identifier, stager in stagers.items():
+            batch.stage(BY_IDENTIFIER[identifier], stager.close())
+
+
+def _note(batch: Batch, shaped: documents.Documents) -> None:
+    tables = (
+        ("replaced", pa.table({"note_id": pa.array(shaped.replaced, pa.string())})),
+        ("refusals", pa.Table.from_pylist(shaped.refusals, schema=_REFUSAL_SCHEMA)),
+        ("inputs", pa.Table.from_pylist(shaped.inputs, schema=_INPUT_SCHEMA)),
+    )
+    for name, rows_ in tables:
+        if rows_.num_rows:
+            batch.con.register("arriving", rows_)
+            batch.con.execute(f"INSERT INTO {name} BY NAME SELECT * FROM arriving")
+            batch.con.unregister("arriving")
+
+
+def _note_ids(batch: Batch) -> dict[int, str]:
+    """Return the note of each arrival. Only paths that have to do with a move need their whole history."""
+    name = batch.source.name
+    moved = f"SELECT path FROM {batch.raw} AS m WHERE op = 'move' UNION SELECT moved_from FROM {batch.raw} AS m WHERE op = 'move'"
+    history = batch.con.execute(
+        f"SELECT sequence, op, path, moved_from FROM {batch.raw} AS h "
+        f"WHERE sequence <= {batch.to} AND path IN ({moved}) ORDER BY sequence"
+    ).fetchall()
+    who = Identities(name)
+    through_moves = {sequence: who.take(_Observation(*seen)) for sequence, *seen in history}
+    arrived = batch.con.execute(
+        f"SELECT sequence, path FROM {batch.raw} AS a WHERE sequence > {batch.after} AND sequence <= {batch.to}"
+    ).fetchall()
+    return {sequence: through_moves.get(sequence) or note_id(name, path) for sequence, path in arrived}
+
+
+def _live(batch: Batch) -> frozenset[str]:
+    current = batch.current(NOTES)
+    if current is None:
+        return frozenset()
+    return frozenset(row[0] for row in batch.con.execute(f"SELECT note_id FROM {current} AS n").fetchall())
+
+
+def _shape_of_rows(batch: Batch, source: TableSource) -> Shape:
+    raise NotImplementedError
+
+
+def _shape_of_events(batch: Batch, source: StreamSource) -> Shape:
+    raise NotImplementedError
+
+
+def _stage(batch: Batch, shape_: Shape, observe: Observer) -> None:
+    con, name = batch.con, batch.source.name
+    for identifier, query in shape_.rows.items():
+        observe(name, "shape")
+        table = BY_IDENTIFIER[identifier]
+        batch.stage(table, stage_query(batch.lake, con, query, table=table, source=name))
+    con.execute(f"INSERT INTO replaced BY NAME {shape_.replaced}")
+    con.execute(f"INSERT INTO refusals BY NAME {shape_.refusals}")
+    con.execute(f"INSERT INTO inputs BY NAME {shape_.inputs}")

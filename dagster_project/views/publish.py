@@ -1,0 +1,276 @@
+"""Build `lake.duckdb` anew from pins and views, and swap it in with one rename.
+
+What holds: whoever opens the file sees every table at its pin, or the file before; never a part. Whoever has the old file
+open keeps it. A build that fails or is killed leaves the old file as it is. The file needs no extension for a lake on local
+disk and opens in DuckDB 1.5 and 2.0.
+
+What belongs here: the file, its comments, and what it says about itself (`ops.publication`, `ops.pins`). What does not:
+the lock that keeps two builds apart, which is the caller's, and which snapshots to pin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from dagster_project.contracts import Column
+from dagster_project.errors import NotelakeError
+from dagster_project.lake.pins import Pin
+from dagster_project.sources import Source
+from dagster_project.views import scans
+from dagster_project.views.sql_files import View, in_order
+
+LAYOUT: Final = 1
+"""Raised when the same pins and views make another file, so that a new version of notelake builds it again."""
+STORAGE_VERSION: Final = "v1.0.0"
+"""The newest file format that DuckDB 1.5 and 2.0 both open."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PUBLICATION: Final = "ops.publication"
+_PINS: Final = "ops.pins"
+_OWN: Final[Mapping[str, tuple[str, Mapping[str, tuple[str, str]]]]] = {
+    _PUBLICATION: (
+        "this file: one row",
+        {
+            "publication_id": ("VARCHAR", "Id of the publication"),
+            "published_at": ("TIMESTAMPTZ", "When the file was built (UTC)"),
+            "definition": ("VARCHAR", "SHA-256 of the views and source descriptions it was built with, hex"),
+        },
+    ),
+    _PINS: (
+        "a table of the lake and the snapshot at which this file shows it",
+        {
+            "table_name": ("VARCHAR", "The table, namespace.name"),
+            "snapshot_id": ("BIGINT", "Its Iceberg snapshot; null if it has none yet"),
+            "metadata_location": ("VARCHAR", "Its Iceberg metadata file"),
+            "files": ("BIGINT", "Data files"),
+            "rows": ("BIGINT", "Rows"),
+            "bytes": ("BIGINT", "Size of the data files in bytes"),
+        },
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A row of `ops.pins`: a table and the snapshot at which a publication shows it."""
+
+    table_name: str
+    snapshot_id: int | None
+    metadata_location: str
+    files: int
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a view file says about itself."""
+
+    publication_id: str
+    published_at: datetime
+    definition: str
+    pins: tuple[Served, ...]
+
+    def serves(self, pins: Sequence[Pin], views: Sequence[View], sources: Sequence[Source]) -> bool:
+        """Whether publishing these would make the same file again."""
+        return self.definition == definition_of(views, sources) and self.pins == _served(pins)
+
+
+Prepare = Callable[[duckdb.DuckDBPyConnection], None]
+"""Gives a connection what it needs to see the data files: for an `s3://` lake httpfs and its secret, locally nothing."""
+
+
+def publish(
+    pins: Sequence[Pin],
+    views: Sequence[View],
+    to: Path,
+    *,
+    publication_id: str,
+    published_at: datetime,
+    scratch: Path,
+    sources: Sequence[Source] = (),
+    prepare: Prepare | None = None,
+) -> Publication:
+    """Build the file from `pins`, the current rows of table sources and `views`, and put it at `to`.
+
+    `published_at` is an instant with its zone; `scratch` takes what DuckDB may spill. Only one build per `to` at a time.
+    Raises `NotelakeError` naming the view's file and what is wrong with it; `to` is then as it was.
+    """
+    publication = Publication(publication_id, published_at, definition_of(views, sources), _served(pins))
+    to.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(to)
+    new = to.with_name(f".{to.name}.{publication_id}.tmp")
+    try:
+        with duckdb.connect(config={"temp_directory": str(scratch / "duckdb")}) as connection:
+            if prepare:
+                prepare(connection)
+            _build(connection, new, (publication, pins, views, sources))
+        _sync(new)
+        os.replace(new, to)
+        _sync(to.parent)
+    finally:
+        new.unlink(missing_ok=True)
+    return publication
+
+
+def published(to: Path) -> Publication | None:
+    """Return what the file at `to` says about itself; None if there is none, or it is no publication.
+
+    The file is opened read-only and closed at once. It is attached, not connected to: DuckDB would give back the
+    database this process opened there before, even after a swap.
+    """
+    if not to.is_file():
+        return None
+    try:
+        with duckdb.connect() as connection:
+            connection.execute(f"ATTACH {scans.text(str(to))} AS lake (READ_ONLY)")
+            about = "SELECT publication_id, epoch_us(published_at), definition FROM lake.ops.publication"
+            row = connection.execute(about).fetchone()
+            pins = connection.execute("SELECT * FROM lake.ops.pins ORDER BY table_name").fetchall()
+    except duckdb.Error:
+        return None
+    if row is None:
+        return None
+    return Publication(row[0], _EPOCH + timedelta(microseconds=row[1]), row[2], tuple(Served(*pin) for pin in pins))
+
+
+def definition_of(views: Sequence[View], sources: Sequence[Source]) -> str:
+    """Return a SHA-256 over all that shapes the file beside its pins; the order of views and sources is no matter."""
+    told = sorted((view.identifier, view.row, tuple(view.columns.items()), view.sql) for view in views)
+    names = sorted((source.name, source.kind, source.description) for source in sources)
+    return hashlib.sha256(repr((LAYOUT, told, names)).encode()).hexdigest()
+
+
+def _served(pins: Iterable[Pin]) -> tuple[Served, ...]:
+    rows = (
+        Served(pin.table.identifier, pin.snapshot_id, pin.metadata_location, len(pin.files), pin.rows, pin.bytes)
+        for pin in pins
+    )
+    return tuple(sorted(rows, key=lambda served: served.table_name))
+
+
+def _sweep(to: Path) -> None:
+    """Remove what a build that was killed left behind."""
+    for left in to.parent.glob(f".{to.name}.*.tmp*"):
+        left.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or a folder's list of names, on disk before going on. A file system that cannot is let be."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+_Contents = tuple[Publication, Sequence[Pin], Sequence[View], Sequence[Source]]
+
+
+def _build(connection: duckdb.DuckDBPyConnection, new: Path, contents: _Contents) -> None:
+    """Make the file, then let go of it: DETACH writes all of it and leaves no log beside it."""
+    publication, pins, views, sources = contents
+    connection.execute(f"ATTACH {scans.text(str(new))} AS lake (STORAGE_VERSION '{STORAGE_VERSION}')")
+    connection.execute("USE lake")
+    connection.execute("BEGIN")
+    by_name = {pin.table.identifier: pin for pin in pins}
+    current = {f"tables.{pin.table.name}": pin for pin in pins if scans.is_table_source(pin.table)}
+    ordered = in_order(views, {*by_name, *current, *_OWN})
+    schemas = {name.split(".")[0] for name in (*by_name, *current, *_OWN)} | {view.schema for view in views}
+    connection.execute("".join(f"CREATE SCHEMA IF NOT EXISTS {scans.name(schema)};" for schema in sorted(schemas)))
+    _write_about(connection, publication)
+    replaced = {view.identifier for view in views}
+    _create_tables(connection, [pin for pin in pins if pin.table.identifier not in replaced])
+    _create_current(connection, current, {source.name: source.description for source in sources})
+    for view in ordered:
+        _create_written(connection, view, by_name.get(view.identifier))
+    connection.execute("COMMIT")
+    connection.execute("USE memory")
+    connection.execute("DETACH lake")
+
+
+def _write_about(connection: duckdb.DuckDBPyConnection, publication: Publication) -> None:
+    for identifier, (row, columns) in _OWN.items():
+        declared = ", ".join(f"{scans.name(column)} {type_}" for column, (type_, _) in columns.items())
+        connection.execute(f"CREATE TABLE {identifier} ({declared})")
+        _comment(connection, "TABLE", identifier, row, {column: doc for column, (_, doc) in columns.items()})
+    instant = publication.published_at.astimezone(UTC).isoformat()
+    about = [publication.publication_id, instant, publication.definition]
+    connection.execute(f"INSERT INTO {_PUBLICATION} VALUES (?, ?, ?)", about)
+    for pin in publication.pins:
+        values = [pin.table_name, pin.snapshot_id, pin.metadata_location, pin.files, pin.rows, pin.bytes]
+        connection.execute(f"INSERT INTO {_PINS} VALUES (?, ?, ?, ?, ?, ?)", values)
+
+
+def _create_tables(connection: duckdb.DuckDBPyConnection, pins: Iterable[Pin]) -> None:
+    for pin in pins:
+        _create(connection, pin.table.identifier, scans.scan(pin), f"The table {pin.table.identifier}")
+        _comment(connection, "VIEW", pin.table.identifier, pin.table.row, _docs(pin.table.columns))
+
+
+def _create_current(
+    connection: duckdb.DuckDBPyConnection, current: Mapping[str, Pin], descriptions: Mapping[str, str]
+) -> None:
+    for identifier, pin in current.items():
+        _create(connection, identifier, scans.current_rows(pin.table), f"The table {identifier}")
+        told = descriptions.get(pin.table.name)
+        row = "a row as the source has it now" + (f": {told}" if told else "")
+        _comment(connection, "VIEW", identifier, row, _docs(scans.current_columns(pin.table)))
+
+
+def _create_written(connection: duckdb.DuckDBPyConnection, view: View, pin: Pin | None) -> None:
+    sql = view.sql
+    if pin is not None:
+        sql = standing_on(view, scans.scan(pin))
+    _create(connection, view.identifier, sql, str(view.file))
+    shown = connection.execute(f"DESCRIBE {scans.relation(view.identifier)}").fetchall()
+    names = [row[0] for row in shown]
+    if names != list(view.columns):
+        raise NotelakeError(
+            f"{view.file} tells of the columns {', '.join(view.columns)}, but its SELECT gives {', '.join(names)}. "
+            "Name each column in the header, in order."
+        )
+    _comment(connection, "VIEW", view.identifier, view.row, view.columns)
+
+
+def _docs(columns: Iterable[Column]) -> dict[str, str]:
+    return {column.name: column.doc or "As the source gives it" for column in columns}
+
+
+def standing_on(view: View, base: str) -> str:
+    """Return the SELECT of a view that bears a table's name, with the table's scan under that name inside it.
+
+    Whole names are replaced, never text in strings, comments or quoted names; the table's columns, and an alias after
+    it, mean what they meant.
+    """
+    own = rf'(?:"{view.schema}"|\b{view.schema})\s*\.\s*(?:"{view.name}"|{view.name}\b)'
+    token = re.compile(rf"(?P<own>{own})|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL | re.IGNORECASE)
+    inner = token.sub(lambda match: scans.name(view.name) if match["own"] else match[0], view.sql)
+    return f"WITH {scans.name(view.name)} AS NOT MATERIALIZED ({base})\nSELECT * FROM (\n{inner}\n)"
+
+
+def _create(connection: duckdb.DuckDBPyConnection, identifier: str, sql: str, where: str) -> None:
+    try:
+        connection.execute(f"CREATE VIEW {scans.relation(identifier)} AS {sql}")
+    except duckdb.Error as error:
+        raise NotelakeError(f"{where} cannot be served: {error}. The file that was served before is unchanged.") from error
+
+
+def _comment(
+    connection: duckdb.DuckDBPyConnection, kind: str, identifier: str, row: str, columns: Mapping[str, str]
+) -> None:
+    target = scans.relation(identifier)
+    told = [f"COMMENT ON {kind} {target} IS {scans.text(row)}"]
+    told += [f"COMMENT ON COLUMN {target}.{scans.name(name)} IS {scans.text(doc)}" for name, doc in columns.items()]
+    connection.execute(";".join(told))

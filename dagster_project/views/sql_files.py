@@ -1,0 +1,212 @@
+"""The views as they are written: one file each, `sql/views/<schema>/<name>.sql`, with its contract in the header.
+
+    -- A row is: a task that is open or being done, with the note it stands in.
+    -- note_id: The note
+    -- due_on: Due date as YYYY-MM-DD, if the text gives one
+    --
+    -- Anything after an empty comment line explains the view to whoever reads the file.
+    SELECT …
+
+What belongs here: reading the files, what they depend on, the order to build them in, where their columns come from.
+What does not: building them (`publish`).
+
+A view may bear the name of a table. It then reads that table by this name and stands in its place for everybody else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from dagster_project.errors import NotelakeError
+
+ROW: Final = re.compile(r"^-- A row is: (?P<row>\S.*)$")
+COLUMN: Final = re.compile(r"^-- (?P<name>[a-z_][a-z0-9_]*): (?P<doc>\S.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view of `sql/views`. `columns` maps each column, in order, to what it means; `sql` is one SELECT."""
+
+    schema: str
+    name: str
+    row: str
+    columns: Mapping[str, str]
+    sql: str
+    depends_on: tuple[str, ...]
+    """Relations it reads, `schema.name`, sorted; its own name among them if it stands on the table of that name."""
+    file: Path
+
+    @property
+    def identifier(self) -> str:
+        """The view's name in SQL, `schema.name`."""
+        return f"{self.schema}.{self.name}"
+
+
+def read_views(folder: Path) -> tuple[View, ...]:
+    """Read every `<schema>/<name>.sql` below `folder`; a view comes after those it reads.
+
+    Raises `NotelakeError` naming the file and what is wrong with its header or its SQL, or the cycle.
+    """
+    with duckdb.connect() as parser:
+        views = [_read(file, parser) for file in sorted(folder.glob("*/*.sql"))]
+    return _sorted(views)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question of `sql/queries` in words, and the SELECT that answers it."""
+
+    name: str
+    question: str
+    sql: str
+
+
+def read_queries(folder: Path) -> tuple[Query, ...]:
+    """Read every `*.sql` of `folder`, in name order. Its first line is the question, `-- Which …?`.
+
+    Raises `NotelakeError` for a file that does not begin with one.
+    """
+    return tuple(_read_query(file) for file in sorted(folder.glob("*.sql")))
+
+
+def _read_query(file: Path) -> Query:
+    text = file.read_text("utf-8")
+    first = text.partition("\n")[0]
+    if not (first.startswith("-- ") and first.endswith("?")):
+        raise NotelakeError(f"{file} does not begin with its question. Write `-- Which …?` as its first line.")
+    return Query(file.stem, first.removeprefix("-- "), without_header(text))
+
+
+def in_order(views: Sequence[View], tables: Collection[str]) -> tuple[View, ...]:
+    """Return `views` so that each comes after those it reads; all else they read must be among `tables`.
+
+    Raises `NotelakeError` for a relation that is neither, and for a cycle.
+    """
+    known = {*tables, *(view.identifier for view in views)}
+    for view in views:
+        unknown = [name for name in view.depends_on if name not in known]
+        if view.identifier in view.depends_on and view.identifier not in tables:
+            unknown.append(view.identifier)
+        if unknown:
+            raise NotelakeError(
+                f"{view.file} reads {', '.join(unknown)}, which is neither a table nor a view of this lake. "
+                f"Mend the name, or run the source that makes it. There are: {', '.join(sorted(known - {*unknown}))}."
+            )
+    return _sorted(views)
+
+
+def _sorted(views: Sequence[View]) -> tuple[View, ...]:
+    by_name = {view.identifier: view for view in views}
+    graph = {
+        view.identifier: [name for name in view.depends_on if name in by_name and name != view.identifier] for view in views
+    }
+    try:
+        return tuple(by_name[name] for name in TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        circle = " -> ".join(reversed(error.args[1]))
+        raise NotelakeError(f"The views read each other in a circle: {circle}. Take one of these reads out.") from error
+
+
+def _read(file: Path, parser: duckdb.DuckDBPyConnection) -> View:
+    text = file.read_text("utf-8")
+    row, columns = _header(text, file)
+    sql = without_header(text)
+    return View(file.parent.name, file.stem, row, columns, sql, _dependencies(sql, file, parser), file)
+
+
+def _header(text: str, file: Path) -> tuple[str, dict[str, str]]:
+    lines = text.splitlines()
+    first = ROW.match(lines[0]) if lines else None
+    if first is None:
+        raise NotelakeError(f"{file} does not begin with its contract. Write `-- A row is: …` as its first line.")
+    columns: dict[str, str] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.startswith("-- "):
+            break
+        column = COLUMN.match(line)
+        if column is None:
+            raise NotelakeError(f"{file}:{number} is no `-- column: what it means`. End the contract with a line `--`.")
+        columns[column["name"]] = column["doc"]
+    return first["row"].rstrip("."), columns
+
+
+def without_header(text: str) -> str:
+    """Return the SQL of a file without the comments it begins with and the semicolon at its end.
+
+    >>> without_header("-- A row is: a day.\\n\\nSELECT 1;\\n")
+    'SELECT 1'
+    """
+    lines = text.splitlines()
+    start = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("--")), len(lines))
+    return "\n".join(lines[start:]).rstrip().rstrip(";").rstrip()
+
+
+def _dependencies(sql: str, file: Path, parser: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+    """Return the relations a SELECT reads, from DuckDB's own parse of it: nothing is looked up, so nothing need exist."""
+    answer = parser.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+    tree = json.loads(answer[0]) if answer else {"error": True}
+    if tree["error"] or len(tree["statements"]) != 1:
+        raise NotelakeError(f"{file} is no single SELECT: {tree.get('error_message', 'there are several statements')}.")
+    nodes = list(_nodes(tree["statements"]))
+    ctes = {entry["key"] for node in nodes for entry in (node.get("cte_map") or {}).get("map", ())}
+    found = [(node["schema_name"], node["table_name"]) for node in nodes if node.get("type") == "BASE_TABLE"]
+    loose = sorted({name for schema, name in found if not schema and name not in ctes})
+    if loose:
+        raise NotelakeError(f"{file} reads {', '.join(loose)} without its schema. Write it as schema.name, e.g. notes.{loose[0]}.")
+    return tuple(sorted({f"{schema}.{name}" for schema, name in found if schema}))
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a JSON tree."""
+    stack = [tree]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            yield value
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+
+
+def lineage(view: View, columns_of: Mapping[str, Sequence[str]]) -> dict[str, list[tuple[str, str]]]:
+    """Return for each column of `view` the columns its value is made from, as (relation, column), sorted.
+
+    `columns_of` gives the columns of every relation the view reads. Only what flows into the value counts, not what
+    it is joined or filtered by. A column made from none (a constant, a count of rows) has an empty list. A view
+    whose SQL cannot be followed has empty lists throughout: lineage is for show, and never stops a build.
+    """
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+    from sqlglot.lineage import lineage as trace
+    from sqlglot.optimizer.qualify import qualify
+    from sqlglot.optimizer.scope import build_scope
+
+    schema: dict[str, dict[str, dict[str, str]]] = {}
+    for relation, columns in columns_of.items():
+        namespace, name = relation.split(".", 1)
+        schema.setdefault(namespace, {})[name] = dict.fromkeys(columns, "unknown")
+    found: dict[str, list[tuple[str, str]]] = {name: [] for name in view.columns}
+    try:
+        query = qualify(exp.maybe_parse(view.sql, dialect="duckdb"), schema=schema, dialect="duckdb", identify=False)
+        scope = build_scope(query)
+        for name in view.columns:
+            found[name] = _origins(trace(name, query, schema=schema, dialect="duckdb", scope=scope))
+    except (SqlglotError, ValueError):
+        return {name: [] for name in view.columns}
+    return found
+
+
+def _origins(root: Any) -> list[tuple[str, str]]:
+    from sqlglot import exp
+
+    leaves = [node for node in root.walk() if isinstance(node.expression, exp.Table) and node.expression.db]
+    pairs = {(f"{leaf.expression.db}.{leaf.expression.name}", leaf.name.rsplit(".", 1)[-1].strip('"')) for leaf in leaves}
+    return sorted(pairs)
