@@ -13,7 +13,7 @@ from typing import Final
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.utils.config import Config
 from sqlalchemy import event, select, update
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -95,7 +95,8 @@ def open_catalog(settings: Settings) -> Catalog:
         )
     if not uri:
         Path(settings.lake).mkdir(parents=True, exist_ok=True)
-        uri = f"sqlite:///{Path(settings.lake) / SQLITE_FILE}"
+        file = str(Path(settings.lake) / SQLITE_FILE)  # quoted: a folder's name may hold % or ?
+        uri = URL.create("sqlite", database=file).render_as_string(hide_password=False)
     properties = {**{key: str(value) for key, value in configured.items()}, "uri": uri, "warehouse": settings.lake}
     if settings.is_remote:
         properties.setdefault("py-io-impl", "pyiceberg.io.fsspec.FsspecFileIO")

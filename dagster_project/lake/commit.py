@@ -138,7 +138,8 @@ def _evolve(transaction: Transaction, columns: Sequence[Column]) -> None:
     metadata = transaction.table_metadata
     if columns_of(metadata.schema()) == tuple(columns):
         return
-    transaction._stage((AddSchemaUpdate(schema_=iceberg_schema(tuple(columns))), SetCurrentSchemaUpdate(schema_id=-1)))
+    schema = iceberg_schema(tuple(columns), max(known.schema_id for known in metadata.schemas) + 1)
+    transaction._stage((AddSchemaUpdate(schema_=schema), SetCurrentSchemaUpdate(schema_id=-1)))
 
 
 def _expire(transaction: Transaction) -> None:

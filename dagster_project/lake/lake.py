@@ -206,7 +206,7 @@ def open_lake(settings: Settings, *, clock: Clock, ids: Ids, create: bool = True
 
 def _refuse_moved(lake: Lake) -> None:
     for identifier, location in lake.catalog.locations().items():
-        if not location.startswith(f"{lake.settings.lake}/"):
+        if not location.startswith(f"{lake.settings.lake}/{identifier.replace('.', '/', 1)}/metadata/"):
             raise LakeMoved(
                 f"This lake lies at {lake.settings.lake}, but {identifier} says {location.rsplit('/', 4)[0]}. If it was "
                 "moved or copied, `notelake relocate` writes its metadata anew; if not, check the catalog's settings."

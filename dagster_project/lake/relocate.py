@@ -14,11 +14,12 @@ Avro files are copied with fastavro, which keeps every attribute of their schema
 from __future__ import annotations
 
 import io
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import NAMESPACE_OID, uuid5
 
 import fastavro
@@ -120,7 +121,7 @@ class _Mover:
     lake: Lake
     roots: tuple[str, ...]
     here: dict[str, int] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
     _copies: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Manifest lists and manifests by the path they had: path and size of their copies, written once for all snapshots."""
     _written: dict[str, int] = field(default_factory=dict)
@@ -211,13 +212,13 @@ class _Mover:
 
     def _look_for(self, path: str, size: int) -> None:
         if self.here.get(path) != size and path not in self._data:
-            self.missing.append(path)
+            self.missing.add(path)
         self._data.add(path)
 
     def _avro(self, old: str) -> _Avro | None:
         path = self.path(old)
         if path not in self.here:
-            self.missing.append(path)
+            self.missing.add(path)
             return None
         with self.lake.io.new_input(path).open() as stream:
             return _Avro.read(stream.read())
@@ -248,7 +249,7 @@ class _Mover:
     def refuse_missing(self) -> None:
         """Raise `LakeMoved` if a file that was named is not here, or has another size."""
         if self.missing:
-            shown = ", ".join(self.missing[:_TOLD])
+            shown = ", ".join(sorted(self.missing)[:_TOLD])
             raise LakeMoved(
                 f"{len(self.missing)} files that the lake's tables need are not at {self.lake.settings.lake}, or have "
                 f"another size, among them {shown}. Nothing was changed. Copy the whole folder again, with no run under way."
@@ -279,7 +280,7 @@ def _listing(lake: Lake, folder: str) -> dict[str, int]:
 class _Avro:
     """An Avro file in memory: its schema with all attributes, its own metadata, its records."""
 
-    schema: Mapping[str, Any]
+    schema: dict[str, Any]
     metadata: dict[str, str]
     records: list[dict[str, Any]]
 
@@ -287,7 +288,7 @@ class _Avro:
     def read(cls, content: bytes) -> _Avro:
         reader = fastavro.reader(io.BytesIO(content))
         metadata = {name: value for name, value in reader.metadata.items() if not name.startswith("avro.")}
-        return cls(reader.writer_schema, metadata, list(reader))
+        return cls(json.loads(reader.metadata["avro.schema"]), metadata, cast("list[dict[str, Any]]", list(reader)))
 
     def to_bytes(self) -> bytes:
         out = io.BytesIO()

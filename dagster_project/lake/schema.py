@@ -44,12 +44,13 @@ _TRANSFORMS: Final[dict[str, Transform[object, object]]] = {"identity": Identity
 _FIRST_PARTITION_ID: Final = 1000
 
 
-def iceberg_schema(columns: tuple[contracts.Column, ...]) -> Schema:
+def iceberg_schema(columns: tuple[contracts.Column, ...], schema_id: int = 0) -> Schema:
     """Return the Iceberg schema of `columns`: all optional, ids and docs as the contract has them."""
-    return Schema(*[
+    fields = [
         NestedField(column.field_id, column.name, _iceberg_type(column), required=False, doc=column.doc)
         for column in columns
-    ])
+    ]
+    return Schema(*fields, schema_id=schema_id)
 
 
 def _iceberg_type(column: contracts.Column) -> IcebergType:

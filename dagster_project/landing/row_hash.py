@@ -1,6 +1,6 @@
 """The 64-bit hash of a row: the same on every machine and in every version, told by its values alone.
 
-What belongs here: the definition and its vectorised making. What does not: which text stands for a value (`table_readers`).
+What belongs here: the definition and its vectorised making. What does not: the text that stands for a value.
 
     hash(row) = mix(xxh3_64(the texts of all values, joined) + the sum of mix((bytes of value i + 1) * A + i * B))
 
@@ -13,6 +13,7 @@ xxHash's XXH3 is frozen since 0.8 (https://xxhash.com); SplitMix64 is Steele, Le
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -31,7 +32,7 @@ def row_hashes(texts: Mapping[int, pa.Array], rows: int) -> pa.Array:
 
     >>> a, b = pa.array(["a", "ab", None]), pa.array(["bc", "c", ""])
     >>> row_hashes({0: a, 1: b}, 3).to_pylist()
-    [-1, -2, -3]
+    [7721327433248290917, -6888727852103860421, 7645561616001738123]
     """
     if not texts:
         return pa.array(np.zeros(rows, np.int64))
@@ -55,7 +56,7 @@ def _content_part(columns: list[pa.Array], rows: int) -> UINT:
     ends = np.frombuffer(offsets, np.int32)[joined.offset : joined.offset + rows + 1].tolist()
     text = memoryview(data or b"")
     digest = xxhash.xxh3_64_intdigest
-    return np.array([digest(text[start:end]) for start, end in zip(ends, ends[1:], strict=False)], np.uint64)
+    return np.array([digest(text[start:end]) for start, end in pairwise(ends)], np.uint64)
 
 
 def _mix(words: UINT) -> UINT:

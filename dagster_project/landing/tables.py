@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import numpy as np
@@ -238,7 +238,7 @@ def _arrived(landing: Landing, file: SeenFile, piece: Piece, sequence: int, ordi
     """Number the rows of a piece and give them the raw table's columns."""
     rows = piece.rows
     hashes = row_hashes(piece.texts, rows)
-    values: Mapping[int, pa.Array] = piece.values
+    values: Mapping[int, pa.Array[Any]] = piece.values
     ops = _same("put", rows)
     if piece.errors is not None:
         refused = piece.errors.is_valid()
@@ -290,20 +290,20 @@ def _marker(
     return pa.RecordBatch.from_arrays([pa.array([given.get(f.name)], f.type) for f in schema], schema=schema)
 
 
-def _count(first: int, rows: int) -> pa.Array:
+def _count(first: int, rows: int) -> pa.Array[Any]:
     return pa.array(np.arange(first, first + rows, dtype=np.int64))
 
 
-def _same(text: str | None, rows: int) -> pa.Array:
+def _same(text: str | None, rows: int) -> pa.Array[Any]:
     return pa.repeat(pa.scalar(text, TEXT), rows)
 
 
-def _or_nulls(column: pa.Array | None, rows: int) -> pa.Array:
+def _or_nulls(column: pa.Array[Any] | None, rows: int) -> pa.Array[Any]:
     return pa.nulls(rows, TEXT) if column is None else column
 
 
-def _only(column: pa.Array | None, errors: pa.Array | None, rows: int, type_: pa.DataType) -> pa.Array:
+def _only(column: pa.Array[Any] | None, errors: pa.Array[Any] | None, rows: int, type_: pa.DataType) -> pa.Array[Any]:
     """Return the column where there is an error, null elsewhere."""
     if column is None or errors is None:
-        return pa.nulls(rows, type_)
+        return pa.array([None] * rows, type_)
     return pc.if_else(errors.is_valid(), column, pa.scalar(None, type_))

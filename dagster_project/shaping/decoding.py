@@ -9,11 +9,14 @@ searches and expressions run at the speed of ASCII. `Text.read` turns a piece of
 
 from __future__ import annotations
 
+import re
 from array import array
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from dagster_project.shaping.parsed import CodeBlock, Link, Parsed, Section, Tag, Task, Unreadable
 
@@ -23,7 +26,8 @@ _OTHER_MARKS: Final = ((BOM_UTF32_LE, "UTF-32"), (BOM_UTF32_BE, "UTF-32"))
 _UTF16: Final = ((BOM_UTF16_LE, "utf-16-le"), (BOM_UTF16_BE, "utf-16-be"))
 _SURROGATE_PAIR: Final = 0x10000
 
-_SPACE: Final = bytes(ord(" " if chr(byte).isspace() else "x") for byte in range(128))
+_SPACE: Final = ord(" ")
+_CONTROL: Final = re.compile("[\\x00-\\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +104,17 @@ def _from_view(piece: str) -> str:
 
 
 def count_words(text: str) -> int:
-    """Return the number of words: runs of what is not white space, as `len(text.split())` counts them.
+    """Return the number of words: runs of what is neither white space nor a control character.
 
-    >>> count_words("one  two\\nthree"), count_words(" "), count_words("été　mer")
-    (3, 0, 2)
+    >>> count_words("one  two\\nthree"), count_words(" "), count_words("été　mer"), count_words("")
+    (3, 0, 2, 0)
     """
     if not text.isascii():
-        return len(text.split())
-    # Twice as fast as split, which makes an object of every word.
-    return (b" " + text.encode().translate(_SPACE_TABLE)).count(b" x")
-
-
-_SPACE_TABLE: Final = _SPACE + bytes(128)
+        return len(text.split()) if _CONTROL.search(text) is None else len(_CONTROL.sub(" ", text).split())
+    # Five times as fast as split, which makes an object of every word.
+    is_space = np.frombuffer(text.encode(), np.uint8) <= _SPACE
+    ends = np.count_nonzero(is_space[1:] > is_space[:-1])
+    return int(ends) + (not is_space[-1]) if text else 0
 
 
 def in_file(parsed: Parsed, text: Text) -> Parsed:

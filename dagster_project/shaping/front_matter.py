@@ -51,7 +51,7 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Keys of each place in a note, in lower case and with `_` for space and hyphen."""
 _RANK: Final = {name: (rank, place) for place, names in PLACES.items() for rank, name in enumerate(names)}
-_CLOSE: Final = {"---": ("---", "..."), "+++": ("+++",)}
+_CLOSE: Final = {"---": ("\n---", "\n..."), "+++": ("\n+++",)}
 _KEY: Final = re.compile(r"^(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s#:'\"\-\[\]{},&*!|>%@`][^:\n]*):(?:[ \t]|\r?$)", re.MULTILINE)
 _ERROR_LINE: Final = re.compile(r"line (\d+)")
 _BRACKET: Final = re.compile(r"[\[\]{}]")
@@ -105,21 +105,23 @@ def find_front_matter(view: str) -> tuple[int, int, int] | None:
     >>> find_front_matter("---\\na: 1\\n---\\ntext")
     (4, 9, 13)
     """
-    start = _line_end(view, 0)
-    fence = view[:3]
-    if view[:start].strip() != fence:
+    start = view.find(NEWLINE) + 1
+    if view[3:start].strip():
         return None
-    at = start
-    while 0 < at < len(view):
-        end = _line_end(view, at)
-        if view.startswith(_CLOSE[fence], at) and len(view[at:end].rstrip()) == len(fence):
-            return start, at, end
-        at = end
+    fences = _CLOSE[view[:3]]
+    ends = [end for fence in fences if (end := _closing(view, fence, start)) is not None]
+    return (start, *min(ends)) if ends and start else None
+
+
+def _closing(view: str, fence: str, at: int) -> tuple[int, int] | None:
+    """Return where the first line that is `fence` begins, and the one after it, from the line at `at` on."""
+    at -= 1
+    while (at := view.find(fence, at)) >= 0:
+        end = view.find(NEWLINE, at + 1) + 1 or len(view)
+        if not view[at + len(fence) : end].strip():
+            return at + 1, end
+        at += 1
     return None
-
-
-def _line_end(view: str, at: int) -> int:
-    return view.find(NEWLINE, at) + 1 or len(view)
 
 
 def _load_toml(block: str) -> Any:

@@ -25,6 +25,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, Final
 from unicodedata import category
@@ -65,7 +66,7 @@ Read = Callable[[str], str]
 Span = Mapping[str, int]
 """A range as pyromark gives it: `start` and `end`."""
 Mark = list[Any]
-"""Something pyromark found: the tag it began with, its range, the text in it, and the range of the last piece of that.
+"""Something pyromark found: its tag, where it begins, its range, its line, the text in it, the range of that's last piece.
 
 A list, since there is one for every link, and an object of a class takes five times as long to make.
 """
@@ -106,8 +107,8 @@ def read(content: bytes, path: str) -> Parsed:
     front = _front_matter(source)
     view = source.view[front.end :] if front.end else source.view
     body = source.read(view) if front.end else source.text
-    outline = _walk(body)
     line = 1 + source.view.count("\n", 0, front.end)
+    outline = _walk(body, view, line)
     note = _Note(view, source.mark + front.end, line, source.read, source.view is source.text, outline)
     if "%" in view and "%%" in view:  # a search for one character is several times faster
         _hide_comments(note)
@@ -134,7 +135,7 @@ def _front_matter(source: Text) -> FrontMatter:
     return read_front_matter(source.view, start, end, source.read(source.view[start:end]), body) or FrontMatter()
 
 
-def _walk(body: str) -> _Outline:
+def _walk(body: str, view: str, line: int) -> _Outline:
     """Collect what the note is made of in one pass. The hot loop: an event costs half as much here as in pyromark."""
     outline = _Outline()
     found = {"Link": outline.links, "Image": outline.links, "Heading": outline.headings, "CodeBlock": outline.codes}
@@ -142,6 +143,7 @@ def _walk(body: str) -> _Outline:
     open_: list[tuple[Mark, int]] = []
     pieces: list[str] = []
     inner: Span | None = None
+    last = 0
     for event, span in _PARSER.events_with_range(body, merge_text=True):
         # An event is a dict of one key, or a word; `in` tells them apart soonest.
         if "Text" in event:
@@ -153,7 +155,9 @@ def _walk(body: str) -> _Outline:
             if tag.__class__ is dict:
                 for name in tag:
                     if name in found:
-                        mark = [tag, span, "", None]
+                        start = span["start"]
+                        line, last = line + view.count("\n", last, start), start
+                        mark = [tag[name], start, span, line, "", None]
                         found[name].append(mark)
                         open_.append((mark, len(pieces)))
             elif tag == "Item":
@@ -163,7 +167,7 @@ def _walk(body: str) -> _Outline:
                 tag = event["End"]
                 if tag in _CLOSING if tag.__class__ is str else "Heading" in tag:
                     mark, first = open_.pop()
-                    mark[2], mark[3] = "".join(pieces[first:]), inner
+                    mark[4], mark[5] = "".join(pieces[first:]), inner
                     inner = None
                     if not open_:
                         pieces = []
@@ -189,15 +193,15 @@ def _hide_comments(note: _Note) -> None:
         return index < 0 or start >= comments[index][1]
 
     outline = note.outline
-    outline.headings = [mark for mark in outline.headings if is_seen(mark[1]["start"])]
-    outline.links = [mark for mark in outline.links if is_seen(mark[1]["start"])]
-    outline.codes = [mark for mark in outline.codes if is_seen(mark[1]["start"])]
+    outline.headings = [mark for mark in outline.headings if is_seen(mark[1])]
+    outline.links = [mark for mark in outline.links if is_seen(mark[1])]
+    outline.codes = [mark for mark in outline.codes if is_seen(mark[1])]
     outline.items = [span for span in outline.items if is_seen(span["start"])]
     outline.opaque.extend({"start": start, "end": end} for start, end in comments)
 
 
 def _comments(note: _Note) -> Iterator[tuple[int, int]]:
-    spans = [*note.outline.opaque, *(mark[1] for mark in note.outline.codes)]
+    spans = [*note.outline.opaque, *(mark[2] for mark in note.outline.codes)]
     marks = [("", match.start(), match.end()) for match in _COMMENT.finditer(note.view)]
     seen = list(outside(marks, sorted((span["start"], span["end"]) for span in spans)))
     for opened, closed in zip(seen[::2], seen[1::2], strict=False):
@@ -205,21 +209,26 @@ def _comments(note: _Note) -> Iterator[tuple[int, int]]:
 
 
 def _sections(note: _Note) -> list[Section]:
-    view, base, line, last = note.view, note.base, note.line, 0
+    view, base, headings = note.view, note.base, note.outline.headings
     starts = _section_starts(note)
-    sections = _before_headings(note, starts[0] if starts else len(view))
-    above: list[tuple[int, str]] = []
-    used: dict[str, int] = {}
     starts.append(len(view))
-    for index, (tag, _, text, _) in enumerate(note.outline.headings):
+    sections = _before_headings(note, starts[0])
+    levels: list[int] = []
+    path: list[str] = []
+    used: dict[str, int] = {}
+    for index, (data, _, _, line, text, _) in enumerate(headings):
         start, end = starts[index], starts[index + 1]
-        level, heading = _LEVELS[tag["Heading"]["level"]], text.strip()
-        while above and above[-1][0] >= level:
-            above.pop()
-        above.append((level, heading))
-        line, last = line + view.count("\n", last, start), start
-        path, name = [name for _, name in above], _unique(anchor(heading), used)
-        sections.append((level, heading, path, name, view[start:end], line, base + start, base + end))
+        level, heading = _LEVELS[data["level"]], text.strip()
+        while levels and levels[-1] >= level:
+            levels.pop()
+            path.pop()
+        levels.append(level)
+        path.append(heading)
+        name = anchor(heading)
+        if name in used:
+            name = _next(name, used)
+        used[name] = 0
+        sections.append((level, heading, path[:], name, view[start:end], line, base + start, base + end))
     if not note.is_ascii:
         return [(*part[:4], note.read(part[4]), *part[5:]) for part in sections]
     return sections
@@ -236,7 +245,7 @@ def _section_starts(note: _Note) -> list[int]:
     """Return where the line of each heading begins; where lines end with a lone CR, where the heading itself begins."""
     view, starts, last = note.view, [], -1
     for mark in note.outline.headings:
-        start = mark[1]["start"]
+        start = mark[1]
         if start and view[start - 1] != "\n":
             line = view.rfind("\n", 0, start) + 1
             start = line if line > last else start
@@ -245,16 +254,16 @@ def _section_starts(note: _Note) -> list[int]:
     return starts
 
 
+@lru_cache(4096)
 def anchor(heading: str) -> str:
     """Return the fragment GitHub gives a heading, before it is made unique.
 
     >>> anchor("What's new: C# & naïve?")
     'whats-new-c--naïve'
     """
-    name = heading.lower()
-    if name.isascii():
-        return name.encode().translate(_ANCHORED, _DROPPED).decode()
-    return "".join(_anchored(character) for character in name)
+    if heading.isascii():
+        return heading.lower().encode().translate(_ANCHORED, _DROPPED).decode()
+    return "".join(_anchored(character) for character in heading.lower())
 
 
 def _anchored(character: str) -> str:
@@ -263,29 +272,24 @@ def _anchored(character: str) -> str:
     return character if character.isalnum() or character in "-_" or category(character) in _IN_WORDS else ""
 
 
-def _unique(name: str, used: dict[str, int]) -> str:
-    """Return `name`, or `name-1`, `name-2` … if it is taken (https://github.com/Flet/github-slugger)."""
-    if name not in used:
-        used[name] = 0
-        return name
-    unique = name
-    while unique in used:
+def _next(name: str, used: dict[str, int]) -> str:
+    """Return the first of `name-1`, `name-2` … that is free, as https://github.com/Flet/github-slugger does."""
+    following = name
+    while following in used:
         used[name] += 1
-        unique = f"{name}-{used[name]}"
-    used[unique] = 0
-    return unique
+        following = f"{name}-{used[name]}"
+    return following
 
 
 def _code_blocks(note: _Note) -> list[CodeBlock]:
-    view, base, line, last = note.view, note.base, note.line, 0
+    view, base = note.view, note.base
     blocks: list[CodeBlock] = []
-    for tag, block, text, lines in note.outline.codes:
+    for kind, begin, block, line, text, lines in note.outline.codes:
         span = lines or _nothing(view, block)
         start, end = span["start"], span["end"]
-        kind = tag["CodeBlock"]
         info = kind["Fenced"].split(None, 1) if kind.__class__ is dict else ()
-        line, last = line + view.count("\n", last, start), start
-        blocks.append((info[0] if info else None, text, line, base + start, base + end))
+        at = line + view.count("\n", begin, start)
+        blocks.append((info[0] if info else None, text, at, base + start, base + end))
     return blocks
 
 
@@ -297,15 +301,12 @@ def _nothing(view: str, span: Span) -> Span:
 
 
 def _links(note: _Note) -> list[Link]:
-    view, base, line, last = note.view, note.base, note.line, 0
+    base = note.base
     links: list[Link] = []
-    for tag, span, text, _ in note.outline.links:
-        start = span["start"]
-        line, last = line + view.count("\n", last, start), start
-        is_image = "Image" in tag
-        data = tag["Image"] if is_image else tag["Link"]
+    for data, start, span, line, text, _ in note.outline.links:
         target, type_ = data["dest_url"], data["link_type"]
         fragment = None
+        is_image = note.view[start] == "!"
         if type_.__class__ is dict:
             kind = "embed" if is_image else "wikilink"
             target, fragment = _page(target)
@@ -360,10 +361,9 @@ def _start(found: tuple[str, int, int]) -> int:
 def _take_bracketed(note: _Note) -> Iterator[tuple[str, int, int]]:
     links = []
     for mark in note.outline.links:
-        tag, span = mark[:2]
-        start = span["start"]
-        if start and "Link" in tag and tag["Link"]["link_type"].__class__ is dict and note.view[start - 1] == "#":
-            yield tag["Link"]["dest_url"].strip(), start - 1, span["end"]
+        data, start, span = mark[:3]
+        if start and data["link_type"].__class__ is dict and note.view[start - 1 : start + 1] == "#[":
+            yield data["dest_url"].strip(), start - 1, span["end"]
         else:
             links.append(mark)
     note.outline.links = links
@@ -372,7 +372,7 @@ def _take_bracketed(note: _Note) -> Iterator[tuple[str, int, int]]:
 def _hidden(note: _Note) -> list[tuple[int, int]]:
     """Return, sorted, where no tag is: code, HTML, comments, links, and what links refer to."""
     outline = note.outline
-    spans = [*outline.opaque, *(mark[1] for mark in outline.links), *(mark[1] for mark in outline.codes)]
+    spans = [*outline.opaque, *(mark[2] for mark in outline.links), *(mark[2] for mark in outline.codes)]
     if "]:" in note.view:
         definitions = pyromark.reference_definitions(note.read(note.view))
         spans.extend(definition["span"] for definition in definitions.values())

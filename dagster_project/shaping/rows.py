@@ -93,7 +93,7 @@ def mapping_facts(mapping: NoteMapping, columns: Sequence[Column], raw: str) -> 
         else f"NULL::DOUBLE AS {field}"
         for field, c in (("created_at", names.created_at), ("modified_at", names.modified_at))
     ]
-    return f"SELECT {unique} AS is_unique, {', '.join(times)} FROM {raw} WHERE _op = 'put'"
+    return f"SELECT {unique} AS is_unique, {', '.join(times)} FROM {raw} AS r WHERE _op = 'put'"
 
 
 def settle_mapping(
@@ -135,9 +135,9 @@ def _names(mapping: NoteMapping, columns: Sequence[Column]) -> _Names:
         return column
 
     key = tuple(column for name in mapping.key if (column := find(name)))
-    others = [find(getattr(mapping, field)) for field in GUESSES]
-    mapped = {column.name for column in (*key, *others) if column}
-    return _Names(key, *others, rest=tuple(c for c in columns if c.name not in mapped))
+    others = {field: find(getattr(mapping, field)) for field in GUESSES}
+    mapped = {column.name for column in (*key, *others.values()) if column}
+    return _Names(key=key, rest=tuple(c for c in columns if c.name not in mapped), **others)
 
 
 # --- the shape ------------------------------------------------------------------------------------------------------
@@ -351,15 +351,11 @@ def _path(names: _Names) -> str:
 
 def _key_text(names: _Names) -> str:
     """Return SQL of the key's text, null if there is none; parts of a longer key are kept apart by escapes."""
-    texts = [f"CAST({_quoted(column.name)} AS VARCHAR)" for column in names.key]
-    if len(texts) == 1:
-        return f"nullif({texts[0]}, '')"
+    texts = [f"nullif(CAST({_ref(column)} AS VARCHAR), '')" for column in names.key]
+    if len(texts) < 2:
+        return texts[0] if texts else "NULL"
     parts = [f"replace(replace(coalesce({text}, ''), '%', '%25'), '/', '%2F')" for text in texts]
-    return (
-        f"CASE WHEN coalesce({', '.join(f'nullif({text}, {_literal("")})' for text in texts)}) IS NOT NULL THEN concat_ws('/', {', '.join(parts)}) END"
-        if texts
-        else "NULL"
-    )
+    return f"CASE WHEN coalesce({', '.join(texts)}) IS NOT NULL THEN concat_ws('/', {', '.join(parts)}) END"
 
 
 def _note_id(source: TableSource, path: str) -> str:
@@ -381,7 +377,7 @@ def _instant(column: Column | None) -> str:
     """Return SQL of a column as an instant: ISO dates and times, UTC where they name no zone; null for all else."""
     if column is None or column.type == INT:
         return "NULL::TIMESTAMPTZ"
-    name = _quoted(column.name)
+    name = _ref(column)
     if pa.types.is_date(column.type) or column.type == pa.timestamp("us"):
         return f"(CAST({name} AS TIMESTAMP) AT TIME ZONE 'UTC')"
     if pa.types.is_timestamp(column.type):
@@ -410,7 +406,7 @@ def _said(column: Column | None) -> str:
 def _text(column: Column | None) -> str:
     if column is None:
         return "NULL::VARCHAR"
-    name = _quoted(column.name)
+    name = _ref(column)
     if pa.types.is_list(column.type):
         return f"array_to_string({name}, ', ')"
     return name if column.type == TEXT else f"CAST({name} AS VARCHAR)"
@@ -420,7 +416,7 @@ def _tags(column: Column | None) -> str:
     """Return SQL of the tags as written and in order, without # and blanks around them."""
     if column is None:
         return "[]::VARCHAR[]"
-    name = _quoted(column.name)
+    name = _ref(column)
     split = (
         f"CAST({name} AS VARCHAR[])"
         if pa.types.is_list(column.type)
@@ -442,14 +438,15 @@ def _json(columns: Sequence[Column]) -> str:
 
 
 def _json_value(column: Column) -> str:
-    name = f"r.{_quoted(column.name)}"
+    name = _ref(column)
     if pa.types.is_floating(column.type):  # JSON has no word for NaN and infinity
         return f"CASE WHEN isfinite({name}) THEN to_json({name}) ELSE to_json(CAST({name} AS VARCHAR)) END"
     return name
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _ref(column: Column) -> str:
+    """Return SQL of a raw column: always by its table, for a user's column may be called like one of ours."""
+    return 'r."' + column.name.replace('"', '""') + '"'
 
 
 def _literal(text: str) -> str:

@@ -1,0 +1,165 @@
+"""Write docs/reference from the code: contracts, views, suites, sources, commands, errors, settings.
+
+`python docs/build.py` writes the pages; with `--check` it writes nothing and fails if one is not up to date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from dagster_project import cli, errors, settings
+from dagster_project.audit.suites import suites_markdown
+from dagster_project.contracts import SHARED, Column, Table, raw_table
+from dagster_project.failpoints import FAILPOINTS
+from dagster_project.sources import KINDS, EventMapping, NoteMapping
+from dagster_project.views.scans import sql_type
+from dagster_project.views.sql_files import read_views
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+HEAD = "<!-- Made by `make docs` from the code. Change it there. -->\n\n"
+
+
+def tables() -> str:
+    """Return the page of all tables of the lake."""
+    raws = [raw_table(f"<{kind} source>", kind) for kind in ("documents", "table", "stream")]
+    parts = ["# Tables\n\nEvery table is Iceberg v2 with `notelake.format` 1. Field ids never change.\n"]
+    return "\n".join([*parts, *(_table(table) for table in (*raws, *SHARED))])
+
+
+def _table(table: Table) -> str:
+    partition = ", ".join(p.column if p.transform == "identity" else f"{p.transform}({p.column})" for p in table.partition)
+    lines = [
+        f"## {table.identifier}\n\nA row is {table.row}.\n",
+        f"Key: {', '.join(table.key)}. Partitioned by: {partition or 'nothing'}. Sorted by: {', '.join(table.sort)}.\n",
+        "| id | column | type | meaning |\n|---|---|---|---|",
+        *(_column(column) for column in table.columns),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _column(column: Column) -> str:
+    ids = f"{column.field_id}" if column.element_id is None else f"{column.field_id}, element {column.element_id}"
+    return f"| {ids} | `{column.name}` | {sql_type(column.type)} | {_cell(column.doc)} |"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def views() -> str:
+    """Return the page of all views, from the headers of their files."""
+    pages = ["# Views\n\nOne file each in `sql/views/<schema>/<view>.sql`; they stand in `lake.duckdb` under the same name.\n"]
+    for view in sorted(read_views(ROOT / "sql" / "views"), key=lambda view: view.identifier):
+        pages.append(f"## {view.identifier}\n\nA row is {view.row}.\n\nReads: {', '.join(f'`{d}`' for d in view.depends_on)}.\n")
+        pages.append("| column | meaning |\n|---|---|")
+        pages.extend(f"| `{name}` | {_cell(doc)} |" for name, doc in view.columns.items())
+        pages.append("")
+    return "\n".join(pages)
+
+
+def sources() -> str:
+    """Return the page of what a source's declaration takes."""
+    text = [
+        "# Sources\n\nA source is a folder `dagster_project/defs/sources/<name>/` with a `defs.yaml`:\n\n"
+        "```yaml\ntype: dagster_project.components.DocumentSource\nattributes:\n  name: my_vault\n  path: ~/Notes\n```\n\n"
+        "`{{ env.NAME }}` stands for an environment variable. A relative path counts from the project's root.\n"
+    ]
+    for name, model in {**KINDS, "note (mapping of a TableSource)": NoteMapping, "event (mapping of a StreamSource)": EventMapping}.items():
+        text.append(f"## {name}\n\n{inspect.cleandoc(model.__doc__ or '')}\n\n| field | default | meaning |\n|---|---|---|")
+        for field, info in model.model_fields.items():
+            default = "required" if info.is_required() else f"`{_default(info.default)}`"
+            text.append(f"| `{field}` | {_cell(default)} | {_cell(info.description or '')} |")
+        text.append("")
+    return "\n".join(text)
+
+
+def _default(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "see below" if isinstance(value, EventMapping) else str(value)
+
+
+def commands() -> str:
+    """Return the page of the `notelake` command, as its own help says it."""
+    pages = [f"# The notelake command\n\n{_help(cli.main, 'notelake')}"]
+    pages.extend(f"## {path}\n\n{_help(command, path)}" for path, command in _commands(cli.main, "notelake"))
+    return "\n".join(pages)
+
+
+def _commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+    for name, command in sorted(group.commands.items()):
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{path} {name}")
+
+
+def _help(command: click.Command, path: str) -> str:
+    context = click.Context(command, info_name=path, max_content_width=110, terminal_width=110)
+    return f"```\n{command.get_help(context)}\n```\n"
+
+
+def error_tree() -> str:
+    """Return the page of the errors."""
+    text = [f"# Errors\n\n```\n{inspect.getdoc(errors)}\n```\n\n| error | meaning |\n|---|---|"]
+    for name, error in inspect.getmembers(errors, inspect.isclass):
+        text.append(f"| `{name}` | {_cell(inspect.getdoc(error) or '')} |")
+    return "\n".join([*text, ""])
+
+
+def environment() -> str:
+    """Return the page of the settings."""
+    rows = [
+        ("NOTELAKE_LAKE", f"the lake: a folder or `s3://bucket/prefix`; default `{settings.DEFAULT_LAKE}` in the project"),
+        ("NOTELAKE_VIEW_FILE", "where `lake.duckdb` is published; default in the lake's folder, required for `s3://`"),
+        ("NOTELAKE_PROJECT", "the project's root; default the folder with `workspace.yaml`, from here upwards"),
+        ("NOTELAKE_MEMORY_LIMIT", "what DuckDB may hold in memory before it spills, e.g. `2GB`; default `1GB`"),
+        ("NOTELAKE_THREADS", "threads DuckDB may use; default all cores"),
+        ("PYICEBERG_CATALOG__NOTELAKE__URI", "the Iceberg catalog, SQLite or PostgreSQL; default SQLite in the lake's folder"),
+        ("AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, …", "the usual AWS variables, for `s3://` lakes and sources"),
+        ("NOTELAKE_FAILPOINT", f"for tests: die at one of {', '.join(f'`{name}`' for name in FAILPOINTS)}"),
+    ]
+    table = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in rows)
+    return f"# Settings\n\nFrom the environment; there is no other configuration file.\n\n| variable | meaning |\n|---|---|\n{table}\n"
+
+
+def expectations() -> str:
+    """Return the page of all expectations."""
+    return suites_markdown(ROOT / "expectations")
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "tables.md": tables,
+    "views.md": views,
+    "expectations.md": expectations,
+    "sources.md": sources,
+    "commands.md": commands,
+    "errors.md": error_tree,
+    "settings.md": environment,
+}
+
+
+def main() -> int:
+    """Write the pages, or with --check compare them; return the exit code."""
+    stale = []
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        text, file = HEAD + page().rstrip() + "\n", REFERENCE / name
+        if not file.exists() or file.read_text("utf-8") != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                file.write_text(text, "utf-8")
+    if "--check" in sys.argv and stale:
+        print(f"docs/reference is not up to date: {', '.join(stale)}. Run `make docs`.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,157 @@
+"""What a run promises: balance, nothing done for nothing, races, and one source's failure is its own."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from dagster_project.failpoints import arm
+from dagster_project.lake.lake import open_lake
+from dagster_project.lake.read import relation
+from dagster_project.pipeline import run, run_source
+from dagster_project.reports import Counts
+from dagster_project.sources import DocumentSource, TableSource
+
+
+def ask(lake, query: str, *names: str):
+    pins = lake.pins()
+    with lake.connect() as con:
+        return con.execute(query.format(*(relation(pins[name]) + " AS t" for name in names))).fetchall()
+
+
+def everything_on_disk(folder: Path) -> dict[str, int]:
+    return {str(file): file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file() and ".scratch" not in file.parts}
+
+
+def test_every_unit_seen_becomes_something(lake, world) -> None:
+    done = run(lake, world.sources)
+    assert {report.source: report.counts for report in done.reports} == {
+        "vault": Counts(seen=3, committed=2, quarantined=1),
+        "sheet": Counts(seen=2, committed=1, quarantined=1),
+        "live": Counts(seen=2, committed=2),
+    }
+    assert done.has_trouble
+
+
+def test_a_run_over_unchanged_sources_writes_nothing(lake, world, where) -> None:
+    run(lake, world.sources)
+    before = everything_on_disk(Path(where.lake))
+    done = run(lake, world.sources)
+    assert everything_on_disk(Path(where.lake)) == before
+    assert all(report.counts.seen == report.counts.unchanged for report in done.reports)
+    assert not done.has_trouble
+
+
+def test_a_note_whose_new_version_is_refused_stays_and_is_marked_stale(lake, world) -> None:
+    run(lake, world.sources[:1])
+    world.note("a.md", b"\xff\xfe\xfd broken \xe9")
+    done = run(lake, world.sources[:1])
+    assert done.reports[0].counts.quarantined == 1
+    assert ask(lake, "SELECT title, stale FROM {} WHERE path = 'a.md'", "notes.notes") == [("A", True)]
+    assert ask(lake, "SELECT count(*) FROM {} WHERE path = 'a.md'", "notes.versions") == [(1,)]
+    world.note("a.md", "# A again\n")
+    run(lake, world.sources[:1])
+    assert ask(lake, "SELECT title, stale FROM {} WHERE path = 'a.md'", "notes.notes") == [("A again", False)]
+
+
+def test_a_deleted_file_takes_its_note_and_parts_and_leaves_its_history(lake, world) -> None:
+    run(lake, world.sources[:1])
+    (world.vault / "a.md").unlink()
+    assert run(lake, world.sources[:1]).reports[0].counts.removed == 1
+    gone = ask(lake, "SELECT note_id FROM {} WHERE path = 'a.md' AND op = 'deleted'", "notes.versions")
+    assert len(gone) == 1
+    for table in ("notes.notes", "notes.links", "notes.tags", "notes.tasks", "notes.sections"):
+        assert ask(lake, "SELECT count(*) FROM {} WHERE note_id = '" + gone[0][0] + "'", table) == [(0,)]
+    assert ask(lake, "SELECT op FROM {} WHERE path = 'a.md' ORDER BY sequence", "raw.vault") == [("put",), ("gone",)]
+
+
+def test_a_moved_file_keeps_its_identity(lake, world) -> None:
+    run(lake, world.sources[:1])
+    before = ask(lake, "SELECT note_id FROM {} WHERE path = 'a.md'", "notes.notes")
+    (world.vault / "a.md").rename(world.vault / "z.md")
+    assert run(lake, world.sources[:1]).reports[0].counts == Counts(seen=3, unchanged=2, committed=1)
+    assert ask(lake, "SELECT note_id FROM {} WHERE path = 'z.md'", "notes.notes") == before
+    assert ask(lake, "SELECT op, moved_from FROM {} WHERE path = 'z.md'", "notes.versions") == [("moved", "a.md")]
+
+
+def test_a_source_that_fails_stops_neither_the_others_nor_the_serving(lake, world, where) -> None:
+    gone = DocumentSource(name="gone", path=str(world.folder / "nowhere"))
+    done = run(lake, [gone, *world.sources])
+    assert done.reports[0].error is not None
+    assert "nowhere" in done.reports[0].error
+    assert [report.error for report in done.reports[1:]] == [None, None, None]
+    assert where.view_file.is_file()
+
+
+def test_a_folder_that_vanished_removes_nothing(lake, world) -> None:
+    run(lake, world.sources[:1])
+    world.vault.rename(world.folder / "unmounted")
+    report = run(lake, world.sources[:1]).reports[0]
+    assert "SourceUnavailable" in str(report.error)
+    assert ask(lake, "SELECT count(*) FROM {}", "notes.notes") == [(2,)]
+
+
+def test_more_gone_than_declared_is_refused_until_it_is_allowed(lake, world) -> None:
+    source = world.sources[0].model_copy(update={"max_gone_share": 0.3})
+    run(lake, [source])
+    (world.vault / "a.md").unlink()
+    (world.vault / "b.md").unlink()
+    assert "TooManyGone" in str(run(lake, [source]).reports[0].error)
+    assert ask(lake, "SELECT count(*) FROM {}", "notes.notes") == [(2,)]
+    assert run(lake, [source], allow_gone=True).reports[0].counts.removed == 2
+
+
+def test_a_source_of_another_kind_cannot_take_a_name(lake, world) -> None:
+    run(lake, world.sources[:1])
+    other = TableSource(name="vault", path=str(world.tables))
+    assert "SourceInvalid" in str(run(lake, [other]).reports[0].error)
+
+
+@pytest.mark.parametrize("failpoint", ["land.scanned", "land.staged", "land.written", "shape.staged", "commit.staged", "commit.written"])
+def test_a_second_run_in_between_neither_loses_nor_doubles(lake, world, failpoint, tables_of, tmp_path) -> None:
+    run(lake, world.sources)
+    run(open_lake(lake.settings, clock=lake.clock, ids=lake.ids), world.sources)
+    alone = tmp_path / "alone"
+    world.step(1)
+    other = open_lake(lake.settings, clock=lake.clock, ids=lake.ids)
+    entered = []
+
+    def second() -> None:
+        if not entered:  # the second run passes the same failpoint
+            entered.append(True)
+            run(other, world.sources)
+
+    with arm(failpoint, second):
+        done = run(lake, world.sources)
+    assert entered
+    assert [report.error for report in done.reports] == [None, None, None]
+    from dagster_project.settings import settings
+
+    fresh = open_lake(settings(str(alone)), clock=lake.clock, ids=lake.ids)
+    run(fresh, world.sources)
+    ours, theirs = tables_of(Path(lake.settings.lake)), tables_of(alone)
+    for table in ("notes.notes", "notes.links", "notes.tags", "notes.tasks", "notes.sections", "notes.events"):
+        drop = {"notes.notes": -1, "notes.events": -1}.get(table)
+        assert [row[:drop] for row in ours[table]] == [row[:drop] for row in theirs[table]], table
+    sequences = [row[0] for row in ours["raw.vault"]]
+    assert sequences == list(range(1, len(sequences) + 1))
+
+
+def test_runs_of_different_sources_at_once_lose_nothing(world, where, clock, ids, tmp_path) -> None:
+    lakes = [open_lake(where, clock=clock, ids=ids) for _ in world.sources]
+    reports = {}
+
+    def work(lake, source) -> None:
+        reports[source.name] = run_source(lake, source)
+
+    threads = [threading.Thread(target=work, args=pair) for pair in zip(lakes, world.sources, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {name: report.error for name, report in reports.items()} == {"vault": None, "sheet": None, "live": None}
+    assert ask(lakes[0], "SELECT source, count(*) FROM {} GROUP BY 1 ORDER BY 1", "notes.notes") == [
+        ("live", 2), ("sheet", 1), ("vault", 2),
+    ]
