@@ -83,7 +83,7 @@ class NoteMapping(BaseModel):
     modified_at: str | None = Field(None, description="Column of the time it was last modified.")
     tags: str | None = Field(None, description="Column of the tags: a list, or text split at commas or semicolons.")
 
-    @field_validator("key", mode="before")
+    @field_validator("key", mode="before", json_schema_input_type=str | tuple[str, ...])
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value

@@ -3,8 +3,7 @@
 What belongs here: context in, one verb of `pipeline` after the other, metadata out. What does not: the verbs.
 """
 
-from __future__ import annotations
-
+# No postponed annotations here: Dagster reads those of `context` and of resources.
 import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -14,8 +13,8 @@ import dagster as dg
 
 from dagster_project.components.checks import (
     BALANCE,
-    balance_spec,
     balance_result,
+    balance_spec,
     complete_result,
     complete_spec,
     expectation_results,

@@ -64,3 +64,59 @@ def balance_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
 def balance_result(counts: Counts) -> dg.AssetCheckResult:
     """Return whether every unit seen has become something."""
     return dg.AssetCheckResult(check_name=BALANCE, passed=counts.is_balanced, metadata=asdict(counts))
+
+
+def expectation_specs(source: Source, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """Return one check for each expectation of each suite that judges this kind of source."""
+    from dagster_project.audit.suites import read_suites
+
+    judged = {table.identifier for table in JUDGED[source.kind]}
+    return [
+        dg.AssetCheckSpec(
+            check_name(suite.name, expectation.name),
+            asset=asset,
+            description=expectation.description,
+            metadata={"suite": suite.name, "rule": expectation.rule},
+        )
+        for suite in read_suites(bundled("expectations"))
+        if suite.name in judged
+        for expectation in suite.expectations
+    ]
+
+
+def expectation_results(lake: Lake, source: Source) -> Iterator[dg.AssetCheckResult]:
+    """Yield the last recorded result of every expectation that was ever judged for this source.
+
+    A run that changed nothing judged nothing, and what it serves is what was judged last: that verdict still stands.
+    """
+    from dagster_project.lake.read import relation
+
+    pin = lake.pins([AUDITS.identifier])[AUDITS.identifier]
+    files = [file.file_path for file in lake.source_files(pin, source.name)]
+    if not files:
+        return
+    query = (
+        "SELECT suite, expectation, rule, success, observed, bad, rows, batch_id, epoch(audited_at) AS audited_at "
+        f"FROM {relation(pin, files)} AS a WHERE source = ? "
+        "QUALIFY row_number() OVER (PARTITION BY suite, expectation ORDER BY audited_at DESC, batch_id DESC) = 1"
+    )
+    with lake.connect() as con:
+        cursor = con.execute(query, [source.name])
+        names = [column[0] for column in cursor.description or ()]
+        rows = cursor.fetchall()
+    yield from (_result(dict(zip(names, row, strict=True))) for row in rows)
+
+
+def _result(row: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """Return a recorded result. What a row rule refuses is in quarantine: a warning. A table rule stops the batch: an error."""
+    is_row_rule = row["rule"] == "row"
+    return dg.AssetCheckResult(
+        check_name=check_name(row["suite"], row["expectation"]),
+        passed=bool(row["success"]),
+        severity=dg.AssetCheckSeverity.WARN if is_row_rule else dg.AssetCheckSeverity.ERROR,
+        metadata={
+            **{name: row[name] for name in ("observed", "bad", "rows") if row[name] is not None},
+            "batch": row["batch_id"],
+            "judged at": dg.MetadataValue.timestamp(row["audited_at"]),
+        },
+    )

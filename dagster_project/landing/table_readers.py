@@ -165,7 +165,7 @@ def read_csv(con: duckdb.DuckDBPyConnection, path: str, dialect: Dialect, fields
     try:
         stream = cursor.execute(_query(_csv_values(fields), relation)).to_arrow_reader(rows)
         yield from _checked(ahead(stream), fields, _pieces)
-        if refused := _rejects(cursor):
+        if refused := _rejects(cursor, path):
             yield refused
     except (duckdb.Error, pa.ArrowException) as error:
         raise Mangled(str(error)) from error
@@ -224,19 +224,33 @@ def _csv_values(fields: Sequence[Field]) -> list[_Value]:
     return [_typed_text(f"c{i}", i, field.type) for i, field in enumerate(fields)]
 
 
-def _rejects(cursor: duckdb.DuckDBPyConnection) -> Piece | None:
-    """Return the records the reader refused, once each, in line order; its tables are emptied."""
+def _rejects(cursor: duckdb.DuckDBPyConnection, path: str) -> Piece | None:
+    """Return the records the reader refused, once each, in file order; its tables are emptied."""
     found = cursor.execute(
-        "SELECT line, first(error_message ORDER BY column_idx), first(csv_line) FROM reject_errors GROUP BY line ORDER BY line"
+        "SELECT line_byte_position, first(error_message ORDER BY column_idx), first(csv_line) FROM reject_errors "
+        "GROUP BY line_byte_position ORDER BY line_byte_position"
     ).fetchall()
     cursor.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
     if not found:
         return None
-    lines, errors, payloads = zip(*found, strict=True)
+    positions, errors, payloads = zip(*found, strict=True)
+    lines = _line_numbers(path, positions)
     reasons = [f"line {line}: {error.splitlines()[0]}" for line, error in zip(lines, errors, strict=True)]
     return Piece(
         len(found), errors=_texts(reasons), lines=pa.array(lines, INT), payloads=_texts(payloads), is_numbered=False
     )
+
+
+def _line_numbers(path: str, positions: Sequence[int]) -> list[int]:
+    """Return the line (from 1) of each byte (from 1, ascending): DuckDB's own count takes a record for a line."""
+    lines, line, at = [], 1, 0
+    with _binary(path) as handle:
+        for position in positions:
+            while at < position - 1 and (chunk := handle.read(min(SAMPLE_BYTES, position - 1 - at))):
+                line += chunk.count(b"\n")
+                at += len(chunk)
+            lines.append(line)
+    return lines
 
 
 def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
@@ -296,7 +310,7 @@ def read_jsonl(con: duckdb.DuckDBPyConnection, path: str, fields: Sequence[Field
     inner = (
         f"SELECT *, CASE WHEN is_object THEN json_extract_string(line, [{pointers}]::VARCHAR[]) END AS x, "
         f"coalesce(len({keys}) <> len(list_distinct({keys})), false) AS is_doubled "
-        "FROM (SELECT *, coalesce(json_valid(line) AND json_type(line) = 'OBJECT', false) AS is_object "
+        "FROM (SELECT *, CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END AS is_object "
         "FROM (SELECT line, number, raw FROM chunk))"
     )
 

@@ -27,7 +27,7 @@ _UTF16: Final = ((BOM_UTF16_LE, "utf-16-le"), (BOM_UTF16_BE, "utf-16-be"))
 _SURROGATE_PAIR: Final = 0x10000
 
 _SPACE: Final = ord(" ")
-_CONTROL: Final = re.compile("[\\x00-\\x1f]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1b]")
 
 
 @dataclass(frozen=True, slots=True)

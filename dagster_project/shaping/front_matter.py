@@ -108,15 +108,18 @@ def find_front_matter(view: str) -> tuple[int, int, int] | None:
     start = view.find(NEWLINE) + 1
     if view[3:start].strip():
         return None
-    fences = _CLOSE[view[:3]]
-    ends = [end for fence in fences if (end := _closing(view, fence, start)) is not None]
-    return (start, *min(ends)) if ends and start else None
+    if not start:
+        return None
+    found = None
+    for fence in _CLOSE[view[:3]]:
+        found = _closing(view, fence, start, found[0] if found else len(view)) or found
+    return (start, *found) if found else None
 
 
-def _closing(view: str, fence: str, at: int) -> tuple[int, int] | None:
-    """Return where the first line that is `fence` begins, and the one after it, from the line at `at` on."""
+def _closing(view: str, fence: str, at: int, limit: int) -> tuple[int, int] | None:
+    """Return where the first line that is `fence` begins, between `at` and `limit`, and the line after it."""
     at -= 1
-    while (at := view.find(fence, at)) >= 0:
+    while (at := view.find(fence, at, limit)) >= 0:
         end = view.find(NEWLINE, at + 1) + 1 or len(view)
         if not view[at + len(fence) : end].strip():
             return at + 1, end

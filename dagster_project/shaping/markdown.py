@@ -37,7 +37,7 @@ from dagster_project.shaping.decoding import Text, count_words, decode, in_file
 from dagster_project.shaping.front_matter import FrontMatter, find_front_matter, read_front_matter
 from dagster_project.shaping.parsed import CodeBlock, Link, Parsed, Section, Tag, Task
 from dagster_project.shaping.tags import find_tags, outside
-from dagster_project.shaping.tasks import MAY_FOLLOW, find_dates, find_marker, joined, text_end
+from dagster_project.shaping.tasks import find_dates, find_marker, joined, may_be_task, text_end
 
 PARSER: Final = f"markdown/pyromark-{pyromark.__version__}"
 
@@ -143,7 +143,7 @@ def _walk(body: str, view: str, line: int) -> _Outline:
     open_: list[tuple[Mark, int]] = []
     pieces: list[str] = []
     inner: Span | None = None
-    last = 0
+    last, count = 0, view.count
     for event, span in _PARSER.events_with_range(body, merge_text=True):
         # An event is a dict of one key, or a word; `in` tells them apart soonest.
         if "Text" in event:
@@ -156,7 +156,7 @@ def _walk(body: str, view: str, line: int) -> _Outline:
                 for name in tag:
                     if name in found:
                         start = span["start"]
-                        line, last = line + view.count("\n", last, start), start
+                        line, last = line + count("\n", last, start), start
                         mark = [tag[name], start, span, line, "", None]
                         found[name].append(mark)
                         open_.append((mark, len(pieces)))
@@ -386,7 +386,7 @@ def _tasks(note: _Note, sections: list[Section]) -> list[Task]:
     tasks: list[Task] = []
     for index, span in enumerate(items):
         item = span["start"]
-        if view[item + 2 : item + 3] not in MAY_FOLLOW or (marker := find_marker(view, item)) is None:
+        if not may_be_task(view[item + 2 : item + 5]) or (marker := find_marker(view, item)) is None:
             continue
         limit = min(span["end"], items[index + 1]["start"] if index + 1 < len(items) else len(view))
         end, planning = text_end(view, marker.text_start, limit)

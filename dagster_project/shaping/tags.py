@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from unicodedata import category
 
-_TAG: Final = re.compile(r"[A-Za-z0-9_/\-\x80-\xff]+")
-_FIRST: Final = frozenset(chr(code) for code in range(256) if _TAG.match(chr(code)))
+_START: Final = re.compile(r"#(?:[A-Za-z0-9_/\-\x80-\xff]+|\[\[)")
 _BEFORE: Final = frozenset(" \t\r\n\x0b\x0c(*_~|>,;")
 _WIDE_SPACES: Final = ("\xe3\x80\x80", "\xc2\xa0", "\xe2\x80\x8b")
 """U+3000, U+00A0 and U+200B, as the view has them."""
@@ -31,18 +30,12 @@ def find_tags(view: str) -> Iterator[tuple[str, int, int]]:
     >>> list(find_tags("#a/b, C#, x#y, #12 and #y2k"))
     [('a/b', 0, 4), ('y2k', 23, 27)]
     """
-    last = len(view) - 1
-    at = view.find("#")
-    while 0 <= at < last:
-        after = view[at + 1]
-        if after == "[":
-            if view.startswith("[[", at + 1):
-                yield "", at, at
-        elif after in _FIRST and _may_precede(view, at):
-            written = _TAG.match(view, at + 1)
-            if written and (tag := _tag(written[0])) and not _in_address(view, at):
-                yield tag, at, at + 1 + (len(tag) if tag.isascii() else len(tag.encode()))
-        at = view.find("#", at + 1)
+    for match in _START.finditer(view):
+        at = match.start()
+        if view[at + 1] == "[":
+            yield "", at, at
+        elif _may_precede(view, at) and (tag := _tag(match[0][1:])) and not _in_address(view, at):
+            yield tag, at, at + 1 + (len(tag) if tag.isascii() else len(tag.encode()))
 
 
 def _may_precede(view: str, at: int) -> bool:

@@ -31,8 +31,7 @@ _MARKER: Final = re.compile(
     r"(?:[-*+]|\d{1,9}[.)])[ \t]{1,4}(?:#{1,6}[ \t]+)?"
     rf"(?:\[([ xX/-])\](?=[ \t])|({'|'.join(sorted(_WORDS, reverse=True))})(?=[ \t]))[ \t]*"
 )
-MAY_FOLLOW: Final = frozenset("[#TLWDNIC0123456789.) \t")
-"""What may be the third character of an item that is a task: most items are none, and are told so by it."""
+_THIRD: Final = frozenset("#TLWDNIC0123456789.) \t")
 _DAY: Final = r"(\d{4}-\d{2}-\d{2})"
 _DUE: Final = re.compile(rf"[📅📆🗓]\ufe0f?[ \t]*{_DAY}|[\[(]due::[ \t]*{_DAY}|DEADLINE:[ \t]*<{_DAY}")
 _SCHEDULED: Final = re.compile(rf"[⏳⌛]\ufe0f?[ \t]*{_DAY}|[\[(]scheduled::[ \t]*{_DAY}|SCHEDULED:[ \t]*<{_DAY}")
@@ -59,6 +58,11 @@ class Dates(NamedTuple):
     scheduled_on: str | None
     done_on: str | None
     priority: str | None
+
+
+def may_be_task(begun: str) -> bool:
+    """Return False for most items that are no task, by their third to fifth character: cheaper than `find_marker`."""
+    return begun[2:] == "]" if begun[:1] == "[" else begun[:1] in _THIRD
 
 
 def find_marker(view: str, item: int) -> Marker | None:

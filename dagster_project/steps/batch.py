@@ -46,6 +46,8 @@ class Batch:
     con: duckdb.DuckDBPyConnection
     now: datetime
     staged: dict[str, tuple[StagedFile, ...]] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    """Table properties of notes.notes to set with the commit, beside the note cursor."""
     _spilled: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -72,10 +72,15 @@ def _plan(batch: Batch, pins: Mapping[str, Pin], *, moves_cursor: bool) -> tuple
             pin,
             added=(*batch.staged.get(table.identifier, ()), *made_way.added),
             removed=made_way.removed,
-            properties={note_cursor_name(batch.source.name): str(batch.to)} if is_cursor else {},
+            properties=_properties(batch, table) if is_cursor else {},
         )
         changes.append(change)
     return changes, rewritten
+
+
+def _properties(batch: Batch, table: Table) -> dict[str, str]:
+    cursor = {note_cursor_name(batch.source.name): str(batch.to)}
+    return cursor | batch.properties if table == NOTES else cursor
 
 
 def _make_way(batch: Batch, table: Table, pin: Pin) -> Rewritten:

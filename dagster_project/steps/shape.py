@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import pyarrow as pa
 
-from dagster_project.contracts import ATTACHMENTS, BY_IDENTIFIER, EVENTS, NOTES, PARTS, VERSIONS, Shape
+from dagster_project.contracts import BY_IDENTIFIER, EVENTS, NOTES, PARTS, VERSIONS, Column, Shape, raw_table
 from dagster_project.lake.read import batches
 from dagster_project.lake.staging import Stager, stage_query
 from dagster_project.model.identity import note_id
 from dagster_project.model.moves import Identities
 from dagster_project.reports import Observer
 from dagster_project.shaping import documents, events, rows
-from dagster_project.sources import DocumentSource, StreamSource, TableSource
+from dagster_project.sources import DocumentSource, NoteMapping, StreamSource, TableSource
 from dagster_project.steps.batch import Batch
 
 _DOCUMENT_TABLES: Final = (NOTES, VERSIONS, *PARTS)
@@ -107,11 +107,54 @@ def _live(batch: Batch) -> frozenset[str]:
 
 
 def _shape_of_rows(batch: Batch, source: TableSource) -> Shape:
-    raise NotImplementedError
+    raw = batch.pins[f"raw.{source.name}"].table
+    columns = raw.columns[len(raw_table(source.name, "table").columns) :]
+    mapping = source.note or _kept_mapping(batch, columns)
+    given: dict[str, Any] = {
+        "raw": batch.raw,
+        "columns": columns,
+        "mapping": mapping,
+        "after": batch.after,
+        "to": batch.to,
+        "notes": batch.current(NOTES),
+    }
+    batch.con.execute(f"CREATE OR REPLACE TEMP TABLE changes AS {rows.row_changes(source, **given)}")
+    return rows.shape_rows(source, **given, changes="changes")
+
+
+def _kept_mapping(batch: Batch, columns: Sequence[Column]) -> NoteMapping:
+    """Return the mapping that was guessed at the first landing; guess it if this is the first.
+
+    It is kept as a property of the commit, for a key that came and went would change the ids of all notes.
+    """
+    name = f"notelake.mapping.{batch.source.name}"
+    kept = batch.lake.properties(batch.pins[NOTES.identifier]).get(name)
+    if kept:
+        return NoteMapping.model_validate_json(kept)
+    guess = rows.guess_mapping(columns)
+    facts = batch.con.execute(rows.mapping_facts(guess, columns, f"(SELECT * FROM {batch.raw} AS r WHERE sequence <= {batch.to})"))
+    found = facts.fetchone() or (False, None, None)
+    mapping = rows.settle_mapping(guess, is_unique=bool(found[0]), created_at=found[1], modified_at=found[2])
+    batch.properties[name] = mapping.model_dump_json()
+    return mapping
 
 
 def _shape_of_events(batch: Batch, source: StreamSource) -> Shape:
-    raise NotImplementedError
+    known = batch.current(EVENTS)
+    since = batch.now - timedelta(days=source.dedupe_days)
+    within = f"(SELECT event_id FROM {known} AS k WHERE landed_at >= TIMESTAMPTZ '{since.isoformat()}')" if known else None
+    return events.shape_events(
+        batch.con,
+        source,
+        raw=batch.raw,
+        after=batch.after,
+        to=batch.to,
+        known_events=within,
+        all_events=known,
+        notes=batch.current(NOTES),
+        batch_id=batch.batch_id,
+        observed_at=batch.now,
+    )
 
 
 def _stage(batch: Batch, shape_: Shape, observe: Observer) -> None:

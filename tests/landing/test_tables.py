@@ -155,9 +155,7 @@ def test_a_row_that_is_no_utf8_is_refused_and_the_others_land(tmp_path: Path) ->
 def test_doubled_headers_give_numbered_columns(tmp_path: Path) -> None:
     raw = of_files(tmp_path, t_csv="a,a,_id,sequence,Größe\n1,2,3,4,5\n")
     raw.land()
-    assert raw.values() == [{"a": 1, "a_2": 2, "id": 3, "sequence_2": 4, "groe": 5}] or raw.values() == [
-        {"a": 1, "a_2": 2, "id": 3, "sequence_2": 4, "grosse": 5}
-    ]
+    assert raw.values() == [{"a": 1, "a_2": 2, "id": 3, "sequence_2": 4, "grosse": 5}]
     assert raw.columns is not None
     assert [c.doc for c in raw.columns] == ["a", "a", "_id", "sequence", "Größe"]
 
@@ -166,7 +164,7 @@ def test_mixed_line_ends_are_read_by_the_careful_reader(tmp_path: Path) -> None:
     text = 'a,b\n1,"x\r\ny"\r\n2,z\n3,w\r\n4\n'
     raw = of_files(tmp_path, t_csv=text)
     raw.land()
-    assert [(r["a"], r["b"]) for r in raw.values()] == [(1, "x\r\ny"), (2, "z"), (3, "w")]
+    assert [(r["a"], r["b"]) for r in raw.values()] == [("1", "x\r\ny"), ("2", "z"), ("3", "w")]
     assert len(raw.of("refused")) == 1
 
 
@@ -294,7 +292,7 @@ def test_the_hash_of_a_row_is_the_same_for_ever(tmp_path: Path) -> None:
     assert raw.of("put")[1]["_row_hash"] == first
 
 
-HASH_OF_1_É_NULL = 0
+HASH_OF_1_É_NULL = -4422669699633568197
 
 
 # --- JSON lines -----------------------------------------------------------------------------------------------------
