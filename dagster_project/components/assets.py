@@ -64,10 +64,10 @@ def raw_asset(source: Source) -> dg.AssetsDefinition:
         **_shared(source, "land"),
     )
     def land(config: Landing, lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        from dagster_project import pipeline
-
         began = time.perf_counter()
         with told():
+            from dagster_project import pipeline
+
             opened = lake.open()
             landed = pipeline.land(opened, source, observe=quiet, allow_gone=config.allow_gone)
             metadata = landed_metadata(opened, landed, seconds=time.perf_counter() - began)
@@ -105,12 +105,12 @@ def notes_asset(source: Source) -> dg.AssetsDefinition:
 
 def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: Source) -> Iterator[Any]:
     """Commit what waits and serve what is good; tell all verdicts, those of a refused batch too."""
-    from dagster_project import pipeline
-
     began = time.perf_counter()
     key, refused = notes_key(source.name), None
     batches: tuple[Committed, ...] = ()
     with told():
+        from dagster_project import pipeline
+
         lake = resource.open()
         if context.selected_asset_keys:
             try:

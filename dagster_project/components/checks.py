@@ -68,19 +68,17 @@ def balance_result(counts: Counts) -> dg.AssetCheckResult:
 
 def expectation_specs(source: Source, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """Return one check for each expectation of each suite that judges this kind of source."""
-    from dagster_project.audit.suites import read_suites
+    from dagster_project.audit.suites import expectation_names
 
-    judged = {table.identifier for table in JUDGED[source.kind]}
     return [
         dg.AssetCheckSpec(
-            check_name(suite.name, expectation.name),
+            check_name(table.identifier, expectation.name),
             asset=asset,
             description=expectation.description,
-            metadata={"suite": suite.name, "rule": expectation.rule},
+            metadata={"suite": table.identifier, "rule": expectation.rule},
         )
-        for suite in read_suites(bundled("expectations"))
-        if suite.name in judged
-        for expectation in suite.expectations
+        for table in JUDGED[source.kind]
+        for expectation in expectation_names(bundled("expectations"), table)
     ]
 
 

@@ -32,10 +32,8 @@ def told() -> Iterator[None]:
         failure = failure_of(error)
         if not isinstance(error, NotelakeError):
             traceback.print_exc()
-    else:
-        return
-    # Raised outside of the handler: inside, Dagster would serialize what it was caused by, message and all.
-    raise failure
+        # Without `from None` Dagster would write down what it came from, message and all.
+        raise failure from None
 
 
 def failure_of(error: Exception) -> dg.Failure:

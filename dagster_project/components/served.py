@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dagster_project.views.sql_files import View
 
 NAME: Final = "served"
+STEP: Final = "report"
 INTERVAL_SECONDS: Final = 60
 PUBLICATION: Final = "publication"
 
@@ -37,7 +38,14 @@ def relation_key(relation: str) -> dg.AssetKey:
     return raw_key(name) if namespace == "tables" else dg.AssetKey([namespace, name])
 
 
-def served_assets(sources: Sequence[Source]) -> dg.AssetsDefinition:
+def served_definitions(sources: Sequence[Source], settings: Settings) -> dg.Definitions:
+    """Return an asset for each shared table and each view, the job that reports them, and the sensor that starts it."""
+    selection = dg.AssetSelection.tag("stage", "serve")
+    job = dg.define_asset_job(NAME, selection=selection, description="Report what lake.duckdb shows of each table and view.")
+    return dg.Definitions(assets=[_served(sources)], jobs=[job], sensors=[_sensor(settings)])
+
+
+def _served(sources: Sequence[Source]) -> dg.AssetsDefinition:
     """Return the shared tables and the views as one step: all are reported from the same publication."""
     from dagster_project.views.sql_files import read_views
 
@@ -46,7 +54,7 @@ def served_assets(sources: Sequence[Source]) -> dg.AssetsDefinition:
     tables = [table for table in SHARED if table.identifier not in views]
     specs = [*(_table_spec(table, sources) for table in tables), *(_view_spec(view, sources) for view in views.values())]
 
-    @dg.multi_asset(name=NAME, specs=specs, can_subset=True, retry_policy=RETRIES)
+    @dg.multi_asset(name=STEP, specs=specs, can_subset=True, retry_policy=RETRIES)
     def served(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         with told():
             for result in _report(lake, views):
@@ -160,18 +168,12 @@ def _lineage_metadata(view: "View", types: Mapping[str, Mapping[str, str]]) -> d
     return {COLUMN_LINEAGE: dg.TableColumnLineage({column: origins for column, origins in deps.items() if origins})}
 
 
-def served_job() -> dg.UnresolvedAssetJobDefinition:
-    """Return the job that reports what is served."""
-    selection = dg.AssetSelection.tag("stage", "serve")
-    return dg.define_asset_job(NAME, selection=selection, description="Report what lake.duckdb shows of each table and view.")
-
-
-def served_sensor(settings: Settings, job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """Return the sensor that reports a publication once: sources publish by themselves, at their own times."""
+def _sensor(settings: Settings) -> dg.SensorDefinition:
+    """Sources publish by themselves, at their own times: each publication is reported once."""
 
     @dg.sensor(
         name=f"{NAME}_sensor",
-        job=job,
+        job_name=NAME,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Reports the tables and views whenever lake.duckdb was published anew.",

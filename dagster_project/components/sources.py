@@ -6,7 +6,6 @@ What belongs here: what the three have in common and where they differ for Dagst
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import dagster as dg
@@ -16,7 +15,7 @@ from dagster_project import sources
 from dagster_project.components.assets import notes_asset, raw_asset
 from dagster_project.components.attributes import attributes_of
 from dagster_project.components.scaffold import SourceScaffolder
-from dagster_project.components.timing import schedule_of, sensor_of, source_job
+from dagster_project.components.timing import timing_of
 from dagster_project.settings import project_root
 
 
@@ -51,26 +50,9 @@ class SourceComponent(dg.Component, dg.Resolvable):
         return dg.ComponentTypeSpec(description=cls.declares.__doc__, tags=["notelake", cls.declares.kind])
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Return the source's assets, checks and job, and its schedule or sensor."""
-        job = source_job(self.source)
-        return dg.Definitions(
-            assets=[raw_asset(self.source), notes_asset(self.source)],
-            jobs=[job],
-            schedules=self.schedules(job),
-            sensors=self.sensors(job),
-        )
-
-    def schedules(self, job: dg.UnresolvedAssetJobDefinition) -> Sequence[dg.ScheduleDefinition]:
-        """Return the source's schedule, if it has one."""
-        match self.source:
-            case sources.StreamSource() | sources.DocumentSource(cron=None) | sources.TableSource(cron=None):
-                return []
-            case batch:
-                return [schedule_of(batch, job)]
-
-    def sensors(self, job: dg.UnresolvedAssetJobDefinition) -> Sequence[dg.SensorDefinition]:
-        """Return the source's sensor, if it is a stream."""
-        return [sensor_of(self.source, job)] if isinstance(self.source, sources.StreamSource) else []
+        """Return the source's assets with their checks, its job, and its schedule or sensor."""
+        assets = dg.Definitions(assets=[raw_asset(self.source), notes_asset(self.source)])
+        return dg.Definitions.merge(assets, timing_of(self.source))
 
 
 class DocumentSource(SourceComponent):

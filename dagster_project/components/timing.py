@@ -22,21 +22,32 @@ LOOK_AGAIN: Final = timedelta(minutes=15)
 _UNDER_WAY: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
-def source_job(source: Source) -> dg.UnresolvedAssetJobDefinition:
-    """Return the job that runs the five verbs for one source."""
-    return dg.define_asset_job(
-        source.name,
+def job_name(source: str) -> str:
+    """Return the name of the job of a source; a source may be called like another job of this deployment."""
+    return f"{source}_job"
+
+
+def timing_of(source: Source) -> dg.Definitions:
+    """Return the job that runs the five verbs for one source, and what starts it: a schedule, or a sensor for a stream."""
+    job = dg.define_asset_job(
+        job_name(source.name),
         selection=dg.AssetSelection.assets(raw_key(source.name), notes_key(source.name)),
         description=f"Land, shape, audit, commit and serve {source.name}.",
         tags={"source": source.name},
     )
+    match source:
+        case StreamSource():
+            return dg.Definitions(jobs=[job], sensors=[_sensor(source)])
+        case DocumentSource(cron=None) | TableSource(cron=None):
+            return dg.Definitions(jobs=[job])
+        case _:
+            return dg.Definitions(jobs=[job], schedules=[_schedule(source)])
 
 
-def schedule_of(source: DocumentSource | TableSource, job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Return the schedule of a source that is read as a whole; `source.cron` counts in UTC."""
+def _schedule(source: DocumentSource | TableSource) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
         name=f"{source.name}_schedule",
-        job=job,
+        job_name=job_name(source.name),
         cron_schedule=str(source.cron),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING if source.enabled else dg.DefaultScheduleStatus.STOPPED,
@@ -44,12 +55,12 @@ def schedule_of(source: DocumentSource | TableSource, job: dg.UnresolvedAssetJob
     )
 
 
-def sensor_of(source: StreamSource, job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """Return the sensor of a stream. It compares the sizes of the shards with those it saw at the last run it asked for."""
+def _sensor(source: StreamSource) -> dg.SensorDefinition:
+    """It compares the sizes of the shards with those it saw when it last asked for a run."""
 
     @dg.sensor(
         name=f"{source.name}_sensor",
-        job=job,
+        job_name=job_name(source.name),
         minimum_interval_seconds=source.interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING if source.enabled else dg.DefaultSensorStatus.STOPPED,
         description=f"Looks for new events in {source.path}.",
@@ -58,10 +69,10 @@ def sensor_of(source: StreamSource, job: dg.UnresolvedAssetJobDefinition) -> dg.
         sizes = _sizes(source)
         if isinstance(sizes, dg.SkipReason):
             return sizes
-        if _is_under_way(context.instance, source.name):
+        if _is_under_way(context.instance, job_name(source.name)):
             # The cursor stays: what has come meanwhile is asked for when this run is done, and no queue builds up.
             return dg.SkipReason(f"{source.name} is being read.")
-        if sizes == context.cursor and not _failed_a_while_ago(context.instance, source.name):
+        if sizes == context.cursor and not _failed_a_while_ago(context.instance, job_name(source.name)):
             return dg.SkipReason("No shard has grown.")
         return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=sizes)
 

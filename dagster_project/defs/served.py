@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagster_project.components.served import served_assets, served_job, served_sensor
+from dagster_project.components.served import served_definitions
 from dagster_project.settings import project_root, settings
 from dagster_project.sources import declared_sources
 
@@ -15,5 +15,4 @@ from dagster_project.sources import declared_sources
 def defs() -> dg.Definitions:
     """Return an asset for each table and each view, fed by the sources that are declared beside this file."""
     sources = declared_sources(Path(__file__).parent / "sources", project_root())
-    job = served_job()
-    return dg.Definitions(assets=[served_assets(sources)], jobs=[job], sensors=[served_sensor(settings(), job)])
+    return served_definitions(sources, settings())

@@ -76,13 +76,28 @@ class Catalog(SqlCatalog):
 
 
 def open_catalog(settings: Settings) -> Catalog:
-    """Open the catalog that pyiceberg's settings name `notelake`, else SQLite in the lake's folder.
+    """Open the catalog that `catalog_uri` names.
 
     Raises `LakeUnsupported` for an object store without a catalog of its own, and for kinds of catalog that cannot
     commit many tables at once.
     """
-    configured = Config().get_catalog_config(CATALOG) or {}
-    uri = str(configured.get("uri", ""))
+    uri = catalog_uri(settings)
+    if uri.startswith("sqlite") and not settings.is_remote:
+        Path(settings.lake).mkdir(parents=True, exist_ok=True)
+    properties = {**_configured(), "uri": uri, "warehouse": settings.lake}
+    if settings.is_remote:
+        properties.setdefault("py-io-impl", "pyiceberg.io.fsspec.FsspecFileIO")
+    catalog = Catalog(CATALOG, **{key: value for key, value in properties.items() if key != "type"})
+    _wait_for_locks(catalog.engine)
+    return catalog
+
+
+def catalog_uri(settings: Settings) -> str:
+    """Return the address of the catalog: what pyiceberg's settings give for `notelake`, else SQLite in the lake's folder.
+
+    Raises `LakeUnsupported` as `open_catalog` does.
+    """
+    uri = _configured().get("uri", "")
     if settings.is_remote and not uri:
         raise LakeUnsupported(
             f"The lake {settings.lake} lies in an object store, but no catalog is named: two machines with a SQLite "
@@ -93,16 +108,12 @@ def open_catalog(settings: Settings) -> Catalog:
             f"The catalog at {uri.split('://', 1)[0]}://… cannot commit many tables at once in a way notelake knows. "
             "Use one on SQLite or PostgreSQL."
         )
-    if not uri:
-        Path(settings.lake).mkdir(parents=True, exist_ok=True)
-        file = str(Path(settings.lake) / SQLITE_FILE)  # quoted: a folder's name may hold % or ?
-        uri = URL.create("sqlite", database=file).render_as_string(hide_password=False)
-    properties = {**{key: str(value) for key, value in configured.items()}, "uri": uri, "warehouse": settings.lake}
-    if settings.is_remote:
-        properties.setdefault("py-io-impl", "pyiceberg.io.fsspec.FsspecFileIO")
-    catalog = Catalog(CATALOG, **{key: value for key, value in properties.items() if key != "type"})
-    _wait_for_locks(catalog.engine)
-    return catalog
+    file = str(Path(settings.lake) / SQLITE_FILE)  # quoted below: a folder's name may hold % or ?
+    return uri or URL.create("sqlite", database=file).render_as_string(hide_password=False)
+
+
+def _configured() -> dict[str, str]:
+    return {key: str(value) for key, value in (Config().get_catalog_config(CATALOG) or {}).items()}
 
 
 def _wait_for_locks(engine: Engine) -> None:

@@ -298,8 +298,8 @@ def _conform(rows: Rows, schema: pa.Schema) -> pa.Table:
 def _check(given: pa.Schema, wanted: pa.Schema) -> None:
     if given.names != wanted.names:
         raise SchemaMismatch(
-            f"Rows have the columns {', '.join(given.names)}; their table has {', '.join(wanted.names)}. Nothing of them "
-            "was written. Give every column of the contract, by name and in order."
+            f"Rows have the columns {', '.join(given.names)}; their table has {', '.join(wanted.names)}. Nothing of "
+            "them was written. Give every column of the contract, by name and in order."
         )
     for field, want in zip(given, wanted, strict=True):
         if not _plain(field.type).equals(_plain(want.type)):

@@ -67,7 +67,9 @@ def relocate(settings: Settings, *, clock: Clock, ids: Ids) -> Relocated:
     `CommitConflict` if another run changed a table meanwhile; the lake is then as it was.
     """
     lake = _opened(settings, clock, ids)
-    elsewhere = {name: location for name, location in lake.catalog.locations().items() if not _is_here(lake, name, location)}
+    elsewhere = {
+        name: location for name, location in lake.catalog.locations().items() if not _is_here(lake, name, location)
+    }
     if not elsewhere:
         return Relocated()
     roots = {_root(name, location) for name, location in elsewhere.items()}
@@ -141,7 +143,9 @@ class _Mover:
         self.here.update(_listing(self.lake, here.rsplit("/metadata/", 1)[0]))
         metadata = self._read(here, location)
         if int(metadata.properties.get(FORMAT_PROPERTY, FORMAT)) > FORMAT:
-            raise LakeUnsupported(f"{identifier} was written by a newer notelake. Install that one, and relocate with it.")
+            raise LakeUnsupported(
+                f"{identifier} was written by a newer notelake. Install that one, and relocate with it."
+            )
         self._snapshots += len(metadata.snapshots)
         return Swap(identifier, location, self._metadata(metadata, here, with_log=True))
 

@@ -72,6 +72,17 @@ def clean(lake: Lake, *, now: datetime, grace: timedelta = GRACE, dry_run: bool 
     return Cleaned(files, size)
 
 
+def missing_files(lake: Lake) -> tuple[str, ...]:
+    """Return the data files of current snapshots that are not there, or not of the size their manifest says."""
+    stored = _stored(lake)
+    current = (file for location in lake.catalog.locations().values() for file in lake.data_files(location))
+    return tuple(
+        file.file_path
+        for file in current
+        if file.file_path not in stored or stored[file.file_path][0] != file.file_size_in_bytes
+    )
+
+
 def _needed(lake: Lake) -> set[str]:
     needed: set[str] = set()
     for location in lake.catalog.locations().values():

@@ -27,7 +27,7 @@ _BY_LENGTH: Final = np.uint64(0x9E3779B97F4A7C15)
 _BY_COLUMN: Final = np.uint64(0xD1B54A32D192ED03)
 
 
-def row_hashes(texts: Mapping[int, pa.Array], rows: int) -> pa.Array:
+def row_hashes(texts: Mapping[int, pa.Array[Any]], rows: int) -> pa.Array[Any]:
     """Return the hash of each of `rows` rows as int64; `texts` are its values as text, by the column's ordinal.
 
     >>> a, b = pa.array(["a", "ab", None]), pa.array(["bc", "c", ""])
@@ -43,13 +43,14 @@ def row_hashes(texts: Mapping[int, pa.Array], rows: int) -> pa.Array:
     return pa.array(_mix(_content_part([column for _, column in ordered], rows) + lengths).view(np.int64))
 
 
-def _length_part(column: pa.Array, ordinal: int) -> UINT:
-    sizes = pc.fill_null(pc.binary_length(column), -1).to_numpy(zero_copy_only=False)
+def _length_part(column: pa.Array[Any], ordinal: int) -> UINT:
+    sizer: Any = pc.binary_length
+    sizes = pc.fill_null(sizer(column), -1).to_numpy(zero_copy_only=False)
     part = _mix((sizes + 1).astype(np.uint64) * _BY_LENGTH + np.uint64(ordinal * int(_BY_COLUMN) & 0xFFFFFFFFFFFFFFFF))
     return np.where(sizes < 0, np.uint64(0), part)
 
 
-def _content_part(columns: list[pa.Array], rows: int) -> UINT:
+def _content_part(columns: list[pa.Array[Any]], rows: int) -> UINT:
     joiner: Any = pc.binary_join_element_wise
     joined = joiner(*columns, "", null_handling="replace", null_replacement="")
     _, offsets, data = joined.buffers()

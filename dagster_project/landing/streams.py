@@ -145,7 +145,7 @@ class _Lines:
 
     shard: Shard
     before: Position
-    data: bytes
+    data: memoryview
     after: Position
 
 
@@ -276,40 +276,233 @@ def _shard_lines(fetch: Fetch, shard: Shard, position: Position, max_bytes: int)
         return
     size = max_bytes
     while True:
-        end = min(position.offset + size, shard.size)
-        try:
-            data = _fetch_after(fetch, shard, position, end)
-        except Exception as error:  # whatever the store's own client raises
-            yield _unreadable(shard, position, error)
+        found = _piece(fetch, shard, position, size)
+        if isinstance(found, _Lines):
+            yield found
+            position, size = found.after, max_bytes
+        elif found is not None:
+            yield found
             return
-        if data is None:
-            yield _changed(shard, position)
+        elif position.offset + size >= shard.size:
             return
-        cut = data.rfind(b"\n") + 1
-        if cut:
-            lines = _Lines(shard, position, data[:cut], _advance(position, data[:cut]))
-            yield lines
-            position, size = lines.after, max_bytes
-        elif end < shard.size and len(data) >= size and size < MAX_LINE_BYTES:
-            size = min(size * 2, MAX_LINE_BYTES)
+        elif size >= MAX_LINE_BYTES:
+            yield _too_long(shard, position)
+            return
         else:
-            if data:
-                yield _unfinished(shard, position, len(data))
-            return
+            size = min(size * 2, MAX_LINE_BYTES)
 
 
-def _fetch_after(fetch: Fetch, shard: Shard, position: Position, end: int) -> bytes | None:
-    """Return the bytes from the position to `end`; None if those right before it are not the ones that were read."""
+def _piece(fetch: Fetch, shard: Shard, position: Position, size: int) -> _Lines | Problem | None:
+    """Read up to `size` bytes after `position`: the complete lines in them, a problem, or None if no line ends there.
+
+    The bytes right before the position come in the same request and are compared with its fingerprint, also where
+    nothing was appended: a file that was written anew is noticed however long it is.
+    """
     overlap = min(position.offset, FINGERPRINT_BYTES)
-    data = fetch(shard.address, position.offset - overlap, end)
+    end = min(position.offset + size, shard.size)
+    try:
+        data = fetch(shard.address, position.offset - overlap, end)
+    except Exception as error:  # whatever the store's own client raises
+        return _unreadable(shard, position, error)
     if overlap and _fingerprint(data[:overlap]) != position.fingerprint:
-        return None
-    return data[overlap:]
+        return _changed(shard, position)
+    cut = data.rfind(b"\n") + 1
+    if cut <= overlap:
+        return _unfinished(shard, position, len(data) - overlap) if end == shard.size and len(data) > overlap else None
+    count = position.lines + data.count(b"\n", overlap, cut)
+    after = Position(position.offset + cut - overlap, count, _fingerprint(data[max(0, cut - FINGERPRINT_BYTES) : cut]))
+    return _Lines(shard, position, memoryview(data)[overlap:cut], after)
 
 
-def _advance(position: Position, data: bytes) -> Position:
-    """Return the position after `data`, which ends with a line."""
-    tail = data[-FINGERPRINT_BYTES:]
-    if len(tail) < FINGERPRINT_BYTES and position.offset:
-        raise _TailNeeded
-    return Position(position.offset + len(data), position.lines + data.count(b"\n"), _fingerprint(tail))
+def _fingerprint(tail: bytes) -> str:
+    return sha256(tail).hexdigest()
+
+
+def _shrank(shard: Shard, at: Position) -> Problem:
+    return _refused(shard, "shrank", f"has {shard.size} bytes, fewer than the {at.offset} that were read of it")
+
+
+def _changed(shard: Shard, at: Position) -> Problem:
+    return _refused(shard, "changed", f"has other bytes right before byte {at.offset} than were read there")
+
+
+def _refused(shard: Shard, kind: ProblemKind, fact: str) -> Problem:
+    """A log is only ever appended to: which of a rewritten file's events are new can't be known."""
+    return Problem(
+        shard.name,
+        kind,
+        f"Shard {shard.name!r} was not read: {shard.address} {fact}. A log is appended to, never rewritten; bring the "
+        "old file back, or give the new one a name of its own.",
+    )
+
+
+def _unreadable(shard: Shard, at: Position, error: Exception) -> Problem:
+    return Problem(
+        shard.name,
+        "unreadable",
+        f"Shard {shard.name!r} was read up to byte {at.offset}; {shard.address} can't be read on: "
+        f"{error or type(error).__name__}. The next run goes on from there; see that the file may be read.",
+    )
+
+
+def _too_long(shard: Shard, at: Position) -> Problem:
+    return Problem(
+        shard.name,
+        "too_long",
+        f"Shard {shard.name!r} was read up to byte {at.offset}; line {at.lines + 1} of {shard.address} is longer than "
+        f"{MAX_LINE_BYTES // 1024**2} MiB. Write its events to a shard of another name, a line each.",
+    )
+
+
+def _unfinished(shard: Shard, at: Position, size: int) -> Problem:
+    return Problem(
+        shard.name,
+        "unfinished",
+        f"The last line of {shard.address}, {size} bytes from byte {at.offset} on, has no end yet. It is read once its "
+        "newline is written.",
+    )
+
+
+class _Decoder:
+    """Turns lines into rows of `raw.<source>`, by one DuckDB query a chunk."""
+
+    def __init__(self, source: StreamSource, con: duckdb.DuckDBPyConnection, landed_at: datetime) -> None:
+        self._schema = raw_table(source.name, "stream").schema
+        self._con = con.cursor()  # its view and its time zone are its own
+        self._con.execute("SET TimeZone = 'UTC'")
+        self._query = _query(source)
+        self._landed_at = landed_at
+
+    def __call__(self, lines: _Lines, first_sequence: int) -> pa.Table:
+        """Return the rows of these lines, numbered from `first_sequence`."""
+        arrived = _arrow_lines(lines, first_sequence)
+        self._con.register("arrived", pa.Table.from_batches(arrived.to_batches(max_chunksize=BATCH_ROWS), arrived.schema))
+        try:
+            found = self._con.execute(self._query, {"shard": lines.shard.name, "landed_at": self._landed_at})
+            return found.to_arrow_table().cast(self._schema)
+        finally:
+            self._con.unregister("arrived")
+
+
+def _arrow_lines(lines: _Lines, first_sequence: int) -> pa.Table:
+    """Return `sequence, shard_sequence, line, undecoded` of each line that isn't blank, over the bytes as they were read.
+
+    `line` keeps its newline: the columns point into the bytes, nothing is copied.
+    """
+    data = np.frombuffer(lines.data, dtype=np.uint8)
+    ends = np.flatnonzero(data == _NEWLINE) + 1
+    edges = np.concatenate(([_first_byte(lines)], ends)).astype(np.int64)
+    raw = pa.Array.from_buffers(pa.large_binary(), len(ends), [None, pa.py_buffer(edges), pa.py_buffer(lines.data)])
+    starts = edges[:-1]
+    blank = _blank(data, starts, raw)
+    if blank:
+        kept = np.delete(np.arange(len(raw)), blank)
+        raw, starts = raw.take(pa.array(kept)), starts[kept]
+    text, undecoded = _decoded(raw)
+    columns = {
+        "sequence": pa.array(np.arange(first_sequence, first_sequence + len(raw), dtype=np.int64)),
+        "shard_sequence": pa.array(starts + lines.before.offset),
+        "line": text,
+        "undecoded": undecoded,
+    }
+    return pa.table(columns)
+
+
+def _first_byte(lines: _Lines) -> int:
+    """Where the first line begins: after the byte order mark that some programs write at the head of a file."""
+    return len(_MARK) if lines.before.offset == 0 and bytes(lines.data[: len(_MARK)]) == _MARK else 0
+
+
+def _blank(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], raw: pa.Array) -> list[int]:
+    """Return the indices of the lines that hold only white space."""
+    suspects = np.flatnonzero(np.isin(data[starts], _BLANKS))
+    return [index for index in suspects.tolist() if not raw[index].as_py().strip()]
+
+
+def _decoded(raw: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Split lines into text and what is no UTF-8; each is null where the other is not."""
+    text = raw.view(pa.large_string())
+    try:
+        text.validate(full=True)
+        return text, pa.nulls(len(raw), pa.large_binary())
+    except pa.ArrowInvalid:
+        lines = raw.to_pylist()
+        good = [_is_text(line) for line in lines]
+        texts = [line.decode() if is_text else None for line, is_text in zip(lines, good, strict=True)]
+        others = [None if is_text else line.rstrip(b"\r\n") for line, is_text in zip(lines, good, strict=True)]
+        return pa.array(texts, pa.large_string()), pa.array(others, pa.large_binary())
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _query(source: StreamSource) -> str:
+    """Return the query that makes rows of `raw.<source>` of the view `arrived`; the JSON of a line is parsed once.
+
+    `TRY` gives null for a line that is no JSON. JSON is what DuckDB takes for it, which is a little more than the
+    standard allows: `NaN`, a comma before a closing bracket.
+    """
+    mapping = source.event
+    pointers = [json_pointer(path) for path in (*mapping.event_id, *mapping.type, *mapping.occurred_at)]
+    first_type = len(mapping.event_id) + 1
+    first_time = first_type + len(mapping.type)
+    return f"""
+        WITH parsed AS (
+            SELECT *, TRY(json_extract_string(line, [{", ".join(map(literal, pointers))}])) AS found,
+                   starts_with(ltrim(line, E' \\t\\r'), '{{') AS is_object
+            FROM arrived),
+        read AS (
+            SELECT *, CASE WHEN is_object THEN found END AS f FROM parsed),
+        named AS (
+            SELECT *, {_first(1, len(mapping.event_id))} AS event_id, {_first(first_type, len(mapping.type))} AS type,
+                   {_first(first_time, len(mapping.occurred_at))} AS said
+            FROM read)
+        SELECT sequence, event_id, type, {_instant("said")} AS occurred_at,
+               rtrim(line, E'\\r\\n') AS payload, undecoded::BLOB AS undecoded,
+               CASE WHEN undecoded IS NOT NULL THEN 'it is no UTF-8 text'
+                    WHEN found IS NULL THEN 'it is no JSON'
+                    WHEN NOT is_object THEN 'it is JSON, but no object' END AS error,
+               {literal(source.name)} AS stream, $shard AS shard, shard_sequence, $landed_at::TIMESTAMPTZ AS landed_at
+        FROM named
+    """
+
+
+def json_pointer(path: str) -> str:
+    """Return a dotted path of keys as a JSON pointer (RFC 6901), in which a key may hold any character but a dot.
+
+    >>> json_pointer("detail.a-b/c")
+    '/detail/a-b~1c'
+    """
+    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path.split("."))
+
+
+def literal(text: str) -> str:
+    """Return `text` as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _first(start: int, count: int) -> str:
+    """The first of `count` values from place `start` of the list `f` that is there and not empty."""
+    values = ", ".join(f"nullif(f[{place}], '')" for place in range(start, start + count))
+    return f"coalesce({values})" if count else "NULL::VARCHAR"
+
+
+def _instant(said: str) -> str:
+    """An event's time as the module's docstring says. Years 1 to 9999: beyond, Python has no word for it."""
+    number = f"try_cast({said} AS DOUBLE)"
+    micros = (
+        f"CASE WHEN {number} >= 1e8 AND {number} < 1e11 THEN {number} * 1e6 "
+        f"WHEN {number} >= 1e11 AND {number} < 1e14 THEN {number} * 1e3 END"
+    )
+    minutes = r"'^(\d+-\d+-\d+[T ]\d+:\d+)(Z|[+-].*)?$', '\1:00\2'"
+    mended = f"regexp_replace(upper(trim({said})), {minutes})"
+    instant = (
+        f"coalesce(try_cast({said} AS TIMESTAMPTZ), try_cast({mended} AS TIMESTAMPTZ), "
+        f"make_timestamp(round({micros})::BIGINT) AT TIME ZONE 'UTC')"
+    )
+    return f"CASE WHEN {instant} BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 00:00:00+00' THEN {instant} END"

@@ -1,6 +1,6 @@
 """Which column of the raw table a header means, what it is called there, and what type its values have.
 
-What belongs here: names, field ids, and the SQL that tells whether a text survives a type. What does not: reading files.
+What belongs here: names, field ids, and the SQL that tells whether a text survives a type. What does not: reading.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ import os
 import stat
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, Literal
@@ -103,7 +103,7 @@ def look(source: TableSource, known: Mapping[str, KnownFile], *, stamps: Mapping
     that look the same. Raises `SourceUnavailable` if the root is not there or the listing fails: then nothing is
     concluded to be gone.
     """
-    listed = {file.path: file for file in _listed(source)}
+    listed = _by_path(_listed(source))
     kept, skipped = _by_format(source, listed)
     taken = {path: _stamped(listed[path], (stamps or {}).get(path)) for path in kept}
     arrived = tuple(_seen(listed[path], kept[path], taken[path], known.get(path)) for path in sorted(kept))
@@ -164,11 +164,20 @@ def modified_at(file: SeenFile) -> datetime:
 def _listed(source: TableSource) -> Iterator[_Listed]:
     try:
         yield from _remote(source.path) if source.is_remote else _local(source.path)
-    except OSError as error:
+    except _network_errors(source.path) as error:
         raise SourceUnavailable(
             f"Source {source.name} cannot be listed at {source.path}: {error}. Nothing of it was changed. Look whether "
             "the folder is there and may be read, then run again."
         ) from error
+
+
+def _by_path(files: Iterable[_Listed]) -> dict[str, _Listed]:
+    """Key files by path. Of two whose names differ in their Unicode form only, the later keeps the form it has."""
+    found: dict[str, _Listed] = {}
+    for file in sorted(files, key=lambda file: os.fsencode(file.location)):
+        name = file.path if file.path not in found else f"{file.path} ({os.fsencode(file.location).hex()})"
+        found[name] = replace(file, path=name)
+    return found
 
 
 def _local(path: str) -> Iterator[_Listed]:
@@ -229,7 +238,8 @@ def _by_format(source: TableSource, listed: Mapping[str, _Listed]) -> tuple[dict
     skipped = [path for path, format_ in formats.items() if format_ is None]
     if skipped and len(listed) == 1 and listed[skipped[0]].location.rstrip("/") == source.path.rstrip("/"):
         raise SourceInvalid(
-            f"The name of {source.path} does not tell its format. Set `format:` of source {source.name} to csv, jsonl or parquet."
+            f"The name of {source.path} does not tell its format. Set `format:` of source {source.name} to csv, "
+            "jsonl or parquet."
         )
     return {path: format_ for path, format_ in formats.items() if format_ is not None}, skipped
 
@@ -250,6 +260,8 @@ def _stamped(file: _Listed, stamp: Stamp | None) -> Stamp | str:
                 digest.update(chunk)
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
+    except _network_errors(file.location) as error:
+        raise SourceUnavailable(f"{file.location} cannot be read now: {error}. Nothing was changed; run again.") from error
     return Stamp(file.size, file.modified, digest.hexdigest(), taken_at)
 
 
@@ -259,6 +271,11 @@ def _opened(location: str) -> BinaryIO:
     store, key = fsspec.url_to_fs(location)
     handle: BinaryIO = store.open(key, "rb", block_size=16 * CHUNK)
     return handle
+
+
+def _network_errors(location: str) -> type[Exception]:
+    """Return what may go wrong there: an object store's client has errors of its own beside OSError."""
+    return Exception if "://" in location else OSError
 
 
 def _download(file: SeenFile, target: str) -> None:

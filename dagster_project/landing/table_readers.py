@@ -50,6 +50,7 @@ LONGEST_LINE: Final = 16 << 20
 """Longer CSV records are refused, so that one missing quote does not fill memory."""
 DELIMITERS: Final = ",\t;|"
 LONGEST_SHOWN: Final = 80
+_LINES: Final = pa.schema([pa.field("number", INT), pa.field("line", TEXT), pa.field("raw", BYTES)])
 _BOM: Final = b"\xef\xbb\xbf"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _BIGGEST_EXACT: Final = 1 << 53
@@ -58,11 +59,11 @@ _BIGGEST_EXACT: Final = 1 << 53
 T = TypeVar("T")
 
 
-class Unreadable(Exception):
+class Unreadable(Exception):  # noqa: N818 - caught here, never shown
     """A file that cannot be read as its format at all; the message says why."""
 
 
-class Broken(Exception):
+class Broken(Exception):  # noqa: N818 - caught here, never shown
     """Values of new columns do not fit the types the sample gave them; `fields` are the columns' ordinals."""
 
     def __init__(self, fields: frozenset[int]) -> None:
@@ -70,7 +71,7 @@ class Broken(Exception):
         self.fields = fields
 
 
-class Mangled(Exception):
+class Mangled(Exception):  # noqa: N818 - caught here, never shown
     """DuckDB's reader lost its way in a CSV file; the careful reader has to read it."""
 
 
@@ -92,11 +93,11 @@ class Piece:
     """
 
     rows: int
-    texts: Mapping[int, pa.Array] = field(default_factory=dict)
-    values: Mapping[int, pa.Array] = field(default_factory=dict)
-    errors: pa.Array | None = None
-    lines: pa.Array | None = None
-    payloads: pa.Array | None = None
+    texts: Mapping[int, pa.Array[Any]] = field(default_factory=dict)
+    values: Mapping[int, pa.Array[Any]] = field(default_factory=dict)
+    errors: pa.Array[Any] | None = None
+    lines: pa.Array[Any] | None = None
+    payloads: pa.Array[Any] | None = None
     is_numbered: bool = True
 
 
@@ -134,7 +135,7 @@ def sniff_csv(path: str) -> Dialect | None:
     if sample[:2] in _UTF16 or b"\x00" in sample[:4096]:
         raise Unreadable("it is no UTF-8 text; save it as CSV in UTF-8")
     text = sample.removeprefix(_BOM).decode("utf-8", "replace")
-    readings = {mark: _records(text, mark, len(sample) < SAMPLE_BYTES) for mark in DELIMITERS}
+    readings = {mark: _records(text, mark, is_whole=len(sample) < SAMPLE_BYTES) for mark in DELIMITERS}
     best = max(DELIMITERS, key=lambda mark: (_fit(readings[mark]), -DELIMITERS.index(mark)))
     records = readings[best]
     width = len(text.encode()) // max(1, len(records))
@@ -144,7 +145,7 @@ def sniff_csv(path: str) -> Dialect | None:
 
 
 def guess_csv(con: duckdb.DuckDBPyConnection, path: str, dialect: Dialect) -> list[pa.DataType]:
-    """Return for each column the first type every text of the sample survives, else text; null where there is no text."""
+    """Return for each column the first type every text of the sample survives, else text; null if it has none."""
     columns = [f"c{i}" for i in range(len(dialect.headers))]
     tries = [f"bool_and({survives(c, t)}) FILTER ({c} IS NOT NULL)" for c in columns for t in GUESSED]
     sample = f"(SELECT * FROM {_read_csv(path, dialect, 'ignore_errors=true')} LIMIT {SAMPLE_ROWS})"
@@ -152,7 +153,7 @@ def guess_csv(con: duckdb.DuckDBPyConnection, path: str, dialect: Dialect) -> li
         found = _cursor(con).execute(f"SELECT {', '.join(tries)} FROM {sample}").fetchone()
     except duckdb.Error:
         return [TEXT] * len(columns)
-    assert found is not None
+    found = found or ()
     groups = [found[i : i + len(GUESSED)] for i in range(0, len(found), len(GUESSED))]
     return [_first_fit(group) for group in groups]
 
@@ -192,10 +193,11 @@ def read_csv_carefully(
 def _first_fit(fits: Sequence[bool | None]) -> pa.DataType:
     if fits[0] is None:
         return pa.null()
-    return next((type_ for type_, fit in zip(GUESSED, fits, strict=True) if fit), TEXT)
+    first: pa.DataType = next((type_ for type_, fit in zip(GUESSED, fits, strict=True) if fit), TEXT)
+    return first
 
 
-def _records(text: str, delimiter: str, is_whole: bool) -> list[list[str]]:
+def _records(text: str, delimiter: str, *, is_whole: bool) -> list[list[str]]:
     records: list[list[str]] = []
     with suppress(csv.Error):
         records.extend(row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row)
@@ -325,7 +327,7 @@ def read_jsonl(con: duckdb.DuckDBPyConnection, path: str, fields: Sequence[Field
 
 def _line_tables(path: str) -> Iterator[pa.Table]:
     """Cut a file into tables of lines: `number` from 1, `line` as text or null, `raw` as bytes where it is no text."""
-    schema = pa.schema([("number", INT), ("line", TEXT), ("raw", BYTES)])
+    schema = _LINES
     held: list[tuple[int, bytes]] = []
     size = 0
     try:
@@ -367,7 +369,13 @@ def _structure(cursor: duckdb.DuckDBPyConnection, chunk: pa.Table) -> dict[str, 
 
 
 def _json_type(kind: Any) -> pa.DataType:
-    scalars = {"UBIGINT": INT, "BIGINT": INT, "DOUBLE": DOUBLE, "BOOLEAN": BOOL, "NULL": pa.null()}
+    scalars: Mapping[str, pa.DataType] = {
+        "UBIGINT": INT,
+        "BIGINT": INT,
+        "DOUBLE": DOUBLE,
+        "BOOLEAN": BOOL,
+        "NULL": pa.null(),
+    }
     if isinstance(kind, list) and len(kind) == 1 and isinstance(kind[0], str) and kind[0] != "JSON":
         return pa.list_(scalars.get(kind[0], TEXT))
     return scalars.get(kind, TEXT) if isinstance(kind, str) else TEXT
@@ -377,9 +385,14 @@ def _settled(types: set[pa.DataType]) -> pa.DataType:
     """Return the one type of a key's values over all pieces of a file."""
     found = types - {pa.null()}
     if found and all(pa.types.is_list(t) for t in found):
-        elements = {t.value_type for t in found} - {pa.null()}
+        elements = {_element(t) for t in found} - {pa.null()}
         return pa.list_(next(iter(elements), TEXT)) if len(elements) < 2 else TEXT
     return common_type(found) if found else pa.null()
+
+
+def _element(type_: Any) -> pa.DataType:
+    element: pa.DataType = type_.value_type
+    return element
 
 
 def _json_value(index: int, field: Field) -> _Value:
@@ -399,14 +412,14 @@ def _json_value(index: int, field: Field) -> _Value:
 def _json_pieces(batch: pa.RecordBatch, fields: Sequence[Field]) -> Iterator[Piece]:
     """Tell rows from lines that are none; a batch without such lines passes as it is."""
     is_row = batch.column("is_row")
-    if is_row.true_count == batch.num_rows:
+    if all(is_row.to_pylist()):
         return _pieces(batch, fields, lines=batch.column("number"))
     reasons = [
         None if row["is_row"] else _line_error(row)
         for row in batch.select(["is_row", "number", "line", "raw", "is_doubled"]).to_pylist()
     ]
     payloads = [
-        None if fine else _shown(raw if raw is not None else line.encode())
+        None if fine else _shown(raw if raw is not None else str(line).encode())
         for fine, raw, line in zip(
             is_row.to_pylist(), batch.column("raw").to_pylist(), batch.column("line").to_pylist(), strict=True
         )
@@ -506,7 +519,8 @@ def ahead(items: Iterator[T], waiting: int = 2) -> Iterator[T]:
     def put(kind: str, item: Any) -> None:
         while not stop.is_set():
             with suppress(queue.Full):
-                return ready.put((kind, item), timeout=0.1)
+                ready.put((kind, item), timeout=0.1)
+                return
 
     def work() -> None:
         try:
@@ -577,7 +591,7 @@ def _over(
 def _checked(
     batches: Iterator[pa.RecordBatch], fields: Sequence[Field], pieces: Callable[..., Iterator[Piece]]
 ) -> Iterator[Piece]:
-    """Give the pieces of batches. If a value breaks a new column's type, read on to the end and raise `Broken` with all."""
+    """Give the pieces of batches. If values break new columns' types, read on and raise `Broken` with all."""
     broken: set[int] = set()
     for batch in batches:
         bad = batch.column("bad")
@@ -593,7 +607,7 @@ def _pieces(
     batch: pa.RecordBatch,
     fields: Sequence[Field],
     *,
-    lines: pa.Array | None = None,
+    lines: pa.Array[Any] | None = None,
     reasons: list[str | None] | None = None,
     payloads: list[str | None] | None = None,
 ) -> Iterator[Piece]:
@@ -634,12 +648,15 @@ def _is_utf8(text: str) -> bool:
     return not any("\ud800" <= c <= "\udfff" for c in text) if not text.isascii() else True
 
 
-def _texts(values: Sequence[str | None]) -> pa.Array:
+def _texts(values: Sequence[str | None]) -> pa.Array[Any]:
     return pa.array(values, TEXT)
 
 
 @contextmanager
 def _binary(path: str) -> Iterator[BinaryIO]:
-    opened: Any = gzip.open(path, "rb") if path.lower().endswith(".gz") else open(path, "rb")
-    with opened as handle:
-        yield handle
+    if path.lower().endswith(".gz"):
+        with gzip.open(path, "rb") as unpacked:
+            yield unpacked  # type: ignore[misc]
+    else:
+        with open(path, "rb") as handle:
+            yield handle

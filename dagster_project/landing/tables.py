@@ -69,7 +69,7 @@ class Landing:
         return _batches(self)
 
 
-class Retyped(Exception):
+class Retyped(Exception):  # noqa: N818 - a turn of events, not an error
     """A value did not fit the type its new column had been given; `landing` begins anew with what is known now."""
 
     def __init__(self, landing: Landing) -> None:
@@ -235,7 +235,7 @@ def _fields(landing: Landing, reading: _Reading) -> list[Field]:
 
 
 def _arrived(landing: Landing, file: SeenFile, piece: Piece, sequence: int, ordinal: int) -> pa.RecordBatch:
-    """Number the rows of a piece and give them the raw table's columns."""
+    """Return the rows of a piece, numbered, with the raw table's columns."""
     rows = piece.rows
     hashes = row_hashes(piece.texts, rows)
     values: Mapping[int, pa.Array[Any]] = piece.values
@@ -259,7 +259,7 @@ def _arrived(landing: Landing, file: SeenFile, piece: Piece, sequence: int, ordi
         "_payload": _or_nulls(piece.payloads, rows),
         "_landed_at": pa.repeat(pa.scalar(landing.plan.landed_at, INSTANT), rows),
     }
-    theirs = [values.get(i, pa.nulls(rows, c.type)) for i, c in enumerate(landing.columns)]
+    theirs = [values.get(i, _nulls(rows, c.type)) for i, c in enumerate(landing.columns)]
     schema = landing.table.schema
     columns = [
         a if a.type.equals(f.type) else a.cast(f.type) for a, f in zip([*ours.values(), *theirs], schema, strict=True)
@@ -305,5 +305,12 @@ def _or_nulls(column: pa.Array[Any] | None, rows: int) -> pa.Array[Any]:
 def _only(column: pa.Array[Any] | None, errors: pa.Array[Any] | None, rows: int, type_: pa.DataType) -> pa.Array[Any]:
     """Return the column where there is an error, null elsewhere."""
     if column is None or errors is None:
-        return pa.array([None] * rows, type_)
-    return pc.if_else(errors.is_valid(), column, pa.scalar(None, type_))
+        return _nulls(rows, type_)
+    only: pa.Array[Any] = pc.if_else(errors.is_valid(), column, pa.scalar(None, type_))
+    return only
+
+
+def _nulls(rows: int, type_: pa.DataType) -> pa.Array[Any]:
+    make: Any = pa.nulls
+    nulls: pa.Array[Any] = make(rows, type_)
+    return nulls

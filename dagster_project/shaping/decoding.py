@@ -27,7 +27,8 @@ _UTF16: Final = ((BOM_UTF16_LE, "utf-16-le"), (BOM_UTF16_BE, "utf-16-be"))
 _SURROGATE_PAIR: Final = 0x10000
 
 _SPACE: Final = ord(" ")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1b]")
+_WIDE_SPACES: Final = "\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_WIDE_SPACE: Final = re.compile(f"[{_WIDE_SPACES}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,8 @@ def count_words(text: str) -> int:
     >>> count_words("one  two\\nthree"), count_words(" "), count_words("été　mer"), count_words("")
     (3, 0, 2, 0)
     """
-    if not text.isascii():
-        return len(text.split()) if _CONTROL.search(text) is None else len(_CONTROL.sub(" ", text).split())
+    if not text.isascii() and any(space in text for space in _WIDE_SPACES):
+        text = _WIDE_SPACE.sub(" ", text)
     # Five times as fast as split, which makes an object of every word.
     is_space = np.frombuffer(text.encode(), np.uint8) <= _SPACE
     ends = np.count_nonzero(is_space[1:] > is_space[:-1])

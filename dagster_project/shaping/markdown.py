@@ -140,7 +140,7 @@ def _walk(body: str, view: str, line: int) -> _Outline:
     outline = _Outline()
     found = {"Link": outline.links, "Image": outline.links, "Heading": outline.headings, "CodeBlock": outline.codes}
     items, opaque = outline.items, outline.opaque
-    open_: list[tuple[Mark, int]] = []
+    open_: list[Mark] = []
     pieces: list[str] = []
     inner: Span | None = None
     last, count = 0, view.count
@@ -157,17 +157,18 @@ def _walk(body: str, view: str, line: int) -> _Outline:
                     if name in found:
                         start = span["start"]
                         line, last = line + count("\n", last, start), start
-                        mark = [tag[name], start, span, line, "", None]
+                        mark = [tag[name], start, span, line, len(pieces), None]
                         found[name].append(mark)
-                        open_.append((mark, len(pieces)))
+                        open_.append(mark)
             elif tag == "Item":
                 items.append(span)
         elif "End" in event:
             if open_:
                 tag = event["End"]
                 if tag in _CLOSING if tag.__class__ is str else "Heading" in tag:
-                    mark, first = open_.pop()
-                    mark[4], mark[5] = "".join(pieces[first:]), inner
+                    mark = open_.pop()
+                    first = mark[4]
+                    mark[4], mark[5] = "".join(pieces[first:] if first else pieces), inner
                     inner = None
                     if not open_:
                         pieces = []
@@ -349,7 +350,10 @@ def _add_tags(parsed: Parsed, note: _Note) -> None:
     if not found:
         return
     line, last = note.line, 0
-    for tag, start, end in outside(found, _hidden(note)):
+    found = list(outside(found, _hidden(note)))
+    if found and "]:" in note.view:
+        found = list(outside(found, _definitions(note)))
+    for tag, start, end in found:
         line, last = line + note.view.count("\n", last, start), start
         parsed.tag_uses.append((tag, "inline", line, note.base + start, note.base + end))
 
@@ -370,13 +374,15 @@ def _take_bracketed(note: _Note) -> Iterator[tuple[str, int, int]]:
 
 
 def _hidden(note: _Note) -> list[tuple[int, int]]:
-    """Return, sorted, where no tag is: code, HTML, comments, links, and what links refer to."""
+    """Return, sorted, where no tag is: code, HTML, comments, links."""
     outline = note.outline
     spans = [*outline.opaque, *(mark[2] for mark in outline.links), *(mark[2] for mark in outline.codes)]
-    if "]:" in note.view:
-        definitions = pyromark.reference_definitions(note.read(note.view))
-        spans.extend(definition["span"] for definition in definitions.values())
     return sorted((span["start"], span["end"]) for span in spans)
+
+
+def _definitions(note: _Note) -> list[tuple[int, int]]:
+    definitions = pyromark.reference_definitions(note.read(note.view))
+    return sorted((link["span"]["start"], link["span"]["end"]) for link in definitions.values())
 
 
 def _tasks(note: _Note, sections: list[Section]) -> list[Task]:

@@ -53,6 +53,11 @@ class _Names:
     tags: Column | None
     rest: tuple[Column, ...]
 
+    def times(self) -> list[tuple[str, Column]]:
+        """Return the time fields that have a column."""
+        fields = (("created_at", self.created_at), ("modified_at", self.modified_at))
+        return [(field, column) for field, column in fields if column]
+
 
 # --- the mapping ----------------------------------------------------------------------------------------------------
 
@@ -79,10 +84,10 @@ def guess_mapping(columns: Sequence[Column]) -> NoteMapping:
 
 
 def mapping_facts(mapping: NoteMapping, columns: Sequence[Column], raw: str) -> str:
-    """Return SQL of one row: `is_unique`, whether the key tells the rows of `raw` apart and none is without; and
-    `created_at`, `modified_at`, the share of their values (0 to 1) that are times, null where there are none.
+    """Return SQL of one row that says whether the values of `raw` bear a guess out.
 
-    `raw` gives the arrivals the guess is checked on, as a query in brackets or a name.
+    `is_unique`: the key tells its rows apart and none is without. `created_at`, `modified_at`: the share of their
+    values (0 to 1) that are times, null where there are none. `raw` gives the arrivals the guess is checked on, as a query in brackets or a name.
     """
     names = _names(mapping, columns)
     key = _key_text(names)
@@ -99,8 +104,9 @@ def mapping_facts(mapping: NoteMapping, columns: Sequence[Column], raw: str) -> 
 def settle_mapping(
     guess: NoteMapping, *, is_unique: bool, created_at: float | None, modified_at: float | None
 ) -> NoteMapping:
-    """Return a guess without what the facts speak against: a key that is not unique would hide rows as duplicates,
-    and a time column whose values are mostly none would refuse them. To be decided once, at the first landing, and
+    """Return a guess without what the facts speak against.
+
+    A key that is not unique would hide rows as duplicates, a time column whose values are none would refuse them. To be decided once, at the first landing, and
     kept: a source whose key came and went would change the ids of its notes.
 
     >>> settle_mapping(NoteMapping(key=("id",), created_at="date"), is_unique=False, created_at=0.5, modified_at=None)
@@ -130,7 +136,8 @@ def _names(mapping: NoteMapping, columns: Sequence[Column]) -> _Names:
         column = None if name is None else by_name.get(name) or by_header.get(name)
         if name is not None and column is None:
             raise SourceInvalid(
-                f"The mapping names a column {name!r}; the table has {', '.join(by_name) or 'none'}. Name one of these in `note:`."
+                f"The mapping names a column {name!r}; the table has {', '.join(by_name) or 'none'}. "
+                "Name one of these in `note:`."
             )
         return column
 
@@ -166,7 +173,8 @@ def shape_rows(
     if changes is None:
         query = row_changes(source, raw=raw, columns=columns, mapping=mapping, after=after, to=to, notes=notes)
         changes = f"({query})"
-    standing = f"{raw} AS r JOIN (SELECT * FROM {changes} WHERE what IN ('created', 'updated')) AS c ON r.sequence = c.sequence"
+    made = f"(SELECT * FROM {changes} WHERE what IN ('created', 'updated'))"
+    standing = f"{raw} AS r JOIN {made} AS c ON r.sequence = c.sequence"
     return Shape(
         rows={
             NOTES.identifier: f"SELECT {_note_columns(source, names)} FROM {standing}",
@@ -202,16 +210,19 @@ def row_changes(
     )
     return f"""
 WITH marks AS MATERIALIZED (
-    SELECT _file, _op, _error, _landed_at, sequence AS mark, sequence - coalesce(_row, 0) AS first, sequence > {after} AS in_batch
+    SELECT _file, _op, _error, _landed_at, sequence AS mark, sequence - coalesce(_row, 0) AS first,
+        sequence > {after} AS in_batch
     FROM {raw} WHERE _op IN ('file', 'gone') AND sequence <= {to}),
 latest AS (
-    SELECT _file, max(mark) AS now_mark, max(mark) FILTER (NOT in_batch) AS was_mark FROM marks WHERE _error IS NULL GROUP BY _file),
+    SELECT _file, max(mark) AS now_mark, max(mark) FILTER (NOT in_batch) AS was_mark
+    FROM marks WHERE _error IS NULL GROUP BY _file),
 segments AS (
     SELECT m.*, coalesce(m.mark = l.now_mark, false) AS is_now, coalesce(m.mark = l.was_mark, false) AS is_was
     FROM marks m LEFT JOIN latest l ON m._file = l._file WHERE m._op = 'file'),
 arrivals AS MATERIALIZED (
     SELECT r.sequence, r._op AS op, r._row_hash AS row_hash, r._file AS file, s.mark, s.in_batch, s.is_now, s.is_was,
-        s._error IS NOT NULL AS is_failed, r._landed_at AS changed_at, {_path(names)} AS path, {_time_rule(names)} AS rule
+        s._error IS NOT NULL AS is_failed, r._landed_at AS changed_at, {_path(names)} AS path,
+        {_time_rule(names)} AS rule
     FROM {raw} AS r JOIN segments s ON r._file = s._file AND r.sequence >= s.first AND r.sequence < s.mark
     WHERE r._op IN ('put', 'refused') AND (s.in_batch OR s.is_now OR s.is_was)),
 states AS (
@@ -247,21 +258,20 @@ WHERE m.now_sequence IS NULL AND m.is_present
 
 
 def _note_columns(source: TableSource, names: _Names) -> str:
-    body = f"coalesce({_text(names.body)}, '')" if names.body else "''"
     values = {
         "note_id": "c.note_id",
         "source": _literal(source.name),
         "kind": "'row'",
         "path": "c.path",
         "title": _title(names),
-        "body": body,
+        "body": _body(names.body),
         "author": _said(names.author),
         "created_at": _instant(names.created_at),
         "modified_at": _instant(names.modified_at),
         "tags": f"list_sort(list_distinct({_tags(names.tags)}))",
         "aliases": "[]::VARCHAR[]",
         "properties": _json(names.rest),
-        "word_count": _words(body) if names.body else "0::BIGINT",
+        "word_count": _words(names.body),
         "content_sha256": "NULL::VARCHAR",
         "row_hash": "r._row_hash",
         "stale": "false",
@@ -274,43 +284,48 @@ def _note_columns(source: TableSource, names: _Names) -> str:
 
 
 def _versions(source: TableSource, names: _Names, standing: str, changes: str) -> str:
-    body = f"coalesce({_text(names.body)}, '')" if names.body else "''"
     own = (
-        f"SELECT c.note_id, {_literal(source.name)} AS source, c.sequence, c.what AS op, c.path, NULL::VARCHAR AS moved_from, "
-        f"{_title(names)} AS title, NULL::VARCHAR AS content_sha256, {_words(body) if names.body else '0::BIGINT'} AS word_count, "
+        f"SELECT c.note_id, {_literal(source.name)} AS source, c.sequence, c.what AS op, c.path, "
+        f"NULL::VARCHAR AS moved_from, {_title(names)} AS title, NULL::VARCHAR AS content_sha256, "
+        f"{_words(names.body)} AS word_count, "
         f"{_instant(names.modified_at)} AS modified_at, c.changed_at AS valid_from FROM {standing}"
     )
     return (
-        f"{own} UNION ALL SELECT note_id, {_literal(source.name)}, sequence, what, path, NULL, NULL, NULL, NULL, NULL, changed_at "
-        f"FROM {changes} WHERE what = 'deleted'"
+        f"{own} UNION ALL SELECT note_id, {_literal(source.name)}, sequence, what, path, "
+        f"NULL, NULL, NULL, NULL, NULL, changed_at FROM {changes} WHERE what = 'deleted'"
     )
 
 
 def _tag_rows(source: TableSource, names: _Names, standing: str) -> str:
     return (
-        f"SELECT note_id, {_literal(source.name)} AS source, (i - 1)::BIGINT AS ordinal, tags[i] AS tag, 'column' AS origin, "
-        "NULL::BIGINT AS line, NULL::BIGINT AS byte_start, NULL::BIGINT AS byte_end FROM (SELECT note_id, tags, "
+        f"SELECT note_id, {_literal(source.name)} AS source, (i - 1)::BIGINT AS ordinal, tags[i] AS tag, "
+        "'column' AS origin, NULL::BIGINT AS line, NULL::BIGINT AS byte_start, NULL::BIGINT AS byte_end FROM (SELECT note_id, tags, "
         f"unnest(range(1, len(tags) + 1)) AS i FROM (SELECT c.note_id, {_tags(names.tags)} AS tags FROM {standing}))"
     )
 
 
 def _refusals(raw: str, columns: Sequence[Column], names: _Names, changes: str) -> str:
-    told = " ".join(
-        f"WHEN c.rule = 'mapping.{field}' THEN 'column ' || {_literal(column.name)} || ' (' || {_literal(field)} || ') holds ' || "
-        f"coalesce({_text(column)}, '') || ', which is no date or time like 2026-01-31 or 2026-01-31T10:00:00Z; row ' || "
-        "coalesce(c.path, '') || ' of ' || c.file"
-        for field, column in (("created_at", names.created_at), ("modified_at", names.modified_at))
-        if column
-    )
-    keyless = f"'the row has no key in ' || {_literal(', '.join(c.name for c in names.key))} || '; row ' || r._row || ' of ' || c.file"
+    told = " ".join(_no_time(field, column) for field, column in names.times())
+    keys = _literal(", ".join(column.name for column in names.key))
+    keyless = f"'the row has no key in ' || {keys} || '; row ' || r._row || ' of ' || c.file"
     return (
-        "SELECT CASE WHEN c.what = 'refused' OR c.note_id IS NULL THEN CAST(c.sequence AS VARCHAR) ELSE c.note_id END AS unit, "
+        "SELECT CASE WHEN c.what = 'refused' OR c.note_id IS NULL THEN CAST(c.sequence AS VARCHAR) "
+        "ELSE c.note_id END AS unit, "
         "CASE WHEN c.what = 'refused' THEN 'row' ELSE c.rule END AS rule, "
         f"CASE WHEN c.what = 'refused' THEN r._error {told} ELSE {keyless} END AS reason, "
         "CASE WHEN c.what = 'refused' THEN NULL ELSE c.path END AS key, c.file, r._line AS line, "
         f"CASE WHEN c.what = 'refused' THEN r._payload ELSE {_json(columns)} END AS payload, c.sequence "
-        f"FROM {raw} AS r JOIN (SELECT * FROM {changes} WHERE what IN ('refused', 'quarantined')) AS c ON r.sequence = c.sequence"
+        f"FROM {raw} AS r JOIN (SELECT * FROM {changes} WHERE what IN ('refused', 'quarantined')) AS c "
+        "ON r.sequence = c.sequence"
     )
+
+
+def _no_time(field: str, column: Column) -> str:
+    """Return the SQL case that tells why a row's time was refused."""
+    what = _literal(f"column {column.name} ({field}) holds ")
+    form = _literal(", which is no date or time like 2026-01-31 or 2026-01-31T10:00:00Z; row ")
+    told = f"{what} || coalesce({_text(column)}, '') || {form} || coalesce(c.path, '') || ' of ' || c.file"
+    return f"WHEN c.rule = 'mapping.{field}' THEN {told}"
 
 
 def _inputs(raw: str, changes: str, *, after: int, to: int) -> str:
@@ -329,13 +344,14 @@ def _inputs(raw: str, changes: str, *, after: int, to: int) -> str:
         "SELECT f._file AS path, CASE f._op WHEN 'gone' THEN 'gone' ELSE 'rows' END AS op, "
         "CASE WHEN f._op = 'gone' THEN 'removed' WHEN f._error IS NULL THEN 'parsed' ELSE 'failed' END AS status, "
         "regexp_extract(lower(f._file), '[.]([a-z]+)(?:[.]gz)?$', 1) AS parser, coalesce(f._row, 0) AS seen, "
-        "coalesce(n.duplicate, 0) AS duplicate, coalesce(n.quarantined, 0) AS quarantined, coalesce(n.failed, 0) AS failed, "
+        "coalesce(n.duplicate, 0) AS duplicate, coalesce(n.quarantined, 0) AS quarantined, "
+        "coalesce(n.failed, 0) AS failed, "
         "coalesce(n.removed, 0) AS removed, coalesce(n.unchanged, 0) AS unchanged, NULL::BIGINT AS bytes, "
         f"CASE WHEN n.duplicate > 0 THEN {told} END AS dropped, f._error AS error, n.line, "
         "f.sequence - coalesce(f._row, 0) AS sequence "
         f"FROM {raw} AS f LEFT JOIN (SELECT mark, {counts}, min(r._line) AS line FROM {changes} AS c LEFT JOIN "
-        f"(SELECT sequence AS s, _line FROM {raw} WHERE _op = 'refused') AS r ON c.sequence = r.s AND c.what = 'refused' "
-        "GROUP BY mark) AS n ON n.mark = f.sequence "
+        f"(SELECT sequence AS s, _line FROM {raw} WHERE _op = 'refused') AS r "
+        "ON c.sequence = r.s AND c.what = 'refused' GROUP BY mark) AS n ON n.mark = f.sequence "
         f"WHERE f._op IN ('file', 'gone') AND f.sequence > {after} AND f.sequence <= {to}"
     )
 
@@ -367,8 +383,8 @@ def _time_rule(names: _Names) -> str:
     """Return SQL of the rule a row breaks whose time says something that is no time; null for all others."""
     cases = [
         f"WHEN {_is_said(column)} AND {_instant(column)} IS NULL THEN 'mapping.{field}'"
-        for field, column in (("created_at", names.created_at), ("modified_at", names.modified_at))
-        if column and not pa.types.is_temporal(column.type)
+        for field, column in names.times()
+        if not pa.types.is_temporal(column.type)
     ]
     return f"CASE {' '.join(cases)} END" if cases else "NULL::VARCHAR"
 
@@ -385,7 +401,8 @@ def _instant(column: Column | None) -> str:
     day, minute, second, zone = (
         f"regexp_extract({_text(column)}, {_literal(_TIME)}, {group})" for group in (1, 2, 3, 4)
     )
-    zone = f"CASE WHEN {zone} IN ('', 'Z', 'z') THEN '+00' ELSE regexp_replace({zone}, '(\\d{{2}})(\\d{{2}})$', '\\1:\\2') END"
+    spelled = f"regexp_replace({zone}, '(\\d{{2}})(\\d{{2}})$', '\\1:\\2')"
+    zone = f"CASE WHEN {zone} IN ('', 'Z', 'z') THEN '+00' ELSE {spelled} END"
     minute, second = f"coalesce(nullif({minute}, ''), '00:00')", f"coalesce(nullif({second}, ''), ':00')"
     return f"TRY_CAST({day} || ' ' || {minute} || {second} || {zone} AS TIMESTAMPTZ)"
 
@@ -426,8 +443,15 @@ def _tags(column: Column | None) -> str:
     return f"coalesce(list_filter({trimmed}, lambda t: t <> ''), [])"
 
 
-def _words(text: str) -> str:
-    spaced = f"translate({text}, chr(9) || chr(10) || chr(13), '   ')"
+def _body(column: Column | None) -> str:
+    return f"coalesce({_text(column)}, '')" if column else "''"
+
+
+def _words(body: Column | None) -> str:
+    """Return SQL of how many words the body has: what stands between blanks, tabs and line ends."""
+    if body is None:
+        return "0::BIGINT"
+    spaced = f"translate({_body(body)}, chr(9) || chr(10) || chr(13), '   ')"
     return f"len(list_filter(string_split({spaced}, ' '), lambda w: w <> ''))"
 
 

@@ -49,7 +49,7 @@ def _tag(written: str) -> str:
     if not written.isascii():
         written = _cut(written.encode("latin-1").decode("utf-8", "replace"))
     tag = written.rstrip("/")
-    return tag if any(not (character.isdecimal() or character in "-_/") for character in tag) else ""
+    return tag if not tag.isdecimal() and tag.strip("-_/") else ""
 
 
 def _cut(written: str) -> str:

@@ -38,7 +38,7 @@ def record_refusal(batch: Batch, verdict: Verdict) -> AuditFailed:
     batch.discard()
     stage_audits(batch, verdict.results)
     commit_batch(batch, moves_cursor=False)
-    broken = [f"{result.suite}/{result.expectation} (observed {result.observed})" for result in verdict.broken]
+    broken = [f"{result.suite}/{result.expectation} (observed {result.observed})" for result in verdict.failed_tables]
     return AuditFailed(
         f"{batch.source.name}: {', '.join(broken)} did not hold for batch {batch.batch_id}; nothing of it was committed, "
         f"and the last good state is served. The rows stay in raw.{batch.source.name}; mend the source or the suite in "

@@ -255,7 +255,9 @@ def standing_on(view: View, base: str) -> str:
     it, mean what they meant.
     """
     own = rf'(?:"{view.schema}"|\b{view.schema})\s*\.\s*(?:"{view.name}"|{view.name}\b)'
-    token = re.compile(rf"(?P<own>{own})|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL | re.IGNORECASE)
+    token = re.compile(
+        rf"(?P<own>{own})|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL | re.IGNORECASE
+    )
     inner = token.sub(lambda match: scans.name(view.name) if match["own"] else match[0], view.sql)
     return f"WITH {scans.name(view.name)} AS NOT MATERIALIZED ({base})\nSELECT * FROM (\n{inner}\n)"
 
@@ -264,7 +266,9 @@ def _create(connection: duckdb.DuckDBPyConnection, identifier: str, sql: str, wh
     try:
         connection.execute(f"CREATE VIEW {scans.relation(identifier)} AS {sql}")
     except duckdb.Error as error:
-        raise NotelakeError(f"{where} cannot be served: {error}. The file that was served before is unchanged.") from error
+        raise NotelakeError(
+            f"{where} cannot be served: {error}. The file that was served before is unchanged."
+        ) from error
 
 
 def _comment(

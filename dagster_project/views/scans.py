@@ -74,7 +74,9 @@ def sql_type(type_: pa.DataType) -> str:
         return f"{sql_type(type_.value_type)}[]"
     if pa.types.is_struct(type_):
         return "STRUCT(" + ", ".join(f"{name(field.name)} {sql_type(field.type)}" for field in type_) + ")"
-    raise NotelakeError(f"A column has the type {type_}, which the view file cannot show. Tables of a lake have none such.")
+    raise NotelakeError(
+        f"A column has the type {type_}, which the view file cannot show. Tables of a lake have none such."
+    )
 
 
 def scan(pin: Pin) -> str:

@@ -106,7 +106,8 @@ def in_order(views: Sequence[View], tables: Collection[str]) -> tuple[View, ...]
 def _sorted(views: Sequence[View]) -> tuple[View, ...]:
     by_name = {view.identifier: view for view in views}
     graph = {
-        view.identifier: [name for name in view.depends_on if name in by_name and name != view.identifier] for view in views
+        view.identifier: [name for name in view.depends_on if name in by_name and name != view.identifier]
+        for view in views
     }
     try:
         return tuple(by_name[name] for name in TopologicalSorter(graph).static_order())
@@ -160,7 +161,9 @@ def _dependencies(sql: str, file: Path, parser: duckdb.DuckDBPyConnection) -> tu
     found = [(node["schema_name"], node["table_name"]) for node in nodes if node.get("type") == "BASE_TABLE"]
     loose = sorted({name for schema, name in found if not schema and name not in ctes})
     if loose:
-        raise NotelakeError(f"{file} reads {', '.join(loose)} without its schema. Write it as schema.name, e.g. notes.{loose[0]}.")
+        raise NotelakeError(
+            f"{file} reads {', '.join(loose)} without its schema. Write it as schema.name, e.g. notes.{loose[0]}."
+        )
     return tuple(sorted({f"{schema}.{name}" for schema, name in found if schema}))
 
 
@@ -208,5 +211,7 @@ def _origins(root: Any) -> list[tuple[str, str]]:
     from sqlglot import exp
 
     leaves = [node for node in root.walk() if isinstance(node.expression, exp.Table) and node.expression.db]
-    pairs = {(f"{leaf.expression.db}.{leaf.expression.name}", leaf.name.rsplit(".", 1)[-1].strip('"')) for leaf in leaves}
+    pairs = {
+        (f"{leaf.expression.db}.{leaf.expression.name}", leaf.name.rsplit(".", 1)[-1].strip('"')) for leaf in leaves
+    }
     return sorted(pairs)

@@ -16,7 +16,11 @@ from dagster_project.contracts import FIELD_ID, INSTANT, TEXT, TEXTS, Column, ra
 from dagster_project.errors import SchemaMismatch
 from dagster_project.lake.parquet import ParquetSink
 
-COLUMNS = (Column(1, "n", pa.int64(), "A number"), Column(7, "words", TEXTS, "Words", 9), Column(5, "text", TEXT, "Text"))
+COLUMNS = (
+    Column(1, "n", pa.int64(), "A number"),
+    Column(7, "words", TEXTS, "Words", 9),
+    Column(5, "text", TEXT, "Text"),
+)
 SCHEMA = pa.schema([column.field() for column in COLUMNS])
 
 
@@ -111,7 +115,10 @@ def test_other_encodings_of_the_same_type_are_taken(tmp_path: Path) -> None:
 
 
 def test_leaving_by_an_error_removes_what_was_written(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), ParquetSink(SCHEMA, paths(tmp_path), rows_per_group=1, bytes_per_file=1) as sink:
+    with (
+        pytest.raises(ZeroDivisionError),
+        ParquetSink(SCHEMA, paths(tmp_path), rows_per_group=1, bytes_per_file=1) as sink,
+    ):
         sink.write(batch(0, 5))
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
@@ -129,7 +136,7 @@ def test_an_error_in_the_writing_thread_reaches_the_caller(tmp_path: Path) -> No
 def test_times_keep_their_zone_and_microseconds(tmp_path: Path) -> None:
     schema = raw_table("s", "documents").schema
     sink = ParquetSink(schema, paths(tmp_path))
-    row = {name: None for name in schema.names} | {"modified_at": 1_700_000_000_123_456}
+    row = dict.fromkeys(schema.names) | {"modified_at": 1_700_000_000_123_456}
     sink.write(pa.Table.from_pylist([row], schema=schema))
     (file,) = sink.close()
     column = pq.read_table(file.path).column("modified_at")

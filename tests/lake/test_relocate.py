@@ -31,7 +31,9 @@ from dagster_project.lake.upkeep import clean
 from dagster_project.settings import Settings
 
 NOON = datetime(2026, 5, 14, 12, tzinfo=UTC)
-ORDERS = Table("raw", "orders", "an arrival", (Column(1, "sequence", INT, ""), Column(2, "old", TEXT, "")), ("sequence",))
+ORDERS = Table(
+    "raw", "orders", "an arrival", (Column(1, "sequence", INT, ""), Column(2, "old", TEXT, "")), ("sequence",)
+)
 Rows = dict[str, list[tuple[Any, ...]]]
 
 
@@ -114,7 +116,11 @@ def history(lake: Lake) -> dict[str, list[tuple[int, int | None, list[dict[str, 
     for name in lake.catalog.locations():
         table = lake.catalog.load_table(name)
         seen[name] = [
-            (snapshot.snapshot_id, snapshot.sequence_number, table.scan(snapshot_id=snapshot.snapshot_id).to_arrow().to_pylist())
+            (
+                snapshot.snapshot_id,
+                snapshot.sequence_number,
+                table.scan(snapshot_id=snapshot.snapshot_id).to_arrow().to_pylist(),
+            )
             for snapshot in table.snapshots()
         ]
     return seen
@@ -139,7 +145,9 @@ def paths_named(lake: Lake) -> Iterator[str]:
             yield snapshot.manifest_list
             for manifest in snapshot.manifests(lake.io):
                 yield manifest.manifest_path
-                yield from (entry.data_file.file_path for entry in manifest.fetch_manifest_entry(lake.io, discard_deleted=False))
+                yield from (
+                    entry.data_file.file_path for entry in manifest.fetch_manifest_entry(lake.io, discard_deleted=False)
+                )
 
 
 def test_a_lake_that_was_copied_is_noticed_and_not_read(copied: Path) -> None:
@@ -158,7 +166,9 @@ def test_a_lake_moved_up_into_the_folder_around_it_is_noticed(original: Path, tm
     assert len(rows_of(opened(inner.parent))["notes.notes"]) == 1
 
 
-def test_a_relocated_lake_gives_the_same_rows_to_duckdb_and_to_pyiceberg_at_every_snapshot(original: Path, copied: Path) -> None:
+def test_a_relocated_lake_gives_the_same_rows_to_duckdb_and_to_pyiceberg_at_every_snapshot(
+    original: Path, copied: Path
+) -> None:
     before = opened(original)
     expected = rows_of(before), history(before), about_files(before)
     moved_to(copied)
@@ -307,13 +317,21 @@ relocate(Settings(str(folder), folder / "lake.duckdb", folder / ".scratch"), clo
 
 @pytest.mark.parametrize(
     ("files", "failpoint", "is_done"),
-    [(1, "", False), (30, "", False), (0, "commit.written", False), (0, "commit.swapping", False), (0, "commit.committed", True)],
+    [
+        (1, "", False),
+        (30, "", False),
+        (0, "commit.written", False),
+        (0, "commit.swapping", False),
+        (0, "commit.committed", True),
+    ],
 )
 def test_a_kill_leaves_the_lake_to_be_relocated_again_or_done(
     original: Path, copied: Path, files: int, failpoint: str, is_done: bool
 ) -> None:
     environment = {**os.environ, "NOTELAKE_FAILPOINT": failpoint}
-    died = subprocess.run([sys.executable, "-c", DYING, str(copied), str(files)], env=environment, capture_output=True, check=False)
+    died = subprocess.run(
+        [sys.executable, "-c", DYING, str(copied), str(files)], env=environment, capture_output=True, check=False
+    )
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
     if not is_done:
         with pytest.raises(LakeMoved):

@@ -56,7 +56,7 @@ class Raw:
         )
         rows, landing = self._drain(landing)
         self.columns = landing.columns
-        self.rows = [{name: None for name in landing.table.schema.names} | row for row in self.rows] + rows
+        self.rows = [dict.fromkeys(landing.table.schema.names) | row for row in self.rows] + rows
         return scan
 
     def known(self) -> dict[str, KnownFile]:
@@ -169,7 +169,26 @@ def test_mixed_line_ends_are_read_by_the_careful_reader(tmp_path: Path) -> None:
 
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), max_size=8) | st.sampled_from(
-    ["", "0123", "1", "-1", "1.50", "1.5", "+1", "1e5", "true", "True", "2024-01-01", "2024-1-1", "NaN", "inf", " 1", "\n", '"', ",;\t|"]
+    [
+        "",
+        "0123",
+        "1",
+        "-1",
+        "1.50",
+        "1.5",
+        "+1",
+        "1e5",
+        "true",
+        "True",
+        "2024-01-01",
+        "2024-1-1",
+        "NaN",
+        "inf",
+        " 1",
+        "\n",
+        '"',
+        ",;\t|",
+    ]
 )
 
 
@@ -250,7 +269,9 @@ def test_a_value_that_breaks_a_standing_column_is_refused_not_cast(tmp_path: Pat
     write(tmp_path, t_csv="a,b\n1,x\n02,y\n3,z\n")
     raw.land()
     refused = raw.of("refused")
-    assert [(r["_row"], r["a"], r["b"], json.loads(r["_payload"])) for r in refused] == [(2, None, None, {"a": "02", "b": "y"})]
+    assert [(r["_row"], r["a"], r["b"], json.loads(r["_payload"])) for r in refused] == [
+        (2, None, None, {"a": "02", "b": "y"})
+    ]
     assert "'02'" in refused[0]["_error"]
     assert "BIGINT" in refused[0]["_error"]
     assert [r["a"] for r in raw.values()] == [1, 2, 1, 3]
@@ -286,13 +307,13 @@ def test_the_hash_of_a_row_is_the_same_for_ever(tmp_path: Path) -> None:
     raw = of_files(tmp_path, t_csv="a,b,c\n1,é,\n")
     raw.land()
     first = raw.of("put")[0]["_row_hash"]
-    assert first == HASH_OF_1_É_NULL
+    assert first == PINNED_HASH
     write(tmp_path, t_csv="a,b,c,d\n1,é,,\n")
     raw.land()
     assert raw.of("put")[1]["_row_hash"] == first
 
 
-HASH_OF_1_É_NULL = -4422669699633568197
+PINNED_HASH = -4422669699633568197
 
 
 # --- JSON lines -----------------------------------------------------------------------------------------------------
@@ -326,7 +347,16 @@ def test_json_values_keep_the_type_json_gives_them(tmp_path: Path) -> None:
 
 
 def test_malformed_lines_are_refused_with_line_and_text(tmp_path: Path) -> None:
-    lines = [b'\xef\xbb\xbf{"a": 1}', b"", b"oops", b"[1]", b'{"a": 1, "a": 2}', b'{"a": "\xff"}', b'{"a": 3}\r', b'{"a": "\\ud800"}']
+    lines = [
+        b'\xef\xbb\xbf{"a": 1}',
+        b"",
+        b"oops",
+        b"[1]",
+        b'{"a": 1, "a": 2}',
+        b'{"a": "\xff"}',
+        b'{"a": 3}\r',
+        b'{"a": "\\ud800"}',
+    ]
     raw = of_files(tmp_path, t_jsonl=b"\n".join(lines))
     raw.land()
     assert [r["a"] for r in raw.values()] == [1, 3]
@@ -339,8 +369,12 @@ def test_malformed_lines_are_refused_with_line_and_text(tmp_path: Path) -> None:
     assert raw.of("file")[0]["_row"] == 7
 
 
-KEY = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=4) | st.sampled_from(["a", "b", "a/b", "a~1", '"', ""])
-SCALAR = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | KEY
+KEY = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=4) | st.sampled_from(
+    ["a", "b", "a/b", "a~1", '"', ""]
+)
+SCALAR = (
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | KEY
+)
 VALUE = SCALAR | st.lists(SCALAR, max_size=3) | st.dictionaries(KEY, SCALAR, max_size=2)
 
 
@@ -390,7 +424,14 @@ def test_parquet_keeps_its_types_and_what_raw_has_no_type_for_is_text(tmp_path: 
     raw = of_files(tmp_path)
     raw.land()
     one, _ = raw.values()
-    assert (one["i"], one["f"], one["d"], one["l"], one["s"], one["u"]) == (1, 0.5, date(2024, 1, 1), ["a"], '{"x":1}', str(2**64 - 1))
+    assert (one["i"], one["f"], one["d"], one["l"], one["s"], one["u"]) == (
+        1,
+        0.5,
+        date(2024, 1, 1),
+        ["a"],
+        '{"x":1}',
+        str(2**64 - 1),
+    )
     assert one["t"].isoformat() == "2024-01-01T10:00:00+00:00"
 
 

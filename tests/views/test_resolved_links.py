@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from dagster_project.model.links import Link, Resolved, Target, resolve
 from dagster_project.views.sql_files import View
 
-SEGMENT = st.sampled_from(["a", "b", "A", "Ä", "ä", "x y", "x%20y", "50%", "%ff", "a___b", "a.md", ".md", ".h", "a b.md", "..a", "q:r"])
+SEGMENT = st.sampled_from(
+    ["a", "b", "A", "Ä", "ä", "x y", "x%20y", "50%", "%ff", "a___b", "a.md", ".md", ".h", "a b.md", "..a", "q:r"]
+)
 FOLDER = st.lists(st.sampled_from(["a", "b", "A", ".h", "x y", "..a", "p.q"]), max_size=3)
 SUFFIX = st.sampled_from([".md", ".md", ".md", ".markdown", ".png", "", ".MD"])
 SOURCE = st.sampled_from(["v", "w"])
@@ -104,7 +106,9 @@ def fill(lake: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Any], colum
     lake.execute(f"INSERT INTO {table} BY NAME FROM given")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(vault=vaults())
 def test_the_view_finds_what_the_rule_finds(
     lake: duckdb.DuckDBPyConnection, vault: tuple[list[Target], list[Link]]

@@ -94,8 +94,7 @@ WITH target AS (
 ), wanted AS (
   SELECT
     *,
-    replace(regexp_replace(name, '[.](md|markdown)$', ''), '___', '/') AS ending,
-    '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/' AS parent
+    replace(regexp_replace(name, '[.](md|markdown)$', ''), '___', '/') AS ending
   FROM written
 ), rooted AS (
   SELECT
@@ -108,10 +107,30 @@ WITH target AS (
   SELECT
     *,
     CASE WHEN below_folder NOT LIKE '%/../%' THEN below_folder ELSE
-      regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(below_folder, parent, '/'), parent, '/'), parent, '/'), parent, '/'), parent, '/'), parent, '/'), parent, '/'), parent, '/')
+      regexp_replace(regexp_replace(regexp_replace(regexp_replace(
+      regexp_replace(regexp_replace(regexp_replace(regexp_replace(
+        below_folder,
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/')
     END AS from_folder,
     CASE WHEN below_root NOT LIKE '%/../%' THEN below_root ELSE
-      regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(below_root, parent, '/'), parent, '/'), parent, '/'), parent, '/'), parent, '/'), parent, '/'), parent, '/'), parent, '/')
+      regexp_replace(regexp_replace(regexp_replace(regexp_replace(
+      regexp_replace(regexp_replace(regexp_replace(regexp_replace(
+        below_root,
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
+        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/')
     END AS from_root
   FROM rooted
 ), found AS (

@@ -1,0 +1,105 @@
+"""The rules as they are written: `expectations/<namespace>.<table>.json`, in great_expectations' own format.
+
+What belongs here: reading and describing suites, so that Dagster can declare a check per expectation and the docs
+can list them. What does not: running them; this module must not import great_expectations.
+Each expectation carries `meta.notelake`: `name`, `rule` (row or table), `on` (staged or would_be) and `reason`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from dagster_project.audit.verdict import AuditBroken, Rule
+from dagster_project.contracts import SHARED, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One rule of a suite. `type` and `kwargs` are great_expectations' own; `on` is the relation it looks at."""
+
+    name: str
+    rule: Rule
+    on: Literal["staged", "would_be"]
+    reason: str
+    description: str
+    type: str
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The rules of one table; `name` is the table's identifier."""
+
+    name: str
+    expectations: tuple[Expectation, ...]
+
+
+class Named(NamedTuple):
+    """What Dagster needs to know of an expectation."""
+
+    name: str
+    rule: Rule
+    description: str
+
+
+def read_suite(folder: Path, table: Table) -> Suite:
+    """Return the rules of `table` in the order of its file. Raises `AuditBroken` naming the file and what it lacks."""
+    file = folder / f"{table.identifier}.json"
+    try:
+        suite = json.loads(file.read_text("utf-8"))
+        found = tuple(_expectation(item) for item in suite["expectations"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AuditBroken(f"{file} is no suite: {error!r}. Restore it from the project, or mend the JSON.") from error
+    names = [expectation.name for expectation in found]
+    if len(set(names)) < len(names):
+        raise AuditBroken(f"{file} has two expectations of one name: {sorted(names)}. Rename one of them.")
+    return Suite(table.identifier, found)
+
+
+def _expectation(item: Mapping[str, Any]) -> Expectation:
+    ours = item["meta"]["notelake"]
+    on = ours.get("on", "staged")
+    if ours["rule"] not in ("row", "table") or on not in ("staged", "would_be"):
+        raise ValueError(f"{ours['name']}: rule is row or table, on is staged or would_be")
+    if ours["rule"] == "row" and on == "would_be":
+        raise ValueError(f"{ours['name']}: a row rule judges staged rows")
+    return Expectation(ours["name"], ours["rule"], on, ours["reason"], item["description"], item["type"], item["kwargs"])
+
+
+def read_suites(folder: Path) -> tuple[Suite, ...]:
+    """Return the suite of every shared table, in the order of the contracts."""
+    return tuple(read_suite(folder, table) for table in SHARED)
+
+
+def expectation_names(folder: Path, table: Table) -> tuple[Named, ...]:
+    """Return name, rule and description of each rule of `table`."""
+    return tuple(Named(rule.name, rule.rule, rule.description) for rule in read_suite(folder, table).expectations)
+
+
+def unit_column(table: Table) -> str:
+    """Return the column that names the unit a row rule refuses: the first of the key that is not the source.
+
+    >>> from dagster_project.contracts import EVENTS, LINKS
+    >>> unit_column(EVENTS), unit_column(LINKS)
+    ('event_id', 'note_id')
+    """
+    return next(column for column in table.key if column != "source")
+
+
+def suites_markdown(folder: Path) -> str:
+    """Return the reference page of all expectations."""
+    intro = (
+        "# Expectations\n\n"
+        "A **row** rule refuses single units, which go to `ops.quarantine`; a **table** rule refuses the batch, and the "
+        "last good state is served. The suites lie in `expectations/`, one JSON file per table.\n"
+    )
+    return "\n".join([intro, *map(_section, read_suites(folder))])
+
+
+def _section(suite: Suite) -> str:
+    lines = [f"| `{rule.name}` | {rule.rule} | {rule.description} |" for rule in suite.expectations]
+    return "\n".join([f"## {suite.name}\n", "| expectation | rule | what holds |", "|---|---|---|", *lines, ""])

@@ -1,0 +1,95 @@
+"""What a person wrote at the top of a note, as they meant it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dagster_project.shaping.markdown import read
+
+
+def properties(block: str, fence: str = "---") -> dict[str, Any]:
+    return read(f"{fence}\n{block}\n{fence}\ntext".encode(), "a.md").properties
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("yes", "yes"), ("no", "no"), ("0123", "0123"), ("12:30", "12:30"), ("12:30:00", "12:30:00"), ("2024-01-05", "2024-01-05")]
+    + [("1.10", "1.10"), ("1.5", 1.5), ("123e456", "123e456"), ("42", 42), ("true", True), ("~", None), (".nan", ".nan"), (".inf", ".inf")]
+    + [("[1, 1.20, a]", [1, "1.20", "a"]), ("{b: 2.50}", {"b": "2.50"}), ("'7'", "7")],
+)
+def test_values_stay_what_a_person_meant(written: str, meant: object) -> None:
+    assert properties(f"k: {written}") == {"k": meant}
+
+
+def test_keys_are_text() -> None:
+    assert properties("2: a\ntrue: b\n~: c") == {"2": "a", "true": "b", "null": "c"}
+
+
+def test_a_key_that_stands_twice_keeps_both_values() -> None:
+    assert properties("a: 1\nb: x\na: 2\nc: [p]\nc: [q]") == {"a": [1, 2], "b": "x", "c": ["p", "q"]}
+
+
+def test_well_known_keys_have_their_place_and_leave_the_properties() -> None:
+    note = read(
+        b"---\ntitle: T\nauthors: [A, B]\ncreated: 2024-01-05 10:00:00 +0800\nlastmod: 2024-02-01\n"
+        b"tags: [b, '#a', 2024]\nkeywords: c, d e\nalias: x\naliases: [y, z]\nother: 1\n---\n",
+        "a.md",
+    )
+
+    assert (note.title, note.author, note.tags, note.aliases) == ("T", "A, B", ["2024", "a", "b", "c", "d e"], ["y", "z", "x"])
+    assert note.created_at == datetime(2024, 1, 5, 2, tzinfo=UTC)
+    assert note.modified_at == datetime(2024, 2, 1, tzinfo=UTC)
+    assert note.properties == {"other": 1}
+
+
+def test_a_value_that_does_not_fit_its_place_stays_a_property() -> None:
+    note = read(b"---\ndate: next week\ncreated: 2024-01-05\ntags: {a: 1}\ntitle: [x]\n---\n", "n.md")
+
+    assert note.properties == {"date": "next week", "tags": {"a": 1}, "title": ["x"]}
+    assert (note.created_at, note.title) == (datetime(2024, 1, 5, tzinfo=UTC), "n")
+
+
+def test_tags_of_front_matter_are_found_where_they_stand() -> None:
+    content = "---\nnote: [rust]\ntags:\n  - rust\n  - né\n---\n#rust".encode()
+    note = read(content, "a.md")
+
+    assert [(use[:3], content[use[3] : use[4]].decode()) for use in note.tag_uses] == [
+        (("rust", "front_matter", 4), "rust"),
+        (("né", "front_matter", 5), "né"),
+        (("rust", "inline", 7), "#rust"),
+    ]
+    assert note.tags == ["né", "rust"]
+
+
+@pytest.mark.parametrize(
+    ("block", "line"), [("a: 1\nb: [x\nc: 2", 4), ("a: {{title}}", 2), ("a: b: c", 2), ("a: 1\n\tb: 2", 3), ("a: {b: 1, b: 2}", 2)]
+)
+def test_a_broken_block_is_kept_as_text_beside_its_body(block: str, line: int) -> None:
+    note = read(f"---\n{block}\n---\n# Body".encode(), "a.md")
+
+    assert (note.properties, note.title, note.dropped, note.body) == ({"front_matter": f"{block}\n"}, "Body", "front matter", "# Body")
+    assert note.error
+    assert note.line is not None
+    assert abs(note.line - line) <= 1
+
+
+@pytest.mark.parametrize("text", ["---\njust text\n---\n", "---\n- a\n---\n", "---\na: 1\n", "text\n---\na: 1\n---\n", "----\na: 1\n---\n"])
+def test_a_rule_is_no_front_matter(text: str) -> None:
+    note = read(text.encode(), "a.md")
+
+    assert (note.body, note.properties, note.dropped) == (text, {}, None)
+
+
+@pytest.mark.parametrize("text", ["---\r\na: 1\r\n---\r\nb", "\ufeff---\na: 1\n...\nb", "--- \na: 1\n---  \nb", "---\n---\nb"])
+def test_line_ends_marks_and_spaces_do_not_matter(text: str) -> None:
+    assert read(text.encode(), "a.md").body == "b"
+
+
+def test_hugos_toml_is_read() -> None:
+    note = read(b'+++\ntitle = "T"\ndate = 2024-01-05T10:00:00Z\ntags = ["a"]\n[params]\nx = 07:32:00\n+++\nb', "a.md")
+
+    assert (note.title, note.tags, note.properties, note.body) == ("T", ["a"], {"params": {"x": "07:32:00"}}, "b")
+    assert note.created_at == datetime(2024, 1, 5, 10, tzinfo=UTC)
