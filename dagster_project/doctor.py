@@ -25,6 +25,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from dagster_project.contracts import BY_IDENTIFIER, SHARED, Column, Table, raw_table
 from dagster_project.errors import LakeMoved, NotelakeError
@@ -160,9 +161,10 @@ def _scratch(settings: Settings) -> Iterator[Finding]:
         yield Finding("scratch", "ok", f"{folder} can be written")
         return
     above = _existing(folder)
-    can = os.access(above, os.W_OK | os.X_OK)
-    fact = f"{folder} is not there yet; {above} {'can' if can else 'can not'} be written"
-    yield Finding("scratch", "ok" if can else "fail", fact, f"Give yourself the right to write in {above}.")
+    can = os.access(above, os.W_OK | os.X_OK) and not folder.exists()
+    there = f"{folder} is no folder" if folder.exists() else f"{folder} is not there yet"
+    fact = f"{there}; {above} {'can' if os.access(above, os.W_OK) else 'can not'} be written"
+    yield Finding("scratch", "ok" if can else "fail", fact, f"Make {folder} a folder that you may write in.")
 
 
 def _existing(path: Path) -> Path:
@@ -204,11 +206,14 @@ def _opened(settings: Settings) -> tuple[Lake | None, list[Finding]]:
         return None, [*found, Finding("lake", "fail", _fact(error), "`notelake relocate`, if it was moved or copied.")]
     except NotelakeError as error:
         return None, [*found, Finding("lake", "fail", _fact(error), "The fact says it.")]
-    except Exception as error:  # any database or file error: that is what we are here to find
+    except SQLAlchemyError as error:
         way_out = (
             "Restore the catalog from a copy; the tables' files are still there, but only it says which are current."
         )
         return None, [Finding("catalog", "fail", f"cannot be read: {_fact(error)}", way_out)]
+    except Exception as error:  # broken metadata raises what its reader raises: that is what we are here to find
+        way_out = "Restore the tables' metadata from a copy, or start a new lake: it is built from the sources."
+        return None, [*found, Finding("lake", "fail", f"cannot be opened: {_fact(error)}", way_out)]
     return lake, [*found, Finding("lake", "ok", f"lies at {settings.lake}, and its tables say so")]
 
 

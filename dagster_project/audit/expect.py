@@ -9,6 +9,7 @@ No data context is made, so nothing is global, written or reported; the engine l
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,18 +19,21 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read on import
 
 import duckdb
 import duckdb_engine
-import great_expectations
 import pyarrow as pa
 import sqlalchemy
-from great_expectations.core.batch import Batch, IDDict, LegacyBatchDefinition
-from great_expectations.execution_engine import SqlAlchemyExecutionEngine
-from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
-from great_expectations.expectations.core import UnexpectedRowsExpectation
-from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-from great_expectations.validator.validator import Validator
 
 from dagster_project.audit.suites import Expectation, read_suite, unit_column
 from dagster_project.audit.verdict import REFUSALS, AuditBroken, Result, Subject, Verdict
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it uses what Python deprecates, which is no concern of our users
+    import great_expectations
+    from great_expectations.core.batch import Batch, IDDict, LegacyBatchDefinition
+    from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+    from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
+    from great_expectations.expectations.core import UnexpectedRowsExpectation
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from great_expectations.validator.validator import Validator
 
 KNOWN: Final = "1.24."
 """The great_expectations whose inner parts (`Validator`, `get_connection`) this module was written for."""

@@ -5,7 +5,7 @@ What belongs here: context in, one verb of `pipeline` after the other, metadata 
 
 # No postponed annotations here: Dagster reads those of `context` and of resources.
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,12 +13,13 @@ import dagster as dg
 
 from dagster_project.components.checks import (
     BALANCE,
+    Judged,
     balance_result,
     balance_spec,
     complete_result,
     complete_spec,
-    expectation_results,
     expectation_specs,
+    last_verdicts,
 )
 from dagster_project.components.failures import RETRIES, failure_of, told
 from dagster_project.components.metadata import columns_metadata, committed_metadata, counts_metadata, landed_metadata
@@ -31,6 +32,7 @@ from dagster_project.sources import Source, TableSource
 _MAIN: Final[Mapping[Kind, Table]] = {"documents": NOTES, "table": NOTES, "stream": EVENTS}
 _FORMATS: Final[Mapping[Kind, str]] = {"documents": "markdown", "table": "csv", "stream": "json"}
 UNCHANGED: Final = "unchanged"
+JUDGED_UNTIL: Final = "judged until"
 
 
 def raw_key(source: str) -> dg.AssetKey:
@@ -89,7 +91,7 @@ def notes_asset(source: Source) -> dg.AssetsDefinition:
         **_shared(source, "commit"),
     )
 
-    # A subset, because an expectation that was never judged has no result to give.
+    # Can be subset: an expectation that was never judged has no result, and checks can be run without the asset.
     @dg.multi_asset(
         name=f"notes__{source.name}_notes",
         specs=[spec],
@@ -106,7 +108,8 @@ def notes_asset(source: Source) -> dg.AssetsDefinition:
 def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: Source) -> Iterator[Any]:
     """Commit what waits and serve what is good; tell all verdicts, those of a refused batch too."""
     began = time.perf_counter()
-    key, refused = notes_key(source.name), None
+    key = notes_key(source.name)
+    refused: dg.Failure | None = None
     batches: tuple[Committed, ...] = ()
     with told():
         from dagster_project import pipeline
@@ -118,19 +121,40 @@ def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: S
             except AuditFailed as error:
                 refused = failure_of(error)
             pipeline.serve(lake)
-        results = {result.check_name: result for result in expectation_results(lake, source)}
+        verdicts = last_verdicts(lake, source)
         metadata = committed_metadata(lake, source.name, batches, main=_MAIN[source.kind])
-    counts = _counts(context, source, batches)
+    known = _known_until(context, key)
     if context.selected_asset_keys and not refused:
-        results[BALANCE] = balance_result(counts)
-    # Dagster wants an asset before its checks, or it would call the checks those of the materialisation before.
-    if context.selected_asset_keys and not refused:
-        seconds = round(time.perf_counter() - began, 3)
-        yield dg.MaterializeResult(key, metadata={**counts_metadata(counts), **metadata, "seconds": seconds})
-    wanted = {check.name for check in context.selected_asset_check_keys}
-    yield from (result for name, result in results.items() if name in wanted)
+        counts = _counts(context, source, batches)
+        until = max((verdict.judged_at for verdict in verdicts), default=0.0)
+        about = {"seconds": round(time.perf_counter() - began, 3), JUDGED_UNTIL: dg.MetadataValue.timestamp(until)}
+        yield dg.MaterializeResult(key, metadata={**counts_metadata(counts), **metadata, **about})
+        if dg.AssetCheckKey(key, BALANCE) in context.selected_asset_check_keys:
+            yield balance_result(counts)
+    yield from _tell(context, key, verdicts, since=known)
     if refused:
         raise refused
+
+
+def _tell(context: dg.AssetExecutionContext, key: dg.AssetKey, verdicts: Sequence[Judged], *, since: float) -> Iterator[Any]:
+    """Tell the verdicts the run was asked for, and beside the run those that came about since it was last told.
+
+    Dagster writes three events for each check that a run is asked for, whether anything changed or not, and a source
+    has a hundred. So the job of a source leaves them out, and an hourly run over unchanged files costs nothing.
+    """
+    asked = {check.name for check in context.selected_asset_check_keys}
+    for verdict in verdicts:
+        if verdict.name in asked:
+            yield verdict.result()
+        elif verdict.judged_at > since:
+            context.instance.report_runless_asset_event(verdict.evaluation(key))
+
+
+def _known_until(context: dg.AssetExecutionContext, key: dg.AssetKey) -> float:
+    """Return the instant of the newest verdict Dagster was told of, in seconds since 1970."""
+    last = context.instance.get_latest_materialization_event(key)
+    metadata = last.asset_materialization.metadata if last and last.asset_materialization else {}
+    return float(metadata[JUDGED_UNTIL].value) if JUDGED_UNTIL in metadata else 0.0  # type: ignore[arg-type]
 
 
 def _counts(context: dg.AssetExecutionContext, source: Source, batches: tuple[Committed, ...]) -> Counts:

@@ -6,8 +6,8 @@ check here reports, and stops nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -41,17 +41,17 @@ def check_name(suite: str, expectation: str) -> str:
 
 def complete_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
     """Return the check that nothing at a source was left unread."""
-    return dg.AssetCheckSpec(COMPLETE, asset=asset, description="All of the source was read, without a warning.")
+    return dg.AssetCheckSpec(COMPLETE, asset=asset, description="All of the source could be looked at.")
 
 
 def complete_result(landed: Landed) -> dg.AssetCheckResult:
-    """Return whether a landing had nothing to warn of; the warnings name files and reasons."""
+    """Return whether a landing could look at all of the source; what it could not look at is named, with the reason."""
     return dg.AssetCheckResult(
         check_name=COMPLETE,
-        passed=not landed.warnings,
+        passed=not landed.problems,
         severity=dg.AssetCheckSeverity.WARN,
-        description=" ".join(landed.warnings) or None,
-        metadata={"warnings": len(landed.warnings)},
+        description=" ".join((*landed.problems, *landed.notices)) or None,
+        metadata={"problems": len(landed.problems), "notices": len(landed.notices)},
     )
 
 
@@ -82,8 +82,53 @@ def expectation_specs(source: Source, asset: dg.AssetKey) -> list[dg.AssetCheckS
     ]
 
 
-def expectation_results(lake: Lake, source: Source) -> Iterator[dg.AssetCheckResult]:
-    """Yield the last recorded result of every expectation that was ever judged for this source.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The last recorded result of an expectation for a source."""
+
+    suite: str
+    expectation: str
+    rule: str
+    success: bool
+    observed: float | None
+    bad: int | None
+    rows: int | None
+    batch_id: str
+    judged_at: float
+    """Seconds since 1970."""
+
+    @property
+    def name(self) -> str:
+        """Name of its check."""
+        return check_name(self.suite, self.expectation)
+
+    @property
+    def severity(self) -> dg.AssetCheckSeverity:
+        """What a row rule refuses is in quarantine: a warning. A table rule stops the batch: an error."""
+        return dg.AssetCheckSeverity.WARN if self.rule == "row" else dg.AssetCheckSeverity.ERROR
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Its figures, to be plotted, and which batch they are of."""
+        figures = {"observed": self.observed, "bad": self.bad, "rows": self.rows}
+        known = {name: figure for name, figure in figures.items() if figure is not None}
+        return {**known, "batch": self.batch_id, "judged at": dg.MetadataValue.timestamp(self.judged_at)}
+
+    def result(self) -> dg.AssetCheckResult:
+        """Return it as the result of a check that is part of the run."""
+        return dg.AssetCheckResult(
+            check_name=self.name, passed=self.success, severity=self.severity, metadata=self.metadata
+        )
+
+    def evaluation(self, asset: dg.AssetKey) -> dg.AssetCheckEvaluation:
+        """Return it as an evaluation that is told beside the run."""
+        return dg.AssetCheckEvaluation(
+            asset_key=asset, check_name=self.name, passed=self.success, severity=self.severity, metadata=self.metadata
+        )
+
+
+def last_verdicts(lake: Lake, source: Source) -> tuple[Judged, ...]:
+    """Return the last recorded result of every expectation that was ever judged for this source.
 
     A run that changed nothing judged nothing, and what it serves is what was judged last: that verdict still stands.
     """
@@ -92,29 +137,12 @@ def expectation_results(lake: Lake, source: Source) -> Iterator[dg.AssetCheckRes
     pin = lake.pins([AUDITS.identifier])[AUDITS.identifier]
     files = [file.file_path for file in lake.source_files(pin, source.name)]
     if not files:
-        return
+        return ()
     query = (
-        "SELECT suite, expectation, rule, success, observed, bad, rows, batch_id, epoch(audited_at) AS audited_at "
-        f"FROM {relation(pin, files)} AS a WHERE source = ? "
+        "SELECT suite, expectation, rule, success, observed, bad, rows, batch_id, epoch(audited_at) "
+        f"FROM {relation(pin, files)} AS a WHERE suite IN ({', '.join('?' for _ in JUDGED[source.kind])}) "
         "QUALIFY row_number() OVER (PARTITION BY suite, expectation ORDER BY audited_at DESC, batch_id DESC) = 1"
     )
     with lake.connect() as con:
-        cursor = con.execute(query, [source.name])
-        names = [column[0] for column in cursor.description or ()]
-        rows = cursor.fetchall()
-    yield from (_result(dict(zip(names, row, strict=True))) for row in rows)
-
-
-def _result(row: Mapping[str, Any]) -> dg.AssetCheckResult:
-    """Return a recorded result. What a row rule refuses is in quarantine: a warning. A table rule stops the batch: an error."""
-    is_row_rule = row["rule"] == "row"
-    return dg.AssetCheckResult(
-        check_name=check_name(row["suite"], row["expectation"]),
-        passed=bool(row["success"]),
-        severity=dg.AssetCheckSeverity.WARN if is_row_rule else dg.AssetCheckSeverity.ERROR,
-        metadata={
-            **{name: row[name] for name in ("observed", "bad", "rows") if row[name] is not None},
-            "batch": row["batch_id"],
-            "judged at": dg.MetadataValue.timestamp(row["audited_at"]),
-        },
-    )
+        rows = con.execute(query, [table.identifier for table in JUDGED[source.kind]]).fetchall()
+    return tuple(Judged(*row) for row in rows)

@@ -71,7 +71,7 @@ def landed_metadata(lake: Lake, landed: Landed, *, seconds: float) -> Metadata:
         "files": len(pin.files),
         "bytes": pin.bytes,
         "snapshot id": str(pin.snapshot_id),  # more digits than a plot or JavaScript can hold
-        "warnings": len(landed.warnings),
+        "problems": len(landed.problems),
         "seconds": round(seconds, 3),
     }
 

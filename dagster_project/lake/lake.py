@@ -151,9 +151,13 @@ class Lake:
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
         con = duckdb.connect(":memory:", config=_config(self.settings))
         con.execute("SET TimeZone = 'UTC'")
+        self.prepare(con)
+        return con
+
+    def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Give a connection what it needs to see the data files: for an `s3://` lake a file system, locally nothing."""
         if self.settings.is_remote:
             con.register_filesystem(self._remote())
-        return con
 
     def forget(self) -> None:
         """Drop what was cached of the lake's metadata."""

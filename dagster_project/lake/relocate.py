@@ -125,7 +125,7 @@ class _Mover:
     here: dict[str, int] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
     _copies: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """Manifest lists and manifests by the path they had: path and size of their copies, written once for all snapshots."""
+    """Manifest lists and manifests by the path they had: path and size of their copies, one for all snapshots."""
     _written: dict[str, int] = field(default_factory=dict)
     _data: set[str] = field(default_factory=set)
     _snapshots: int = 0
@@ -175,7 +175,7 @@ class _Mover:
         return target
 
     def _snapshot(self, snapshot: dict[str, Any], *, needed: bool) -> None:
-        """Point a snapshot to its copied manifest list; one that only old metadata still knows may have lost its files."""
+        """Point a snapshot to its copied manifest list; one that only old metadata knows may have lost its files."""
         old = snapshot["manifest-list"]
         if not needed and old not in self._copies:
             snapshot["manifest-list"] = self.path(old)
@@ -183,7 +183,7 @@ class _Mover:
         snapshot["manifest-list"], _ = self._manifest_list(old)
 
     def _log(self, entries: Iterable[dict[str, Any]], *, with_log: bool) -> Iterable[dict[str, Any]]:
-        """Copy what the table's metadata was before, too, as far as it is still there; of their own logs only the paths."""
+        """Copy what the table's metadata was before, as far as it is still there; of their own logs only the paths."""
         for entry in entries:
             here = self.path(entry["metadata-file"])
             if not with_log:
@@ -236,7 +236,7 @@ class _Mover:
         self._copies[old] = (target, len(content))
 
     def _new(self, here: str) -> str:
-        """Return a metadata file's new path: its version, and a UUID, without which pyiceberg would count from 0 again."""
+        """Return a metadata file's new path: its version and a UUID, without which pyiceberg would count from 0."""
         folder, name = here.rsplit("/", 1)
         version = name.split("-", 1)[0]
         return f"{folder}/{version}-{uuid5(NAMESPACE_OID, self.lake.ids())}.metadata.json"
@@ -256,7 +256,7 @@ class _Mover:
             shown = ", ".join(sorted(self.missing)[:_TOLD])
             raise LakeMoved(
                 f"{len(self.missing)} files that the lake's tables need are not at {self.lake.settings.lake}, or have "
-                f"another size, among them {shown}. Nothing was changed. Copy the whole folder again, with no run under way."
+                f"another size, among them {shown}. Nothing was changed. Copy the whole folder again, with no run on."
             )
 
     def discard(self) -> None:

@@ -28,7 +28,7 @@ SQL_TYPES: Final[Mapping[pa.DataType, str]] = {
     INSTANT: "TIMESTAMPTZ",
     BYTES: "BLOB",
 }
-GUESSED: Final = (INT, DOUBLE, BOOL, DATE, TIMESTAMP)
+GUESSED: Final[tuple[pa.DataType, ...]] = (INT, DOUBLE, BOOL, DATE, TIMESTAMP)
 """What is tried on the values of a CSV file, in this order."""
 _OURS: Final = raw_table("any", "table").columns
 RESERVED: Final = frozenset(column.name for column in _OURS)

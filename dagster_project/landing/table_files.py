@@ -261,7 +261,9 @@ def _stamped(file: _Listed, stamp: Stamp | None) -> Stamp | str:
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
     except _network_errors(file.location) as error:
-        raise SourceUnavailable(f"{file.location} cannot be read now: {error}. Nothing was changed; run again.") from error
+        raise SourceUnavailable(
+            f"{file.location} cannot be read now: {error}. Nothing was changed; run again."
+        ) from error
     return Stamp(file.size, file.modified, digest.hexdigest(), taken_at)
 
 

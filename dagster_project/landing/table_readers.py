@@ -50,7 +50,8 @@ LONGEST_LINE: Final = 16 << 20
 """Longer CSV records are refused, so that one missing quote does not fill memory."""
 DELIMITERS: Final = ",\t;|"
 LONGEST_SHOWN: Final = 80
-_LINES: Final = pa.schema([pa.field("number", INT), pa.field("line", TEXT), pa.field("raw", BYTES)])
+_LINE_TYPES: Final[Mapping[str, pa.DataType]] = {"number": INT, "line": TEXT, "raw": BYTES}
+_LINES: Final = pa.schema(_LINE_TYPES)
 _BOM: Final = b"\xef\xbb\xbf"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _BIGGEST_EXACT: Final = 1 << 53
@@ -193,8 +194,10 @@ def read_csv_carefully(
 def _first_fit(fits: Sequence[bool | None]) -> pa.DataType:
     if fits[0] is None:
         return pa.null()
-    first: pa.DataType = next((type_ for type_, fit in zip(GUESSED, fits, strict=True) if fit), TEXT)
-    return first
+    for type_, fit in zip(GUESSED, fits, strict=True):
+        if fit:
+            return type_
+    return TEXT
 
 
 def _records(text: str, delimiter: str, *, is_whole: bool) -> list[list[str]]:

@@ -1,12 +1,12 @@
 """Where a link leads: the rule in plain Python, one link at a time.
 
-This is the oracle of `sql/views/notes/resolved_links.sql`, which serves the same rule over a whole lake. It is written to be
-read, not to be fast: it looks through all targets for each link. A property test holds the two together.
+This is the oracle of `sql/views/notes/resolved_links.sql`, which serves the same rule over a whole lake. It is written
+to be read, not to be fast: it looks through all targets for each link. A property test holds the two together.
 
 The rule, for a link of a note in one source, among the notes and attachments of that source:
 
-1. `external`: an address with a scheme, one that begins with `//`, an autolink. In a wikilink or embed only `scheme://` counts,
-   since note names hold colons.
+1. `external`: an address with a scheme, one that begins with `//`, an autolink. In a wikilink or embed only
+   `scheme://` counts, since note names hold colons.
 2. An empty target (`[[#Heading]]`) is the note itself: `exact`.
 3. `relative`: the path from the folder of the linking note; up to eight steps `..` are followed.
 4. `exact`: the path from the root of the source.
@@ -16,9 +16,9 @@ The rule, for a link of a note in one source, among the notes and attachments of
 8. `case`: steps 3 to 7 again, upper and lower case being the same.
 9. `missing`.
 
-`.md` and `.markdown` may be left out, `%20` and the like are read, `___` is Logseq's `/` in file names. The first step that
-finds something decides. If it finds several, the one in the fewest folders is taken; if there are several of these, the link
-is `ambiguous` and leads to the first in path order.
+`.md` and `.markdown` may be left out, `%20` and the like are read, `___` is Logseq's `/` in file names. The first step
+that finds something decides. If it finds several, the one in the fewest folders is taken; if there are several of
+these, the link is `ambiguous` and leads to the first in path order.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def resolve(links: Sequence[Link], targets: Sequence[Target]) -> list[Resolved]:
     """Return where each of `links` leads, in their order.
 
     >>> ada = Target("vault", "people/Ada.md", "a", "Ada Lovelace")
-    >>> [resolve([Link("vault", "daily.md", "d", "wikilink", name)], [ada])[0].resolution for name in ("Ada", "ada", "Bob")]
+    >>> links = [Link("vault", "daily.md", "d", "wikilink", name) for name in ("Ada", "ada", "Bob")]
+    >>> [found.resolution for found in resolve(links, [ada])]
     ['shortest', 'case', 'missing']
     """
     return [_resolve(link, [target for target in targets if target.source == link.source]) for link in links]
@@ -123,7 +124,7 @@ def _paths(target: Target) -> Iterable[str]:
 
 
 def _endings(target: Target) -> Iterable[str]:
-    parts = [part for part in _key(target.path).split("/")]
+    parts = _key(target.path).split("/")
     tails = ["/".join(parts[-count:]) for count in range(1, min(MAX_PARTS, len(parts)) + 1)]
     return [tail for tail in tails if all(tail.split("/"))]
 

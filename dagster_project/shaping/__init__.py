@@ -22,44 +22,50 @@ from dagster_project.shaping.parsed import Parsed, Reader, Unreadable
 
 __all__ = ["READERS", "Parsed", "Reader", "Unreadable", "media_type"]
 
-_MODULES: Final[Mapping[str, str]] = MappingProxyType({
-    "text/markdown": "markdown",
-    "text/plain": "plain_text",
-})
+_MODULES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "text/markdown": "markdown",
+        "text/plain": "plain_text",
+    }
+)
 """The module here that reads each media type."""
 
-_NOTES: Final[Mapping[str, str]] = MappingProxyType({
-    ".md": "text/markdown",
-    ".markdown": "text/markdown",
-    ".mdown": "text/markdown",
-    ".mkd": "text/markdown",
-    ".mdx": "text/markdown",
-    ".txt": "text/plain",
-    ".text": "text/plain",
-    ".org": "text/org",
-    ".rst": "text/x-rst",
-    ".adoc": "text/asciidoc",
-})
-_FILES: Final[Mapping[str, str]] = MappingProxyType({
-    ".avif": "image/avif",
-    ".canvas": "application/json",
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".edn": "application/edn",
-    ".epub": "application/epub+zip",
-    ".excalidraw": "application/json",
-    ".heic": "image/heic",
-    ".jsonl": "application/jsonl",
-    ".m4a": "audio/mp4",
-    ".ogg": "audio/ogg",
-    ".parquet": "application/vnd.apache.parquet",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    ".toml": "application/toml",
-    ".webm": "video/webm",
-    ".webp": "image/webp",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".yaml": "application/yaml",
-    ".yml": "application/yaml",
-})
+_NOTES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        ".md": "text/markdown",
+        ".markdown": "text/markdown",
+        ".mdown": "text/markdown",
+        ".mkd": "text/markdown",
+        ".mdx": "text/markdown",
+        ".txt": "text/plain",
+        ".text": "text/plain",
+        ".org": "text/org",
+        ".rst": "text/x-rst",
+        ".adoc": "text/asciidoc",
+    }
+)
+_FILES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        ".avif": "image/avif",
+        ".canvas": "application/json",
+        ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        ".edn": "application/edn",
+        ".epub": "application/epub+zip",
+        ".excalidraw": "application/json",
+        ".heic": "image/heic",
+        ".jsonl": "application/jsonl",
+        ".m4a": "audio/mp4",
+        ".ogg": "audio/ogg",
+        ".parquet": "application/vnd.apache.parquet",
+        ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        ".toml": "application/toml",
+        ".webm": "video/webm",
+        ".webp": "image/webp",
+        ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        ".yaml": "application/yaml",
+        ".yml": "application/yaml",
+    }
+)
 """Names that Python's own table lacks in some version."""
 UNKNOWN: Final = "application/octet-stream"
 

@@ -12,7 +12,8 @@ Rules:
 - A key that stands twice keeps both values, as a list in the order they were written.
 - A block that cannot be read is kept as text in the property `front_matter`, and its error is told.
 - A well-known key whose value fits has its place in the note and leaves the properties; any other stays there. Of two
-  keys for one place the first in `PLACES` wins; tags and aliases come from all of theirs. A time without a zone is taken as UTC.
+  keys for one place the first in `PLACES` wins; tags and aliases come from all of theirs. A time without a zone
+  is taken as UTC.
 """
 
 from __future__ import annotations
@@ -137,12 +138,16 @@ def _load_toml(block: str) -> Any:
 def _load_yaml(block: str) -> Any:
     _refuse_depth(block)
     try:
-        values = ryaml.loads(block)
-    except ryaml.InvalidYamlError as error:
+        values = _loads(block)
+    except ValueError as error:
         if not str(error).startswith(_DUPLICATE):
             raise
         values = _load_duplicates(block)
     return values
+
+
+def _loads(block: str) -> Any:
+    return ryaml.loads(block)  # type: ignore[attr-defined]  # its stubs do not re-export it
 
 
 def _refuse_depth(block: str) -> None:
@@ -162,7 +167,7 @@ def _load_duplicates(block: str) -> dict[Any, Any]:
     bounds = zip(starts, [*starts[1:], len(block)], strict=True)
     values: dict[Any, list[Any]] = {}
     for start, end in bounds:
-        entry = ryaml.loads(block[start:end])
+        entry = _loads(block[start:end])
         if not isinstance(entry, dict):
             raise ValueError(f"no key and value at line {block.count(NEWLINE, 0, start) + 1}")
         for key, value in entry.items():
@@ -192,7 +197,7 @@ class _Block:
     _numbers: dict[float, str] | None = None
 
     def value_start(self, key: str) -> int:
-        """Return where the value of a key at the margin begins in the view; the end of the block if that can't be told."""
+        """Return where the value of a key at the margin begins in the view; the block's end if that can't be told."""
         written = _in_view(key) + ":"
         if self.view.startswith(written, self.start):
             return self.start + len(written)
@@ -296,7 +301,7 @@ def _take_aliases(found: FrontMatter, key: str) -> None:
 
 
 def _listed(value: Any, separator: str | None = None) -> list[str] | None:
-    """Return the words of a list, or of text split at commas (or, without `separator`, at spaces); None if there are none."""
+    """Return the words of a list, or text split at commas or, without `separator`, spaces; None if there are none."""
     if isinstance(value, str):
         split = value.split(",") if "," in value or separator else value.split()
         return [word for item in split if (word := item.strip().strip("#"))] or None

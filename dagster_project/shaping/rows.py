@@ -87,7 +87,8 @@ def mapping_facts(mapping: NoteMapping, columns: Sequence[Column], raw: str) -> 
     """Return SQL of one row that says whether the values of `raw` bear a guess out.
 
     `is_unique`: the key tells its rows apart and none is without. `created_at`, `modified_at`: the share of their
-    values (0 to 1) that are times, null where there are none. `raw` gives the arrivals the guess is checked on, as a query in brackets or a name.
+    values (0 to 1) that are times, null where there are none. `raw` gives the arrivals
+    the guess is checked on, as a query in brackets or a name.
     """
     names = _names(mapping, columns)
     key = _key_text(names)
@@ -106,8 +107,8 @@ def settle_mapping(
 ) -> NoteMapping:
     """Return a guess without what the facts speak against.
 
-    A key that is not unique would hide rows as duplicates, a time column whose values are none would refuse them. To be decided once, at the first landing, and
-    kept: a source whose key came and went would change the ids of its notes.
+    A key that is not unique would hide rows as duplicates, a time column whose values are none would refuse them.
+    To be decided once, at the first landing, and kept: a source whose key came and went would change its notes' ids.
 
     >>> settle_mapping(NoteMapping(key=("id",), created_at="date"), is_unique=False, created_at=0.5, modified_at=None)
     NoteMapping(key=(), title=None, body=None, author=None, created_at=None, modified_at=None, tags=None)
@@ -299,7 +300,8 @@ def _versions(source: TableSource, names: _Names, standing: str, changes: str) -
 def _tag_rows(source: TableSource, names: _Names, standing: str) -> str:
     return (
         f"SELECT note_id, {_literal(source.name)} AS source, (i - 1)::BIGINT AS ordinal, tags[i] AS tag, "
-        "'column' AS origin, NULL::BIGINT AS line, NULL::BIGINT AS byte_start, NULL::BIGINT AS byte_end FROM (SELECT note_id, tags, "
+        "'column' AS origin, NULL::BIGINT AS line, NULL::BIGINT AS byte_start, NULL::BIGINT AS byte_end "
+        "FROM (SELECT note_id, tags, "
         f"unnest(range(1, len(tags) + 1)) AS i FROM (SELECT c.note_id, {_tags(names.tags)} AS tags FROM {standing}))"
     )
 

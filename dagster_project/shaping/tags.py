@@ -65,7 +65,9 @@ def _in_address(view: str, at: int) -> bool:
     return "://" in word[space + 1 :]
 
 
-def outside(places: Sequence[tuple[str, int, int]], hidden: Sequence[tuple[int, int]]) -> Iterator[tuple[str, int, int]]:
+def outside(
+    places: Sequence[tuple[str, int, int]], hidden: Sequence[tuple[int, int]]
+) -> Iterator[tuple[str, int, int]]:
     """Yield the `places`, in order, that begin in none of the sorted ranges `hidden`, which may overlap."""
     index, reach = 0, -1
     for place in places:

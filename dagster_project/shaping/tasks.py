@@ -39,7 +39,8 @@ _DONE: Final = re.compile(rf"✅\ufe0f?[ \t]*{_DAY}|[\[(](?:completion|done)::[ 
 _PRIORITY: Final = re.compile(r"([🔺⏫🔼🔽⏬])|\[#([A-Z])\]|[\[(]priority::[ \t]*([^\])\n]{1,40})[\])]")
 _PREFIX: Final = " \t>"
 _ENDS_TEXT: Final = re.compile(
-    r"[-*+][ \t]|\d{1,9}[.)][ \t]|#{1,6}[ \t]|```|~~~|\||<!--|:[A-Z]+:|[A-Za-z][A-Za-z0-9_-]{0,60}::|SCHEDULED:|DEADLINE:"
+    r"[-*+][ \t]|\d{1,9}[.)][ \t]|#{1,6}[ \t]|```|~~~|\||<!--|"
+    r":[A-Z]+:|[A-Za-z][A-Za-z0-9_-]{0,60}::|SCHEDULED:|DEADLINE:"
 )
 _PLANNING: Final = ("SCHEDULED:", "DEADLINE:")
 
@@ -78,7 +79,7 @@ def find_marker(view: str, item: int) -> Marker | None:
 
 
 def text_end(view: str, start: int, end: int) -> tuple[int, str]:
-    """Return where a task's text, from `start`, ends at the latest at `end`, and the planning lines Logseq puts after it.
+    """Return where a task's text, from `start`, ends at the latest at `end`, and Logseq's planning lines after it.
 
     Its text is its first paragraph: it goes on over lines until one is blank or begins something else.
     """

@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from dagster_project.contracts import Table, raw_table
-from dagster_project.errors import CommitConflict, SourceInvalid
+from dagster_project.errors import CommitConflict
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.commit import Change, commit
 from dagster_project.lake.lake import Lake
@@ -29,6 +29,7 @@ from dagster_project.reports import Landed, Observer
 from dagster_project.shaping import media_type
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
 from dagster_project.steps.cursors import SOURCE_CURSOR, SourceCursor, source_cursor
+from dagster_project.steps.pending import refuse_other_kind
 
 ATTEMPTS: Final = 8
 
@@ -54,21 +55,13 @@ def land(lake: Lake, source: Source, *, observe: Observer, allow_gone: bool = Fa
     lake.ensure([contract])
     for attempt in range(1, ATTEMPTS + 1):
         pin = lake.pins([contract.identifier])[contract.identifier]
-        _refuse_other_kind(pin, contract)
+        refuse_other_kind(pin, source)
         try:
             return _land_once(lake, source, pin, observe=observe, allow_gone=allow_gone)
         except CommitConflict:
             if attempt == ATTEMPTS:
                 raise
     raise AssertionError("the last attempt returns or raises")
-
-
-def _refuse_other_kind(pin: Pin, contract: Table) -> None:
-    present = {column.name for column in pin.table.columns}
-    if missing := [column.name for column in contract.columns if column.name not in present]:
-        raise SourceInvalid(
-            f"{contract.identifier} holds another kind of source (it has no {missing[0]}). Give this source another name."
-        )
 
 
 def _land_once(lake: Lake, source: Source, pin: Pin, *, observe: Observer, allow_gone: bool) -> Landed:

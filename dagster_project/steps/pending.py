@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from dagster_project.contracts import Kind
+from dagster_project.contracts import Kind, raw_table
+from dagster_project.errors import SourceInvalid
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation
@@ -23,6 +24,7 @@ _LANDING: Final[Mapping[Kind, str]] = {"documents": "scan_id", "table": "_landed
 def next_batch_end(lake: Lake, source: Source, pins: Mapping[str, Pin], after: int) -> int | None:
     """Return the last arrival of the oldest landing that is not committed; None if all are."""
     raw = pins[f"raw.{source.name}"]
+    refuse_other_kind(raw, source)
     if source_cursor(lake, raw).last_sequence <= after:
         return None
     with lake.connect() as con:
@@ -30,3 +32,13 @@ def next_batch_end(lake: Lake, source: Source, pins: Mapping[str, Pin], after: i
         query = f"SELECT max(sequence) FROM {relation(raw)} AS r WHERE sequence > {after} GROUP BY {landing} ORDER BY 1 LIMIT 1"
         row = con.execute(query).fetchone()
     return int(row[0]) if row else None
+
+
+def refuse_other_kind(raw: Pin, source: Source) -> None:
+    """Raise `SourceInvalid` if the name of `source` belongs to a source of another kind in this lake."""
+    present = {column.name for column in raw.table.columns}
+    own = raw_table(source.name, source.kind).columns
+    if missing := [column.name for column in own if column.name not in present]:
+        raise SourceInvalid(
+            f"{raw.table.identifier} holds another kind of source (it has no {missing[0]}). Give this source another name."
+        )

@@ -31,7 +31,7 @@ def serve(lake: Lake) -> Publication:
         pins = tuple(lake.pins().values())
         failpoint("serve.pinned")
         present = published(lake.settings.view_file)
-        if present is not None and present.serves(pins, views):
+        if present is not None and present.serves(pins, views, ()):
             return present
         publication = publish(
             pins,
@@ -40,6 +40,7 @@ def serve(lake: Lake) -> Publication:
             publication_id=lake.ids(),
             published_at=lake.clock(),
             scratch=lake.settings.scratch,
+            prepare=lake.prepare,
         )
         failpoint("serve.swapped")
         return publication

@@ -13,6 +13,7 @@ import pyarrow as pa
 from dagster_project.contracts import BY_IDENTIFIER, EVENTS, NOTES, PARTS, VERSIONS, Column, Shape, raw_table
 from dagster_project.lake.read import batches
 from dagster_project.lake.staging import Stager, stage_query
+from dagster_project.model.fold import fold_table
 from dagster_project.model.identity import note_id
 from dagster_project.model.moves import Identities
 from dagster_project.reports import Observer
@@ -154,6 +155,7 @@ def _shape_of_events(batch: Batch, source: StreamSource) -> Shape:
         notes=batch.current(NOTES),
         batch_id=batch.batch_id,
         observed_at=batch.now,
+        fold=fold_table,
     )
 
 

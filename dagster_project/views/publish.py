@@ -1,8 +1,8 @@
 """Build `lake.duckdb` anew from pins and views, and swap it in with one rename.
 
-What holds: whoever opens the file sees every table at its pin, or the file before; never a part. Whoever has the old file
-open keeps it. A build that fails or is killed leaves the old file as it is. The file needs no extension for a lake on local
-disk and opens in DuckDB 1.5 and 2.0.
+What holds: whoever opens the file sees every table at its pin, or the file before; never a part. Whoever has the old
+file open keeps it. A build that fails or is killed leaves the old file as it is. The file needs no extension for a lake
+on local disk and opens in DuckDB 1.5 and 2.0.
 
 What belongs here: the file, its comments, and what it says about itself (`ops.publication`, `ops.pins`). What does not:
 the lock that keeps two builds apart, which is the caller's, and which snapshots to pin.
@@ -87,7 +87,7 @@ class Publication:
 
 
 Prepare = Callable[[duckdb.DuckDBPyConnection], None]
-"""Gives a connection what it needs to see the data files: for an `s3://` lake httpfs and its secret, locally nothing."""
+"""Gives a connection what it needs to see the data files: for an `s3://` lake httpfs and its secret."""
 
 
 def publish(
@@ -103,7 +103,7 @@ def publish(
 ) -> Publication:
     """Build the file from `pins`, the current rows of table sources and `views`, and put it at `to`.
 
-    `published_at` is an instant with its zone; `scratch` takes what DuckDB may spill. Only one build per `to` at a time.
+    `published_at` is an instant with its zone; `scratch` takes what DuckDB may spill. One build per `to` at a time.
     Raises `NotelakeError` naming the view's file and what is wrong with it; `to` is then as it was.
     """
     publication = Publication(publication_id, published_at, definition_of(views, sources), _served(pins))

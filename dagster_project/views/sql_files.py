@@ -151,9 +151,9 @@ def without_header(text: str) -> str:
 
 
 def _dependencies(sql: str, file: Path, parser: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
-    """Return the relations a SELECT reads, from DuckDB's own parse of it: nothing is looked up, so nothing need exist."""
+    """Return the relations a SELECT reads, from DuckDB's own parse of it: nothing need exist for it."""
     answer = parser.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
-    tree = json.loads(answer[0]) if answer else {"error": True}
+    tree: dict[str, Any] = json.loads(answer[0]) if answer else {"error": True}
     if tree["error"] or len(tree["statements"]) != 1:
         raise NotelakeError(f"{file} is no single SELECT: {tree.get('error_message', 'there are several statements')}.")
     nodes = list(_nodes(tree["statements"]))
@@ -186,19 +186,20 @@ def lineage(view: View, columns_of: Mapping[str, Sequence[str]]) -> dict[str, li
     it is joined or filtered by. A column made from none (a constant, a count of rows) has an empty list. A view
     whose SQL cannot be followed has empty lists throughout: lineage is for show, and never stops a build.
     """
-    from sqlglot import exp
+    from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError
     from sqlglot.lineage import lineage as trace
     from sqlglot.optimizer.qualify import qualify
     from sqlglot.optimizer.scope import build_scope
 
-    schema: dict[str, dict[str, dict[str, str]]] = {}
+    schema: dict[str, Any] = {}
     for relation, columns in columns_of.items():
         namespace, name = relation.split(".", 1)
         schema.setdefault(namespace, {})[name] = dict.fromkeys(columns, "unknown")
     found: dict[str, list[tuple[str, str]]] = {name: [] for name in view.columns}
     try:
-        query = qualify(exp.maybe_parse(view.sql, dialect="duckdb"), schema=schema, dialect="duckdb", identify=False)
+        parsed = parse_one(view.sql, dialect="duckdb")
+        query: exp.Expr = qualify(parsed, schema=schema, dialect="duckdb", identify=False)
         scope = build_scope(query)
         for name in view.columns:
             found[name] = _origins(trace(name, query, schema=schema, dialect="duckdb", scope=scope))

@@ -114,13 +114,17 @@ def test_other_encodings_of_the_same_type_are_taken(tmp_path: Path) -> None:
     ]
 
 
+def fill_and_fail(sink: ParquetSink) -> None:
+    sink.write(batch(0, 5))
+    raise ZeroDivisionError
+
+
 def test_leaving_by_an_error_removes_what_was_written(tmp_path: Path) -> None:
     with (
         pytest.raises(ZeroDivisionError),
         ParquetSink(SCHEMA, paths(tmp_path), rows_per_group=1, bytes_per_file=1) as sink,
     ):
-        sink.write(batch(0, 5))
-        raise ZeroDivisionError
+        fill_and_fail(sink)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -521,6 +523,47 @@ def test_a_file_that_changes_while_it_is_read_does_not_count_and_is_read_again(t
     assert "changed while it was read" in rows[-1]["_error"]
     raw.rows = rows
     assert [f.path for f in look(raw.source, raw.known()).arrived] == ["a.csv"]
+
+
+def test_an_address_is_listed_and_landed_like_a_folder() -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe(
+        {"/bucket/in/a.csv": b"a,b\n1,x\n", "/bucket/in/sub/b.jsonl": b'{"a": 2}\n', "/bucket/in/.h.csv": b"a\n9\n"}
+    )
+    raw = Raw(TableSource(name="trial", path="memory://bucket/in"))
+    raw.land()
+    assert [(r["_file"], r["a"]) for r in raw.of("put")] == [("a.csv", 1), ("sub/b.jsonl", 2)]
+    assert look(raw.source, raw.known()).is_nothing
+    assert look(TableSource(name="trial", path="memory://bucket/in/a.csv"), {}).arrived[0].path == "a.csv"
+    assert [f.path for f in look(TableSource(name="trial", path="memory://bucket/in/*.csv"), {}).arrived] == ["a.csv"]
+    store.rm("/bucket/in", recursive=True)
+    with pytest.raises(SourceUnavailable):
+        look(raw.source, raw.known())
+
+
+def test_packed_files_are_read_like_plain_ones(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b'a,b\n1,"x\ny"\n2\n'))
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b'{"a": 3}\noops\n'))
+    (tmp_path / "c.jsonl.gz").write_bytes(b"no gzip")
+    raw = Raw(TableSource(name="trial", path=str(tmp_path)))
+    raw.land()
+    assert [r["a"] for r in raw.of("put")] == [1, 3]
+    assert [(r["_file"], r["_line"]) for r in raw.of("refused")] == [("a.csv.gz", 4), ("b.jsonl.gz", 2)]
+    assert [m["_error"] is not None for m in raw.of("file")] == [False, False, True]
+
+
+def test_a_missing_quote_costs_the_rest_of_its_record_but_not_the_file(tmp_path: Path) -> None:
+    raw = of_files(tmp_path, t_csv='a,b\n1,x\n2,"unclosed\n3,y\n')
+    raw.land()
+    assert [r["a"] for r in raw.of("put")] in ([1], ["1"])
+    assert "3,y" in raw.of("refused")[0]["_payload"]
+
+
+def test_names_that_hold_quotes_reach_duckdb_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "it's.csv").write_text("a'b,c\"d\n1,2\n")
+    raw = Raw(TableSource(name="trial", path=str(tmp_path)))
+    raw.land()
+    assert raw.values() == [{"a_b": 1, "c_d": 2}]
 
 
 def test_place_takes_a_known_column_by_header_then_by_name() -> None:

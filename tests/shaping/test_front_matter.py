@@ -16,8 +16,24 @@ def properties(block: str, fence: str = "---") -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("yes", "yes"), ("no", "no"), ("0123", "0123"), ("12:30", "12:30"), ("12:30:00", "12:30:00"), ("2024-01-05", "2024-01-05")]
-    + [("1.10", "1.10"), ("1.5", 1.5), ("123e456", "123e456"), ("42", 42), ("true", True), ("~", None), (".nan", ".nan"), (".inf", ".inf")]
+    [
+        ("yes", "yes"),
+        ("no", "no"),
+        ("0123", "0123"),
+        ("12:30", "12:30"),
+        ("12:30:00", "12:30:00"),
+        ("2024-01-05", "2024-01-05"),
+    ]
+    + [
+        ("1.10", "1.10"),
+        ("1.5", 1.5),
+        ("123e456", "123e456"),
+        ("42", 42),
+        ("true", True),
+        ("~", None),
+        (".nan", ".nan"),
+        (".inf", ".inf"),
+    ]
     + [("[1, 1.20, a]", [1, "1.20", "a"]), ("{b: 2.50}", {"b": "2.50"}), ("'7'", "7")],
 )
 def test_values_stay_what_a_person_meant(written: str, meant: object) -> None:
@@ -39,7 +55,12 @@ def test_well_known_keys_have_their_place_and_leave_the_properties() -> None:
         "a.md",
     )
 
-    assert (note.title, note.author, note.tags, note.aliases) == ("T", "A, B", ["2024", "a", "b", "c", "d e"], ["y", "z", "x"])
+    assert (note.title, note.author, note.tags, note.aliases) == (
+        "T",
+        "A, B",
+        ["2024", "a", "b", "c", "d e"],
+        ["y", "z", "x"],
+    )
     assert note.created_at == datetime(2024, 1, 5, 2, tzinfo=UTC)
     assert note.modified_at == datetime(2024, 2, 1, tzinfo=UTC)
     assert note.properties == {"other": 1}
@@ -65,25 +86,35 @@ def test_tags_of_front_matter_are_found_where_they_stand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("block", "line"), [("a: 1\nb: [x\nc: 2", 4), ("a: {{title}}", 2), ("a: b: c", 2), ("a: 1\n\tb: 2", 3), ("a: {b: 1, b: 2}", 2)]
+    ("block", "line"),
+    [("a: 1\nb: [x\nc: 2", 4), ("a: {{title}}", 2), ("a: b: c", 2), ("a: 1\n\tb: 2", 3), ("a: {b: 1, b: 2}", 2)],
 )
 def test_a_broken_block_is_kept_as_text_beside_its_body(block: str, line: int) -> None:
     note = read(f"---\n{block}\n---\n# Body".encode(), "a.md")
 
-    assert (note.properties, note.title, note.dropped, note.body) == ({"front_matter": f"{block}\n"}, "Body", "front matter", "# Body")
+    assert (note.properties, note.title, note.dropped, note.body) == (
+        {"front_matter": f"{block}\n"},
+        "Body",
+        "front matter",
+        "# Body",
+    )
     assert note.error
     assert note.line is not None
     assert abs(note.line - line) <= 1
 
 
-@pytest.mark.parametrize("text", ["---\njust text\n---\n", "---\n- a\n---\n", "---\na: 1\n", "text\n---\na: 1\n---\n", "----\na: 1\n---\n"])
+@pytest.mark.parametrize(
+    "text", ["---\njust text\n---\n", "---\n- a\n---\n", "---\na: 1\n", "text\n---\na: 1\n---\n", "----\na: 1\n---\n"]
+)
 def test_a_rule_is_no_front_matter(text: str) -> None:
     note = read(text.encode(), "a.md")
 
     assert (note.body, note.properties, note.dropped) == (text, {}, None)
 
 
-@pytest.mark.parametrize("text", ["---\r\na: 1\r\n---\r\nb", "\ufeff---\na: 1\n...\nb", "--- \na: 1\n---  \nb", "---\n---\nb"])
+@pytest.mark.parametrize(
+    "text", ["---\r\na: 1\r\n---\r\nb", "\ufeff---\na: 1\n...\nb", "--- \na: 1\n---  \nb", "---\n---\nb"]
+)
 def test_line_ends_marks_and_spaces_do_not_matter(text: str) -> None:
     assert read(text.encode(), "a.md").body == "b"
 

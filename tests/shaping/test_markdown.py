@@ -42,12 +42,23 @@ def test_every_kind_of_link_is_told_apart(text: str, expected: tuple[str, str, s
 
 
 def test_an_image_in_a_link_stands_after_the_link_around_it() -> None:
-    assert links("[![alt](i.png) more](t.md)") == [("markdown", "t.md", None, "alt more"), ("image", "i.png", None, "alt")]
+    assert links("[![alt](i.png) more](t.md)") == [
+        ("markdown", "t.md", None, "alt more"),
+        ("image", "i.png", None, "alt"),
+    ]
 
 
 @pytest.mark.parametrize(
     "hidden",
-    ["`{}`", "```\n{}\n```", "    {}", "<!-- {} -->", "<div>\n{}\n</div>", "%% {} %%", "text\n\n%%\n\n{}\n\n%%\n\ntext"],
+    [
+        "`{}`",
+        "```\n{}\n```",
+        "    {}",
+        "<!-- {} -->",
+        "<div>\n{}\n</div>",
+        "%% {} %%",
+        "text\n\n%%\n\n{}\n\n%%\n\ntext",
+    ],
     ids=["code", "fence", "indented", "comment", "html", "percent", "percents"],
 )
 @pytest.mark.parametrize("construct", ["[[a]]", "#tag", "[x](y)", "# Heading", "- [ ] task", "![[e]]"])
@@ -87,12 +98,21 @@ def test_a_bracketed_tag_is_no_link_as_well() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("- [ ] a\n- [x] b\n- [X] c\n- [-] d\n- [/] e", [("open", "a"), ("done", "b"), ("done", "c"), ("cancelled", "d"), ("doing", "e")]),
+        (
+            "- [ ] a\n- [x] b\n- [X] c\n- [-] d\n- [/] e",
+            [("open", "a"), ("done", "b"), ("done", "c"), ("cancelled", "d"), ("doing", "e")],
+        ),
         ("* [ ] a\n+ [ ] b\n\n1. [ ] c\n2) [x] d", [("open", "a"), ("open", "b"), ("open", "c"), ("done", "d")]),
         ("- TODO a\n- DOING b\n- NOW c\n- LATER d", [("open", "a"), ("doing", "b"), ("doing", "c"), ("open", "d")]),
-        ("- DONE a\n- WAITING b\n- CANCELED c\n- ## TODO d", [("done", "a"), ("open", "b"), ("cancelled", "c"), ("open", "d")]),
+        (
+            "- DONE a\n- WAITING b\n- CANCELED c\n- ## TODO d",
+            [("done", "a"), ("open", "b"), ("cancelled", "c"), ("open", "d")],
+        ),
         ("> - [ ] quoted\n>   on", [("open", "quoted on")]),
-        ("- [ ] wrapped\n  over lines\n\n  not this\n  - [x] inner", [("open", "wrapped over lines"), ("done", "inner")]),
+        (
+            "- [ ] wrapped\n  over lines\n\n  not this\n  - [x] inner",
+            [("open", "wrapped over lines"), ("done", "inner")],
+        ),
         ("[ ] no item\n\n- [x](link)\n- TODOs\n- [?] other\n-     [ ] code", []),
     ],
 )
@@ -105,8 +125,14 @@ def test_tasks_are_items_with_a_box_or_a_word(text: str, expected: list[tuple[st
     [
         ("- [ ] a 📅 2024-05-01 ⏳ 2024-04-01 ⏫", ("2024-05-01", "2024-04-01", None, "⏫")),
         ("- [x] a ✅ 2024-05-01", (None, None, "2024-05-01", None)),
-        ("- [ ] a [due:: 2024-05-01] (scheduled:: 2024-04-01) [priority:: high]", ("2024-05-01", "2024-04-01", None, "high")),
-        ("- TODO [#A] a\n  DEADLINE: <2024-05-01 Wed>\n  SCHEDULED: <2024-04-01 Mon 7:00 .+1d>", ("2024-05-01", "2024-04-01", None, "A")),
+        (
+            "- [ ] a [due:: 2024-05-01] (scheduled:: 2024-04-01) [priority:: high]",
+            ("2024-05-01", "2024-04-01", None, "high"),
+        ),
+        (
+            "- TODO [#A] a\n  DEADLINE: <2024-05-01 Wed>\n  SCHEDULED: <2024-04-01 Mon 7:00 .+1d>",
+            ("2024-05-01", "2024-04-01", None, "A"),
+        ),
         ("- [ ] a 📅 2024-02-30", (None, None, None, None)),
     ],
 )
@@ -139,12 +165,20 @@ def test_blank_text_before_the_first_heading_is_no_section() -> None:
 
 
 def test_a_heading_in_an_item_begins_its_section_with_its_line() -> None:
-    assert [section[4] for section in read(b"- ## A\n\t- b\n- ## C\n", "a.md").sections] == ["- ## A\n\t- b\n", "- ## C\n"]
+    assert [section[4] for section in read(b"- ## A\n\t- b\n- ## C\n", "a.md").sections] == [
+        "- ## A\n\t- b\n",
+        "- ## C\n",
+    ]
 
 
 @pytest.mark.parametrize(
     ("heading", "expected"),
-    [("Plain Text", "plain-text"), ("What's *new*: C# & co?", "whats-new-c--co"), ("naïve 日本 हिन्दी", "naïve-日本-हिन्दी"), ("a_b-c", "a_b-c")],
+    [
+        ("Plain Text", "plain-text"),
+        ("What's *new*: C# & co?", "whats-new-c--co"),
+        ("naïve 日本 हिन्दी", "naïve-日本-हिन्दी"),
+        ("a_b-c", "a_b-c"),
+    ],
 )
 def test_anchors_are_made_as_github_makes_them(heading: str, expected: str) -> None:
     assert anchor(heading) == expected
@@ -159,7 +193,12 @@ def test_anchors_are_unique_even_beside_headings_that_look_numbered() -> None:
 def test_code_blocks_are_told_without_what_they_stand_in() -> None:
     note = read(b"```py x=1\na\n\nb\n```\n\n> - ~~~\n>   c\n>   ~~~\n\n    d\n\n```\n```\n", "a.md")
 
-    assert [block[:3] for block in note.code_blocks] == [("py", "a\n\nb\n", 2), (None, "c\n", 8), (None, "d\n", 11), (None, "", 14)]
+    assert [block[:3] for block in note.code_blocks] == [
+        ("py", "a\n\nb\n", 2),
+        (None, "c\n", 8),
+        (None, "d\n", 11),
+        (None, "", 14),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +219,12 @@ def test_logseqs_page_properties_are_read_and_stay_in_the_body() -> None:
     text = "alias:: x, [[y z]]\ntags:: [[big one]], #b, c\ntype:: [[Feature]]\n\n- text"
     note = read(text.encode(), "a.md")
 
-    assert (note.aliases, note.tags, note.properties, note.body) == (["x", "y z"], ["b", "big one", "c"], {"type": "[[Feature]]"}, text)
+    assert (note.aliases, note.tags, note.properties, note.body) == (
+        ["x", "y z"],
+        ["b", "big one", "c"],
+        {"type": "[[Feature]]"},
+        text,
+    )
     assert [text[start:end] for *_, start, end in note.tag_uses] == ["[[big one]]", "#b", "c"]
 
 
@@ -190,7 +234,11 @@ def test_a_logseq_file_name_answers_to_its_page() -> None:
 
 @pytest.mark.parametrize(
     ("content", "byte", "line"),
-    [(b"ok\ncaf\xe9\n", "0xE9 at offset 6", 2), (b"\xff\xfe\x00\xd8", "0x00 at offset 2", 1), (b"\xff\xfe\0\0a\0\0\0", "UTF-32", 1)],
+    [
+        (b"ok\ncaf\xe9\n", "0xE9 at offset 6", 2),
+        (b"\xff\xfe\x00\xd8", "0x00 at offset 2", 1),
+        (b"\xff\xfe\0\0a\0\0\0", "UTF-32", 1),
+    ],
 )
 def test_another_encoding_is_refused_with_the_byte_and_its_place(content: bytes, byte: str, line: int) -> None:
     with pytest.raises(Unreadable, match=byte) as refused:
@@ -207,8 +255,23 @@ def test_nul_bytes_are_kept() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000, "[[" * 50_000, "![" * 25_000 + "](x)" * 25_000, ">" * 100_000, "- " * 50_000, "#a" * 50_000, "%%" * 50_000]
-    + ["---\na: " + "[" * 100_000 + "\n---\n", "<!--" * 25_000, "*a " * 30_000, "`" * 50_000, "[a|" * 30_000, "- [ ] " * 20_000],
+    [
+        "[" * 100_000,
+        "[[" * 50_000,
+        "![" * 25_000 + "](x)" * 25_000,
+        ">" * 100_000,
+        "- " * 50_000,
+        "#a" * 50_000,
+        "%%" * 50_000,
+    ]
+    + [
+        "---\na: " + "[" * 100_000 + "\n---\n",
+        "<!--" * 25_000,
+        "*a " * 30_000,
+        "`" * 50_000,
+        "[a|" * 30_000,
+        "- [ ] " * 20_000,
+    ],
     ids=lambda text: text[:8],
 )
 @pytest.mark.timeout(10)
@@ -228,7 +291,12 @@ def test_the_list_of_readers_names_parser_and_version() -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [("a.md", "text/markdown"), ("a.MARKDOWN", "text/markdown"), ("a.mdx", "text/markdown"), ("a.txt", "text/plain")]
-    + [("a.png", "image/png"), ("a.webp", "image/webp"), ("a", "application/octet-stream"), ("x.y/a", "application/octet-stream")],
+    + [
+        ("a.png", "image/png"),
+        ("a.webp", "image/webp"),
+        ("a", "application/octet-stream"),
+        ("x.y/a", "application/octet-stream"),
+    ],
 )
 def test_the_media_type_goes_by_the_name(path: str, expected: str) -> None:
     assert media_type(path) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,44 @@ CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
 ENCODINGS = {"utf-8": b"", "utf-8-sig": b"", "utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
 
 PIECES = st.sampled_from(
-    ["# ", "## ", "- ", "- [ ] ", "> ", "\t", "    ", "```\n", "[[", "]]", "![[", "|", "[x](y#z)", "#tag/é", "#日本", "%%", "`", "\n", "\n\n"]
-    + ["é", "😀", "text ", "<!--", "-->", "---\n", "tags: [a, é]\n", "tags:: b, #c\n", "TODO ", "*", "\\", "📅 2024-01-01", "\0", "===\n", "1. "]
+    [
+        "# ",
+        "## ",
+        "- ",
+        "- [ ] ",
+        "> ",
+        "\t",
+        "    ",
+        "```\n",
+        "[[",
+        "]]",
+        "![[",
+        "|",
+        "[x](y#z)",
+        "#tag/é",
+        "#日本",
+        "%%",
+        "`",
+        "\n",
+        "\n\n",
+    ]
+    + [
+        "é",
+        "😀",
+        "text ",
+        "<!--",
+        "-->",
+        "---\n",
+        "tags: [a, é]\n",
+        "tags:: b, #c\n",
+        "TODO ",
+        "*",
+        "\\",
+        "📅 2024-01-01",
+        "\0",
+        "===\n",
+        "1. ",
+    ]
 )
 NOTES = st.lists(PIECES | st.text(max_size=4), max_size=30).map("".join)
 
@@ -36,17 +73,18 @@ def check(note: Parsed, content: bytes, encoding: str) -> None:
         assert " ".join(at(*task[-2:]).split()).endswith(" ".join(task[1].split())[-1:])
     for block in note.code_blocks:
         written = at(*block[-2:]).replace("\r\n", "\n").replace("\r", "\n")
-        assert [line.strip(" \t>") for line in block[1].split("\n")] == [line.strip(" \t>") for line in written.split("\n")]
-    newline = "\n".encode(encoding)
+        assert [line.strip(" \t>") for line in block[1].split("\n")] == [
+            line.strip(" \t>") for line in written.split("\n")
+        ]
     for part in (*note.sections, *note.links, *note.tag_uses, *note.tasks, *note.code_blocks):
         before = content[: part[-2]].decode(encoding)
-        assert part[-3] == before.count("\n") + 1, newline
+        assert part[-3] == before.count("\n") + 1
 
 
 @given(text=NOTES, encoding=st.sampled_from(sorted(ENCODINGS)), newline=st.sampled_from(["\n", "\r\n"]))
 @settings(max_examples=400, deadline=None)
 def test_a_range_of_the_file_decodes_to_what_is_stored(text: str, encoding: str, newline: str) -> None:
-    text = text.encode("utf-8", "ignore").decode().replace("\ufeff", "").replace("\n", newline)
+    text = text.encode("utf-8", "ignore").decode().replace("\ufeff", "").lstrip("\0").replace("\n", newline)
     content = ENCODINGS[encoding] + text.encode(encoding)
 
     note = read(content, "a.md")
@@ -62,7 +100,7 @@ def test_sections_cover_the_body_without_gap_or_overlap(text: str) -> None:
     note = read(content, "a.md")
     ranges = [section[-2:] for section in note.sections]
 
-    assert all(left[1] == right[0] for left, right in zip(ranges, ranges[1:], strict=False))
+    assert all(left[1] == right[0] for left, right in pairwise(ranges))
     if ranges:
         assert ranges[-1][1] == len(content)
         assert content[len(content) - len(note.body.encode()) : ranges[0][0]].decode().strip() == ""
@@ -71,7 +109,7 @@ def test_sections_cover_the_body_without_gap_or_overlap(text: str) -> None:
 @given(text=NOTES)
 @settings(max_examples=150, deadline=None)
 def test_the_encoding_changes_nothing_but_the_ranges(text: str) -> None:
-    text = text.encode("utf-8", "ignore").decode().replace("\ufeff", "")
+    text = text.encode("utf-8", "ignore").decode().replace("\ufeff", "").lstrip("\0")
     plain = read(text.encode(), "a.md")
     wide = read(b"\xff\xfe" + text.encode("utf-16-le"), "a.md")
 

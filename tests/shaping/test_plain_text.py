@@ -18,7 +18,11 @@ def test_text_is_the_body_and_one_section(encoding: str) -> None:
     ((*_, text, line, start, end),) = note.sections
 
     assert (note.title, note.body, note.word_count, note.links) == ("shop.v1", "# no heading\n😀 [[no link]]", 6, [])
-    assert (text, line, content[start:end].decode("utf-16-le" if encoding == "utf-16" else "utf-8")) == (note.body, 1, note.body)
+    assert (text, line, content[start:end].decode("utf-16-le" if encoding == "utf-16" else "utf-8")) == (
+        note.body,
+        1,
+        note.body,
+    )
 
 
 def test_blank_text_has_no_section() -> None:

@@ -212,7 +212,8 @@ if sys.argv[2] == "before the swap":
     os.replace = die
 else:
     publishing._comment = die
-publishing.publish([], [], Path(sys.argv[1]), publication_id="p2", published_at=datetime.now(UTC), scratch=Path(sys.argv[1]).parent)
+to = Path(sys.argv[1])
+publishing.publish([], [], to, publication_id="p2", published_at=datetime.now(UTC), scratch=to.parent)
 """
 
 
@@ -252,7 +253,11 @@ def test_a_plain_shell_opens_it(shelf: Any, serve: Serve, view_file: Path, writt
     assert done.stdout.strip() == "case,a.md"
 
 
-OTHER = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print([c.execute(q).fetchall() for q in sys.argv[2:]])"
+OTHER = """
+import duckdb, sys
+lake = duckdb.connect(sys.argv[1], read_only=True)
+print([lake.execute(query).fetchall() for query in sys.argv[2:]])
+"""
 
 
 @pytest.mark.skipif(

@@ -120,6 +120,74 @@ def test_the_view_finds_what_the_rule_finds(
     ]
 
 
+def crowded() -> list[Target]:
+    """A vault in which most names are borne by several notes, near and far."""
+    paths = [folder + name for folder in ("", "a/", "b/", "a/b/", "c/d/") for name in ("x.md", "X.md", "y.md", "z.png")]
+    aliases = [("k",), ("K",), ("k", "lone"), (), ("far",)]
+    names = ["t", "T", None, "u", "x"]
+    return [
+        Target("v", path, None)
+        if path.endswith(".png")
+        else Target("v", path, f"n{i:02}", names[i % 5], aliases[i % 5])
+        for i, path in enumerate(paths)
+    ]
+
+
+def test_the_view_breaks_ties_as_the_rule_does(lake: duckdb.DuckDBPyConnection) -> None:
+    targets = [*crowded(), Target("v", "e/m.md", "m1"), Target("v", "f/m.md", "m2"), Target("v", "g/M2.md", "m3", "u2")]
+    targets += [Target("v", "h/p.md", "p1", "Same"), Target("v", "i/q.md", "q1", "Same", ("X9", "M2"))]
+    written = [
+        "x",
+        "X",
+        "y",
+        "z.png",
+        "b/x",
+        "b/y.md",
+        "d/X",
+        "k",
+        "K",
+        "lone",
+        "LONE",
+        "far",
+        "FAR",
+        "t",
+        "T",
+        "u",
+        "U",
+    ]
+    written += [
+        "Same",
+        "same",
+        "M2",
+        "m",
+        "M",
+        "m2",
+        "u2",
+        "U2",
+        "../x",
+        "../B/y",
+        "no",
+        "A/Y",
+        "/a/x",
+        "/A/x",
+        "C/D/Z.PNG",
+        "",
+    ]
+    notes = [target for target in targets if target.note_id]
+    links = [Link("v", note.path, str(note.note_id), "wikilink", to) for note in notes for to in written]
+    expected = resolve(links, targets)
+    assert resolved_by_view(lake, targets, links) == expected
+    assert {found.resolution for found in expected} >= {
+        "ambiguous",
+        "alias",
+        "case",
+        "shortest",
+        "relative",
+        "exact",
+        "missing",
+    }
+
+
 def test_more_than_eight_steps_up_are_not_followed(lake: duckdb.DuckDBPyConnection) -> None:
     deep = "/".join("abcdefghij")
     targets = [Target("v", f"{deep}/x.md", "x"), Target("v", "only.md", "o"), Target("v", "a/b/near.md", "n")]

@@ -33,7 +33,10 @@ WITH named AS (
 ), about AS (
   SELECT session, note_id FROM named WHERE session IS NOT NULL
   UNION
-  SELECT known.session, note.note_id FROM known JOIN notes.notes AS note ON note.path = known.session WHERE note.kind = 'row'
+  SELECT known.session, note.note_id
+  FROM known
+  JOIN notes.notes AS note ON note.path = known.session
+  WHERE note.kind = 'row'
   UNION
   SELECT event.session, note.note_id
   FROM insights.session_events AS event

@@ -14,8 +14,8 @@
 -- target_path: Path of the note or attachment it leads to; null where nothing was found
 --
 -- The rule, among the notes and attachments of the link's own source; the first step that finds something decides:
---   1. external: an address with a scheme, one that begins with //, an autolink. In a wikilink or embed only `scheme://` counts,
---      since note names hold colons.
+--   1. external: an address with a scheme, one that begins with //, an autolink. In a wikilink or embed only
+--      `scheme://` counts, since note names hold colons.
 --   2. An empty target ([[#Heading]]) is the note itself: exact.
 --   3. relative: the path from the folder of the linking note; up to eight steps `..` are followed.
 --   4. exact: the path from the root of the source.
@@ -74,13 +74,19 @@ WITH target AS (
     count(*) OVER (PARTITION BY sort, source, key, depth) AS rivals
   FROM named_lower
 ), best_lower AS (
-  SELECT sort, source, key, path, note_id, CASE WHEN rivals > 1 THEN 1 ELSE 0 END AS tied FROM ranked_lower WHERE place = 1
+  SELECT sort, source, key, path, note_id, CASE WHEN rivals > 1 THEN 1 ELSE 0 END AS tied
+  FROM ranked_lower WHERE place = 1
+), origin AS (
+  SELECT note_id, path, regexp_replace(path, '[^/]*$', '') AS folder FROM notes.notes
 ), written AS (
   SELECT
     link.*,
-    note.path AS linking_path,
-    regexp_replace(coalesce(note.path, ''), '[^/]*$', '') AS folder,
-    coalesce(TRY(url_decode(link.target)), link.target) AS name,
+    origin.path AS linking_path,
+    coalesce(origin.folder, '') AS folder,
+    CASE
+      WHEN position('%' IN link.target) > 0 THEN coalesce(TRY(url_decode(link.target)), link.target)
+      ELSE link.target
+    END AS name,
     CASE
       WHEN link.kind = 'autolink' OR link.target LIKE '//%' THEN 1
       WHEN link.target NOT LIKE '%:%' THEN 0
@@ -90,18 +96,32 @@ WITH target AS (
       ELSE 0
     END AS leaves
   FROM notes.links AS link
-  LEFT JOIN notes.notes AS note ON note.note_id = link.note_id
+  LEFT JOIN origin ON origin.note_id = link.note_id
 ), wanted AS (
   SELECT
     *,
-    replace(regexp_replace(name, '[.](md|markdown)$', ''), '___', '/') AS ending
+    replace(
+      CASE
+        WHEN name LIKE '%.md' OR name LIKE '%.markdown' THEN regexp_replace(name, '[.](md|markdown)$', '')
+        ELSE name
+      END,
+      '___', '/'
+    ) AS ending
   FROM written
 ), rooted AS (
   SELECT
     *,
-    CASE WHEN leaves = 0 AND folder <> '' AND ending NOT LIKE '/%'
-      THEN regexp_replace('/' || folder || ending, '/([.]?/)+', '/', 'g') END AS below_folder,
-    CASE WHEN leaves = 0 THEN regexp_replace('/' || ending, '/([.]?/)+', '/', 'g') END AS below_root
+    CASE
+      WHEN leaves = 1 OR folder = '' OR ending LIKE '/%' THEN NULL
+      WHEN ending NOT LIKE './%' AND ending NOT LIKE '%//%' AND ending NOT LIKE '%/./%' THEN '/' || folder || ending
+      ELSE regexp_replace('/' || folder || ending, '/([.]?/)+', '/', 'g')
+    END AS below_folder,
+    CASE
+      WHEN leaves = 1 THEN NULL
+      WHEN ending NOT LIKE './%' AND ending NOT LIKE '/%' AND ending NOT LIKE '%//%' AND ending NOT LIKE '%/./%'
+        THEN '/' || ending
+      ELSE regexp_replace('/' || ending, '/([.]?/)+', '/', 'g')
+    END AS below_root
   FROM wanted
 ), keyed_link AS (
   SELECT
@@ -133,38 +153,55 @@ WITH target AS (
         '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/')
     END AS from_root
   FROM rooted
-), found AS (
+), as_written AS (
   SELECT
     link.*,
     CASE
       WHEN leaves = 1 THEN 'external'
-      WHEN link.target = '' THEN 'exact'
-      WHEN r1.path IS NOT NULL THEN CASE WHEN r1.tied = 1 THEN 'ambiguous' ELSE 'relative' END
-      WHEN r2.path IS NOT NULL THEN CASE WHEN r2.tied = 1 THEN 'ambiguous' ELSE 'exact' END
-      WHEN r3.path IS NOT NULL THEN CASE WHEN r3.tied = 1 THEN 'ambiguous' ELSE 'alias' END
-      WHEN r4.path IS NOT NULL THEN CASE WHEN r4.tied = 1 THEN 'ambiguous' ELSE 'shortest' END
-      WHEN r5.path IS NOT NULL THEN CASE WHEN r5.tied = 1 THEN 'ambiguous' ELSE 'alias' END
-      ELSE CASE coalesce(c1.tied, c2.tied, c3.tied, c4.tied, c5.tied)
-        WHEN 1 THEN 'ambiguous' WHEN 0 THEN 'case' ELSE 'missing' END
-    END AS resolution,
-    coalesce(
-      r1.note_id, r2.note_id, r3.note_id, r4.note_id, r5.note_id,
-      c1.note_id, c2.note_id, c3.note_id, c4.note_id, c5.note_id
-    ) AS found_note_id,
-    coalesce(
-      r1.path, r2.path, r3.path, r4.path, r5.path, c1.path, c2.path, c3.path, c4.path, c5.path
-    ) AS found_path
+      WHEN target = '' THEN 'exact'
+      WHEN r1.tied = 0 THEN 'relative'
+      WHEN r1.tied = 1 THEN 'ambiguous'
+      WHEN r2.tied = 0 THEN 'exact'
+      WHEN r2.tied = 1 THEN 'ambiguous'
+      WHEN r3.tied = 0 THEN 'alias'
+      WHEN r3.tied = 1 THEN 'ambiguous'
+      WHEN r4.tied = 0 THEN 'shortest'
+      WHEN r4.tied = 1 THEN 'ambiguous'
+      WHEN r5.tied = 0 THEN 'alias'
+      WHEN r5.tied = 1 THEN 'ambiguous'
+    END AS step,
+    coalesce(r1.note_id, r2.note_id, r3.note_id, r4.note_id, r5.note_id) AS exact_note_id,
+    coalesce(r1.path, r2.path, r3.path, r4.path, r5.path) AS exact_path
   FROM keyed_link AS link
   LEFT JOIN best AS r1 ON r1.sort = 'path' AND r1.source = link.source AND r1.key = link.from_folder
   LEFT JOIN best AS r2 ON r2.sort = 'path' AND r2.source = link.source AND r2.key = link.from_root
   LEFT JOIN best AS r3 ON r3.sort = 'alias' AND r3.source = link.source AND r3.key = link.name
   LEFT JOIN best AS r4 ON r4.sort = 'ending' AND r4.source = link.source AND r4.key = link.ending
   LEFT JOIN best AS r5 ON r5.sort = 'title' AND r5.source = link.source AND r5.key = link.name
-  LEFT JOIN best_lower AS c1 ON c1.sort = 'path' AND c1.source = link.source AND c1.key = lower(link.from_folder)
-  LEFT JOIN best_lower AS c2 ON c2.sort = 'path' AND c2.source = link.source AND c2.key = lower(link.from_root)
-  LEFT JOIN best_lower AS c3 ON c3.sort = 'alias' AND c3.source = link.source AND c3.key = lower(link.name)
-  LEFT JOIN best_lower AS c4 ON c4.sort = 'ending' AND c4.source = link.source AND c4.key = lower(link.ending)
-  LEFT JOIN best_lower AS c5 ON c5.sort = 'title' AND c5.source = link.source AND c5.key = lower(link.name)
+), lowered AS (
+  SELECT
+    *,
+    CASE WHEN step IS NULL THEN lower(from_folder) END AS from_folder_lower,
+    CASE WHEN step IS NULL THEN lower(from_root) END AS from_root_lower,
+    CASE WHEN step IS NULL THEN lower(name) END AS name_lower,
+    CASE WHEN step IS NULL THEN lower(ending) END AS ending_lower
+  FROM as_written
+), found AS (
+  SELECT
+    link.*,
+    coalesce(
+      step,
+      CASE coalesce(c1.tied, c2.tied, c3.tied, c4.tied, c5.tied) WHEN 0 THEN 'case' WHEN 1 THEN 'ambiguous' END,
+      'missing'
+    ) AS resolution,
+    coalesce(exact_note_id, c1.note_id, c2.note_id, c3.note_id, c4.note_id, c5.note_id) AS found_note_id,
+    coalesce(exact_path, c1.path, c2.path, c3.path, c4.path, c5.path) AS found_path
+  FROM lowered AS link
+  LEFT JOIN best_lower AS c1 ON c1.sort = 'path' AND c1.source = link.source AND c1.key = link.from_folder_lower
+  LEFT JOIN best_lower AS c2 ON c2.sort = 'path' AND c2.source = link.source AND c2.key = link.from_root_lower
+  LEFT JOIN best_lower AS c3 ON c3.sort = 'alias' AND c3.source = link.source AND c3.key = link.name_lower
+  LEFT JOIN best_lower AS c4 ON c4.sort = 'ending' AND c4.source = link.source AND c4.key = link.ending_lower
+  LEFT JOIN best_lower AS c5 ON c5.sort = 'title' AND c5.source = link.source AND c5.key = link.name_lower
 )
 SELECT
   note_id, source, ordinal, kind, target, fragment, text, line, byte_start, byte_end, resolution,

@@ -1,0 +1,361 @@
+"""Events as they arrived to events as they count, and to the notes that note events speak of.
+
+What belongs here: which arrivals are events, which are duplicates or refused, what each event says, and which notes a
+batch of them touches. What does not: reading the stream (`landing.streams`) and the rules of the fold (`model.fold`;
+the pipeline passes it in). Notes whose history knows no move are folded here in SQL, by the same rules; a test holds
+the two together.
+
+All text of events stays in DuckDB and streams through its queries: only narrow columns are sorted, joined or kept in
+temporary tables. An event that keeps no `detail` apart is its own detail.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from dagster_project.contracts import EVENTS, NOTES, TAGS, VERSIONS, Shape
+from dagster_project.sources import StreamSource
+
+Fold = Callable[[pa.Table, str], tuple[pa.Table, pa.Table]]
+"""events of connected notes, source -> the notes they leave, what each event did; as `model.fold.fold_table`."""
+
+PARSER: Final = "json"
+USED: Final = ("title", "body", "text", "tags")
+"""Keys of an event's detail that have a column of their own in `notes.notes`."""
+_FOLDED: Final = "['note.deleted', 'note.moved', 'note.created', 'note.updated']"
+"""The types that change notes, in the order in which they are taken at one instant; as `model.fold.RANKS`."""
+
+
+def shape_events(
+    con: duckdb.DuckDBPyConnection,
+    source: StreamSource,
+    *,
+    raw: str,
+    after: int,
+    to: int,
+    known_events: str | None,
+    all_events: str | None,
+    notes: str | None,
+    batch_id: str,
+    observed_at: datetime,
+    fold: Fold,
+) -> Shape:
+    """Shape the arrivals `after < sequence <= to` of the relation `raw`.
+
+    `known_events` gives the `event_id` of this source within the dedupe window, `all_events` its whole notes.events,
+    `notes` its notes as they stand; each is SQL that can stand after FROM, or None where there are none yet. They may
+    hold this batch's own rows (a batch done again): arrivals after `after` are left out of them where they say so.
+    Makes temporary tables in `con`, which the queries of the result need.
+
+    Per shard: seen = events + duplicate + quarantined.
+    """
+    batch = _Batch(con, source, f"(SELECT * FROM {raw} WHERE sequence > {int(after)} AND sequence <= {int(to)})", int(after))
+    batch.find_dropped(known_events)
+    batch.find_note_events(all_events)
+    batch.fold_simple()
+    batch.fold_connected(fold)
+    return Shape(
+        rows={
+            EVENTS.identifier: f"SELECT {_names(EVENTS.schema)} FROM {batch.events}",
+            NOTES.identifier: batch.notes_rows(observed_at),
+            VERSIONS.identifier: batch.versions_rows(),
+            TAGS.identifier: batch.tags_rows(),
+        },
+        replaced=batch.replaced(notes),
+        refusals=batch.refusals(),
+        inputs=batch.inputs(),
+    )
+
+
+def _names(schema: pa.Schema) -> str:
+    return ", ".join(f'"{name}"' for name in schema.names)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _pointer(path: str) -> str:
+    """Return a dotted path as a JSON pointer (RFC 6901), as a literal of SQL."""
+    return _literal("".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path.split(".")))
+
+
+_RULE: Final = """CASE WHEN undecoded IS NOT NULL THEN 'encoding' WHEN error IS NOT NULL THEN 'json'
+    WHEN type IS NULL THEN 'type' WHEN occurred_at IS NULL THEN 'occurred_at' END"""
+_REASON: Final = """CASE rule WHEN 'type' THEN 'it has no type where the source''s mapping looks for it'
+    WHEN 'occurred_at' THEN 'it has no time, or one that can''t be read, where the source''s mapping looks for it'
+    ELSE error END"""
+_ID: Final = "coalesce(event_id, stream || '/' || shard || '/' || shard_sequence)"
+_ORDER: Final = "occurred_at, rank, event_id"
+_KEY: Final = f"row({_ORDER}, -sequence)"
+
+
+class _Batch:
+    """The temporary tables of one batch, and the queries over them."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, source: StreamSource, arrivals: str, after: int) -> None:
+        self._con = con
+        self._source = source
+        self._name = _literal(source.name)
+        self._history: str | None = None
+        self._after = after
+        self._arrivals = arrivals
+        self.events = self._events_query("true")
+
+    def _make(self, table: str, query: str) -> None:
+        self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {query}")
+
+    def find_dropped(self, known: str | None) -> None:
+        """Make `dropped(sequence, shard, rule)`: refused arrivals, and duplicates (`rule` is null)."""
+        self._make("arrival", f"SELECT sequence, shard, {_RULE} AS rule, {_ID} AS event_id FROM {self._arrivals}")
+        seen = f"UNION SELECT sequence FROM arrival WHERE rule IS NULL AND event_id IN (SELECT event_id FROM {known})" if known else ""
+        self._make(
+            "dropped",
+            f"""
+            WITH doubled AS (
+                SELECT event_id, min(sequence) AS first FROM arrival WHERE rule IS NULL GROUP BY event_id HAVING count(*) > 1),
+            duplicate AS (
+                SELECT sequence FROM arrival JOIN doubled USING (event_id) WHERE rule IS NULL AND sequence > first {seen})
+            SELECT sequence, shard, rule FROM arrival WHERE rule IS NOT NULL OR sequence IN (SELECT sequence FROM duplicate)
+            """,
+        )
+        self._make("arrived_shard", "SELECT shard, count(*) AS seen, min(sequence) AS sequence FROM arrival GROUP BY shard")
+        self._con.execute("DROP TABLE arrival")
+
+    def _events_query(self, where: str) -> str:
+        """The rows of notes.events: the arrivals that were not dropped; `where` speaks of raw, so that few are parsed."""
+        mapping = self._source.event
+        wanted = (*mapping.path, *mapping.moved_from, *mapping.actor, *mapping.detail)
+        ends = [len(mapping.path), len(mapping.moved_from), len(mapping.actor), len(mapping.detail)]
+        starts = [sum(ends[:index]) + 1 for index in range(len(ends))]
+        path, moved_from, actor, detail = (_first(start, end) for start, end in zip(starts, ends, strict=True))
+        whole = _without(self._envelope(), "payload")
+        value = f"coalesce({', '.join(f'json_extract(payload, {_pointer(p)})' for p in mapping.detail) or 'NULL'}, NULL)"
+        return f"""(
+            SELECT {_ID} AS event_id, {self._name} AS source, type, occurred_at, landed_at, path, moved_from, actor,
+                   CASE WHEN own IS NULL THEN {whole}
+                        WHEN starts_with(own, '{{') AND json_valid(own) THEN own
+                        ELSE json_object('value', {value})::VARCHAR END AS detail,
+                   shard, shard_sequence, sequence
+            FROM (SELECT *, {path} AS path, {moved_from} AS moved_from, {actor} AS actor, {detail} AS own
+                  FROM (SELECT *, json_extract_string(payload, [{", ".join(map(_pointer, wanted))}]) AS f
+                        FROM {self._arrivals} WHERE {where} AND sequence NOT IN (SELECT sequence FROM dropped))))"""
+
+    def _envelope(self) -> list[str]:
+        mapping = self._source.event
+        return [path for path in (*mapping.event_id, *mapping.type, *mapping.occurred_at) if "." not in path]
+
+    def find_note_events(self, history: str | None) -> None:
+        """Make `affected(path, connected)`, and `note_event`: what changes these notes, old and new, without its text."""
+        chosen = f"type IN ({_FOLDED[1:-1]}) AND path IS NOT NULL"
+        fresh = f"(SELECT * FROM {self.events} WHERE {chosen})"
+        self._history = history
+        old = f"(SELECT * FROM {history} WHERE sequence <= {self._after} AND {chosen})" if history else None
+        self._make("touched", _said(fresh))
+        moves = "SELECT path, moved_from FROM touched WHERE type = 'note.moved' AND moved_from IS NOT NULL"
+        if old:
+            moves += f" UNION SELECT path, moved_from FROM {old} WHERE type = 'note.moved' AND moved_from IS NOT NULL"
+        edges = self._con.execute(f"SELECT DISTINCT path, moved_from FROM ({moves})").fetchall()
+        paths = {path for (path,) in self._con.execute("SELECT DISTINCT path FROM touched").fetchall()}
+        connected = pa.table({"path": pa.array(sorted(_connected(edges, paths)), pa.string())})
+        self._con.register("connected_paths", connected)
+        self._make(
+            "affected",
+            """SELECT path, true AS connected FROM connected_paths UNION ALL
+               SELECT DISTINCT path, false FROM touched WHERE path NOT IN (SELECT path FROM connected_paths)""",
+        )
+        self._con.unregister("connected_paths")
+        before = f" UNION ALL SELECT * FROM ({_said(old)}) WHERE path IN (SELECT path FROM affected)" if old else ""
+        self._make("note_event", f"SELECT e.*, connected FROM (SELECT * FROM touched{before}) e JOIN affected USING (path)")
+        self._con.execute("DROP TABLE touched")
+
+    def _texts(self, sequences: str) -> str:
+        """Title, body, tags and properties of the events with these sequences."""
+        chosen = f"sequence IN ({sequences})"
+        fresh = f"SELECT sequence, detail FROM {self._events_query(chosen)}"
+        old = f" UNION ALL SELECT sequence, detail FROM {self._history} WHERE sequence <= {self._after} AND {chosen}" if self._history else ""
+        return f"""
+            SELECT sequence, f[1] AS title, coalesce(f[2], f[3]) AS body, {_tags("f[4]")} AS tags,
+                   {_without(self._consumed(), "detail")} AS properties
+            FROM (SELECT sequence, detail, json_extract_string(detail, ['/title', '/body', '/text', '/tags']) AS f
+                  FROM ({fresh}{old}))"""
+
+    def _consumed(self) -> list[str]:
+        """Keys of a detail that went to columns: those with a place in the notes, and where path and actor stood."""
+        mapping = self._source.event
+        keys = [path for path in (*mapping.path, *mapping.moved_from, *mapping.actor)]
+        prefixes = tuple(f"{detail}." for detail in mapping.detail)
+        inner = [key.removeprefix(prefix) for key in keys for prefix in prefixes if key.startswith(prefix)]
+        return [*USED, *dict.fromkeys(key for key in (*inner, *keys) if "." not in key)]
+
+    def fold_simple(self) -> None:
+        """Make `folded`: the notes without moves, each from its winning events; and their texts."""
+        self._make(
+            "winner",
+            f"""
+            WITH lives AS (
+                SELECT e.* FROM note_event e LEFT JOIN (
+                    SELECT path, max({_KEY}) AS died FROM note_event
+                    WHERE NOT connected AND type = 'note.deleted' GROUP BY path) d USING (path)
+                WHERE NOT connected AND (died IS NULL OR {_KEY} > died))
+            SELECT path, arg_max(sequence, {_KEY}) AS sequence, min(occurred_at) AS created_at, max(occurred_at) AS modified_at,
+                   arg_min(actor, {_KEY}) FILTER (actor IS NOT NULL AND actor <> '') AS author,
+                   arg_max(title, {_KEY}) FILTER (title IS NOT NULL) AS title,
+                   arg_max(sequence, {_KEY}) FILTER (has_body) AS body_from,
+                   arg_max(sequence, {_KEY}) FILTER (has_tags) AS tags_from
+            FROM lives GROUP BY path
+            """,
+        )
+        self._make("said", self._texts("SELECT unnest([sequence, body_from, tags_from]) FROM winner"))
+        self._make(
+            "folded",
+            f"""
+            SELECT {self._id("w.path")} AS note_id, w.path, coalesce(w.title, {_stem("w.path")}) AS title,
+                   coalesce(b.body, '') AS body, w.author, w.created_at, w.modified_at,
+                   coalesce(t.tags, []::VARCHAR[]) AS tags, l.properties, w.sequence
+            FROM winner w LEFT JOIN said l ON l.sequence = w.sequence LEFT JOIN said b ON b.sequence = body_from
+            LEFT JOIN said t ON t.sequence = tags_from
+            """,
+        )
+        self._con.execute("DROP TABLE said")
+
+    def _id(self, path: str) -> str:
+        """`model.identity.note_id` of a note that never moved."""
+        return f"md5({self._name} || chr(31) || {path} || chr(31) || '0')"
+
+    def fold_connected(self, fold: Fold) -> None:
+        """Add to `folded` the notes that moves connect, and make `step`: the note that each of their events was about."""
+        self._make("step", "SELECT NULL::VARCHAR AS note_id, NULL::BIGINT AS sequence, NULL::VARCHAR AS title LIMIT 0")
+        if not self._con.execute("SELECT 1 FROM note_event WHERE connected LIMIT 1").fetchone():
+            return
+        texts = self._texts("SELECT sequence FROM note_event WHERE connected")
+        events = self._con.execute(
+            f"""SELECT e.event_id, e.type, e.occurred_at, e.path, e.moved_from, e.actor, t.title, t.body, t.tags, t.properties,
+                       e.sequence FROM note_event e JOIN ({texts}) t USING (sequence) WHERE e.connected"""
+        ).to_arrow_table()
+        notes, steps = fold(events, self._source.name)
+        self._con.register("fold_notes", notes)
+        self._con.register("fold_steps", steps)
+        self._con.execute("INSERT INTO folded BY NAME SELECT * FROM fold_notes")
+        self._make("step", "SELECT * FROM fold_steps")
+        self._con.unregister("fold_notes")
+        self._con.unregister("fold_steps")
+
+    def notes_rows(self, observed_at: datetime) -> str:
+        """The rows of notes.notes."""
+        at = f"TIMESTAMPTZ {_literal(observed_at.isoformat())}"
+        return f"""
+            SELECT note_id, {self._name} AS source, 'event' AS kind, path, title, body, author, created_at, modified_at,
+                   list_sort(list_distinct(tags)) AS tags, []::VARCHAR[] AS aliases, properties, {_words("body")} AS word_count,
+                   NULL::VARCHAR AS content_sha256, NULL::BIGINT AS row_hash, false AS stale, {at} AS observed_at,
+                   shard AS file, NULL::BIGINT AS line, sequence
+            FROM folded LEFT JOIN (SELECT sequence, shard FROM note_event) USING (sequence)"""
+
+    def versions_rows(self) -> str:
+        """The rows of notes.versions: one per new event, with the identity its note has as far as is known now."""
+        then = f"last_value(title IGNORE NULLS) OVER (PARTITION BY path, life ORDER BY {_ORDER})"
+        lived = f"""
+            SELECT *, count(*) FILTER (type = 'note.deleted')
+                      OVER (PARTITION BY path ORDER BY {_ORDER}) AS life
+            FROM note_event WHERE NOT connected AND path IN (
+                SELECT path FROM note_event WHERE title IS NULL AND sequence > {self._after}
+                INTERSECT SELECT path FROM note_event WHERE title IS NOT NULL)"""
+        return f"""
+            SELECT coalesce(s.note_id, {self._id("e.path")}) AS note_id, {self._name} AS source, e.sequence,
+                   replace(e.type, 'note.', '') AS op, e.path, CASE WHEN e.type = 'note.moved' THEN e.moved_from END AS moved_from,
+                   CASE WHEN e.type <> 'note.deleted' THEN coalesce(s.title, e.title, h.said, {_stem("e.path")}) END AS title,
+                   NULL::VARCHAR AS content_sha256, NULL::BIGINT AS word_count, e.occurred_at AS modified_at,
+                   e.occurred_at AS valid_from
+            FROM note_event e LEFT JOIN step s ON s.sequence = e.sequence
+            LEFT JOIN (SELECT sequence, {then} AS said FROM ({lived})) h ON h.sequence = e.sequence
+            WHERE e.sequence > {self._after}"""
+
+    def tags_rows(self) -> str:
+        """The rows of notes.tags."""
+        return f"""
+            SELECT note_id, {self._name} AS source, ordinal - 1 AS ordinal, tags[ordinal] AS tag, 'column' AS origin,
+                   NULL::BIGINT AS line, NULL::BIGINT AS byte_start, NULL::BIGINT AS byte_end
+            FROM (SELECT note_id, tags, unnest(range(1, len(tags) + 1)) AS ordinal FROM folded WHERE len(tags) > 0)"""
+
+    def replaced(self, notes: str | None) -> str:
+        """The notes as they stand at any path that the batch touches or that moves connect with one."""
+        standing = f" UNION SELECT note_id FROM {notes} WHERE path IN (SELECT path FROM affected)" if notes else ""
+        return f"SELECT note_id FROM folded{standing}"
+
+    def refusals(self) -> str:
+        """The arrivals that are no events."""
+        return f"""
+            SELECT stream || '/' || shard || '/' || shard_sequence AS unit, rule, {_REASON} AS reason, event_id AS key, shard AS file,
+                   NULL::BIGINT AS line, coalesce(payload, 'base64:' || base64(undecoded)) AS payload, sequence
+            FROM {self._arrivals} JOIN (SELECT sequence, rule FROM dropped WHERE rule IS NOT NULL) USING (sequence)"""
+
+    def inputs(self) -> str:
+        """What became of each shard's arrivals."""
+        return f"""
+            SELECT shard AS path, 'events' AS op, 'parsed' AS status, '{PARSER}' AS parser, seen,
+                   coalesce(duplicate, 0) AS duplicate, coalesce(quarantined, 0) AS quarantined, 0::BIGINT AS failed,
+                   0::BIGINT AS removed, 0::BIGINT AS unchanged, NULL::BIGINT AS bytes, NULL::VARCHAR AS dropped,
+                   NULL::VARCHAR AS error, NULL::BIGINT AS line, sequence
+            FROM arrived_shard LEFT JOIN (
+                SELECT shard, count(*) FILTER (rule IS NULL) AS duplicate, count(*) FILTER (rule IS NOT NULL) AS quarantined
+                FROM dropped GROUP BY shard) USING (shard)"""
+
+
+def _said(events: str) -> str:
+    """What events say of notes, text left out: `has_body` and `has_tags` tell where there is some."""
+    return f"""
+        SELECT event_id, type, list_position({_FOLDED}, type) AS rank, occurred_at, path, moved_from, actor, shard, sequence,
+               f[1] AS title, f[2] IS NOT NULL OR f[3] IS NOT NULL AS has_body, f[4] IS NOT NULL AS has_tags
+        FROM (SELECT *, json_extract_string(detail, ['/title', '/body', '/text', '/tags']) AS f FROM {events})"""
+
+
+def _first(start: int, count: int) -> str:
+    values = ", ".join(f"nullif(f[{place}], '')" for place in range(start, start + count))
+    return f"coalesce({values})" if count else "NULL::VARCHAR"
+
+
+def _without(keys: Iterable[str], column: str) -> str:
+    """The object without these keys (RFC 7396: null takes a key out)."""
+    patch = json.dumps(dict.fromkeys(keys), separators=(",", ":"), ensure_ascii=False)
+    return f"json_merge_patch({column}, {_literal(patch)})::VARCHAR"
+
+
+def _tags(text: str) -> str:
+    """Tags as a list of JSON, or as text parted by commas or semicolons; no leading #, none empty."""
+    split = f"coalesce(TRY(from_json({text}, '[\"VARCHAR\"]')), regexp_split_to_array({text}, '[,;]'))"
+    clean = f"list_transform({split}, lambda tag: regexp_replace(trim(tag), '^#', ''))"
+    return f"CASE WHEN {text} IS NOT NULL THEN list_filter({clean}, lambda tag: tag <> '') END"
+
+
+def _stem(path: str) -> str:
+    """`model.fold.stem`."""
+    return f"regexp_replace(regexp_replace({path}, '^.*/', '', 's'), '^(.+)\\.[^.]+$', '\\1', 's')"
+
+
+def _words(text: str) -> str:
+    return f"CASE WHEN trim({text}) = '' THEN 0 ELSE len(regexp_extract_all({text}, '\\S+')) END"
+
+
+def _connected(edges: Iterable[tuple[str, str]], paths: set[str]) -> set[str]:
+    """Return all paths that moves connect with one of `paths`; a path that no move names is not among them.
+
+    >>> sorted(_connected([("b", "a"), ("z", "y")], {"a", "c"}))
+    ['a', 'b']
+    """
+    neighbours: dict[str, set[str]] = {}
+    for one, other in edges:
+        neighbours.setdefault(one, set()).add(other)
+        neighbours.setdefault(other, set()).add(one)
+    waiting = [path for path in paths if path in neighbours]
+    found = set(waiting)
+    while waiting:
+        new = neighbours[waiting.pop()] - found
+        found |= new
+        waiting.extend(new)
+    return found

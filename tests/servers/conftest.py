@@ -1,0 +1,243 @@
+"""Real servers on loopback: PostgreSQL and an S3 store, each on a free port, with data of its own, ended by its pid.
+
+`install.sh` beside this file brings what is missing. A server that cannot be had skips its tests, and says why.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from dagster_project.contracts import Table
+from dagster_project.lake.lake import Lake, open_lake
+from dagster_project.lake.read import relation
+from dagster_project.settings import Settings, settings
+from dagster_project.sources import Source, declared_sources
+
+ROOT = Path(__file__).parents[2]
+SERVERS = Path(os.environ.get("NOTELAKE_TEST_SERVERS", ROOT / ".servers"))
+START_SECONDS = 30
+KEY, SECRET, REGION = "notelake", "only-on-loopback", "us-east-1"
+CLOCKS = {"observed_at", "landed_at", "_landed_at", "recorded_at", "quarantined_at", "audited_at", "valid_from"}
+_NUMBERS = count()
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def daemon(command: Sequence[str], port: int, log: Path, *, stop: int = signal.SIGTERM, **popen: Any) -> Iterator[int]:
+    """Run a server until the block ends. It inherits no open file, and so no lock of a test; it is ended by its pid."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, close_fds=True, start_new_session=True, **popen
+        )
+    try:
+        _wait_for(process, port, log)
+        yield process.pid
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"{process.args!r} did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
+
+
+def _program(name: str) -> str | None:
+    places = [SERVERS / "bin", *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+    return shutil.which(name, path=os.pathsep.join([*map(str, places), os.environ.get("PATH", "")]))
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A PostgreSQL server."""
+
+    port: int
+
+    def database(self) -> str:
+        """Make an empty database and return its address for SQLAlchemy."""
+        import psycopg2
+
+        name = f"lake{next(_NUMBERS)}"
+        connection = psycopg2.connect(host="127.0.0.1", port=self.port, user="notelake", dbname="postgres")
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+        connection.close()
+        return f"postgresql+psycopg2://notelake@127.0.0.1:{self.port}/{name}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of this test session; it never runs as root."""
+    initdb, server = _program("initdb"), _program("postgres")
+    if not initdb or not server:
+        pytest.skip("there is no PostgreSQL on this machine: run tests/servers/install.sh")
+    user = _unprivileged_user()
+    folder = Path(tempfile.mkdtemp(prefix="notelake-postgres-"))
+    try:
+        if user:
+            shutil.chown(folder, user["user"], user["group"])
+        data, port = folder / "data", free_port()
+        make = [initdb, "-D", str(data), "-U", "notelake", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C"]
+        subprocess.run(make, check=True, capture_output=True, cwd=folder, **user)
+        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "fsync": "off"}
+        command = [server, "-D", str(data), "-p", str(port)]
+        command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        # SIGINT is PostgreSQL's fast shutdown: it waits for no client.
+        with daemon(command, port, folder.with_suffix(".log"), stop=signal.SIGINT, cwd=folder, **user):
+            _wait_until_it_answers(port)
+            yield Postgres(port)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_suffix(".log").unlink(missing_ok=True)
+
+
+def _unprivileged_user() -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    try:
+        group = pwd.getpwnam("postgres").pw_gid
+    except KeyError:
+        pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+    return {"user": "postgres", "group": group, "extra_groups": []}
+
+
+def _wait_until_it_answers(port: int) -> None:
+    import psycopg2
+
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            psycopg2.connect(host="127.0.0.1", port=port, user="notelake", dbname="postgres").close()
+            return
+        except psycopg2.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def catalog(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A catalog in a PostgreSQL database of the test's own, named as pyiceberg wants it; returns its address."""
+    address = postgres.database()
+    monkeypatch.setenv("PYICEBERG_CATALOG__NOTELAKE__URI", address)
+    return address
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of an S3 store of this test session."""
+    server = _program("versitygw")
+    if not server:
+        pytest.skip("there is no S3 server on this machine: run tests/servers/install.sh")
+    folder = Path(tempfile.mkdtemp(prefix="notelake-s3-"))
+    try:
+        objects, attributes = folder / "objects", folder / "attributes"
+        objects.mkdir()
+        attributes.mkdir()
+        port = free_port()
+        # Attributes beside the objects: not every file system of a test machine has extended ones.
+        posix = ["posix", "--sidecar", str(attributes), str(objects)]
+        command = [server, "--port", f"127.0.0.1:{port}", "--region", REGION, "--quiet", *posix]
+        environment = {**os.environ, "ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
+        with daemon(command, port, folder / "log", env=environment, cwd=folder):
+            yield f"http://127.0.0.1:{port}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of the test's own, `s3://name`; the usual AWS variables lead to it."""
+    for name, value in aws_variables(s3_endpoint).items():
+        monkeypatch.setenv(name, value)
+    import s3fs
+
+    name = f"bucket{next(_NUMBERS)}"
+    s3fs.S3FileSystem().mkdir(name)
+    return f"s3://{name}"
+
+
+def aws_variables(endpoint: str) -> dict[str, str]:
+    """Return what a person sets to reach a store that is not AWS."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@pytest.fixture
+def s3_lake(bucket: str, catalog: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The place of an empty lake on S3, its catalog in PostgreSQL, its view file on this machine."""
+    monkeypatch.setenv("NOTELAKE_VIEW_FILE", str(tmp_path / "served" / "lake.duckdb"))
+    return settings(f"{bucket}/some/lake")
+
+
+def opened(where: Settings) -> Lake:
+    """Open a lake."""
+    return open_lake(where, clock=lambda: datetime.now(UTC), ids=lambda: uuid4().hex)
+
+
+@pytest.fixture(scope="session")
+def sample() -> tuple[Source, ...]:
+    """The sample's sources, as they are declared."""
+    return declared_sources(ROOT / "dagster_project" / "defs" / "sources", ROOT)
+
+
+@pytest.fixture
+def rows_of() -> Callable[[Lake], Rows]:
+    """Return all rows of all tables of a lake, clock columns aside, in an order of their own."""
+
+    def read(lake: Lake) -> Rows:
+        lake.forget()
+        with lake.connect() as con:
+            return {
+                name: con.execute(f"SELECT {_timeless(pin.table)} FROM {relation(pin)} AS t ORDER BY ALL").fetchall()
+                for name, pin in lake.pins().items()
+            }
+
+    return read
+
+
+def _timeless(table: Table) -> str:
+    return ", ".join(f'"{column.name}"' for column in table.columns if column.name not in CLOCKS)
