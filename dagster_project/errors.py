@@ -6,6 +6,8 @@
     ├── SourceUnavailable   a source cannot be read now; nothing of it was changed
     │   └── TooManyGone     more of a source vanished at once than is believable
     ├── AuditFailed         a table rule refused a batch; the last good state is served
+    ├── AuditBroken         a suite could not be read or run; nothing was judged
+    ├── ViewInvalid         a file of sql/views does not hold
     ├── CommitConflict      another run committed first; look again and decide
     │   └── Superseded      another run has already done this batch's work
     ├── LakeMoved           the lake's folder is not where its tables say
@@ -36,6 +38,14 @@ class TooManyGone(SourceUnavailable):
 
 class AuditFailed(NotelakeError):
     """A table rule refused the batch; nothing of it was committed."""
+
+
+class AuditBroken(NotelakeError):
+    """A suite could not be read or run, so nothing was judged and nothing was committed."""
+
+
+class ViewInvalid(NotelakeError):
+    """A view's file does not hold; the published file stays as it was."""
 
 
 class CommitConflict(NotelakeError):

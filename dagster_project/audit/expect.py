@@ -50,6 +50,14 @@ class _OneConnection(SqlAlchemyExecutionEngine):
         yield self._connection
 
 
+class _NoTransactions(duckdb_engine.ConnectionWrapper):  # type: ignore[misc]
+    """Runs every statement by itself: SQLAlchemy's inspector begins a transaction on a connection that has one open."""
+
+    def begin(self) -> None: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+
+
 class _Quiet(Validator):
     def _determine_progress_bars(self) -> bool:
         return False
@@ -81,7 +89,7 @@ def audit(subjects: Sequence[Subject], *, folder: Path, connect: Callable[[], du
     connection = connect()
     pool = sqlalchemy.create_engine(
         "duckdb:///:memory:",
-        creator=lambda: duckdb_engine.ConnectionWrapper(connection),
+        creator=lambda: _NoTransactions(connection),
         poolclass=sqlalchemy.pool.StaticPool,
     )
     try:

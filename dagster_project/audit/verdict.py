@@ -12,17 +12,13 @@ from typing import Final, Literal
 import pyarrow as pa
 
 from dagster_project.contracts import TEXT, Table
-from dagster_project.errors import NotelakeError
+from dagster_project.errors import AuditBroken
 
 Rule = Literal["row", "table"]
 """row: refuses single units; table: refuses the batch."""
 
 REFUSALS: Final = pa.schema([("unit", TEXT), ("rule", TEXT), ("reason", TEXT)])
 """A refused unit: its key (null where the key itself is missing), the rule as `suite/name`, and why in words."""
-
-
-class AuditBroken(NotelakeError):
-    """The audit itself could not be held; nothing was judged, so nothing may be committed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,14 @@ What belongs here: context in, one verb of `pipeline` after the other, metadata 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
 from dagster_project.components.checks import (
-    BALANCE,
-    Judged,
     balance_result,
     balance_spec,
+    evaluation_of,
     complete_result,
     complete_spec,
     expectation_specs,
@@ -29,10 +28,13 @@ from dagster_project.errors import AuditFailed
 from dagster_project.reports import UNITS, Committed, Counts, quiet
 from dagster_project.sources import Source, TableSource
 
+if TYPE_CHECKING:
+    from dagster_project.lake.lake import Lake
+
 _MAIN: Final[Mapping[Kind, Table]] = {"documents": NOTES, "table": NOTES, "stream": EVENTS}
 _FORMATS: Final[Mapping[Kind, str]] = {"documents": "markdown", "table": "csv", "stream": "json"}
 UNCHANGED: Final = "unchanged"
-JUDGED_UNTIL: Final = "judged until"
+JUDGED_AT: Final = "judged at"
 
 
 def raw_key(source: str) -> dg.AssetKey:
@@ -43,6 +45,11 @@ def raw_key(source: str) -> dg.AssetKey:
 def notes_key(source: str) -> dg.AssetKey:
     """Return the key of what a source has in the tables that all sources share."""
     return dg.AssetKey(["notes", f"{source}_notes"])
+
+
+def job_name(source: str) -> str:
+    """Return the name of the job of a source; a source may be called like another job of this deployment."""
+    return f"{source}_job"
 
 
 class Landing(dg.Config):  # type: ignore[misc]
@@ -62,13 +69,15 @@ def raw_asset(source: Source) -> dg.AssetsDefinition:
         check_specs=[complete_spec(raw_key(source.name))],
         kinds={_format(source), "iceberg"},
         metadata={**columns_metadata(contract.columns, contract.key), "path": source.path},
+        # Here and not on the notes: it is this asset that is materialized even if nothing has changed.
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=source.freshness_hours)),
         retry_policy=RETRIES,
         **_shared(source, "land"),
     )
     def land(config: Landing, lake: LakeResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         began = time.perf_counter()
         with told():
-            from dagster_project import pipeline
+            from dagster_project import pipeline  # takes half a second, and is not needed to load the project
 
             opened = lake.open()
             landed = pipeline.land(opened, source, observe=quiet, allow_gone=config.allow_gone)
@@ -87,7 +96,6 @@ def notes_asset(source: Source) -> dg.AssetsDefinition:
         description=f"The {UNITS[source.kind]} of {source.name} in the tables of the lake, audited; lake.duckdb shows them.",
         kinds={"iceberg", "greatexpectations", "duckdb"},
         metadata=columns_metadata(_MAIN[source.kind].columns, _MAIN[source.kind].key),
-        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=source.freshness_hours)),
         **_shared(source, "commit"),
     )
 
@@ -109,52 +117,54 @@ def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: S
     """Commit what waits and serve what is good; tell all verdicts, those of a refused batch too."""
     began = time.perf_counter()
     key = notes_key(source.name)
-    refused: dg.Failure | None = None
-    batches: tuple[Committed, ...] = ()
     with told():
-        from dagster_project import pipeline
-
         lake = resource.open()
-        if context.selected_asset_keys:
-            try:
-                batches = pipeline.commit_pending(lake, source, observe=quiet)
-            except AuditFailed as error:
-                refused = failure_of(error)
-            pipeline.serve(lake)
+        batches, refused = _commit_and_serve(lake, source) if context.selected_asset_keys else ((), None)
         verdicts = last_verdicts(lake, source)
         metadata = committed_metadata(lake, source.name, batches, main=_MAIN[source.kind])
-    known = _known_until(context, key)
+    results = [verdict.result(key) for verdict in verdicts]
     if context.selected_asset_keys and not refused:
+        judged_at = max((verdict.judged_at for verdict in verdicts), default=0.0)
+        if context.job_name == job_name(source.name) and judged_at <= _known_until(context, key):
+            return  # Nothing changed. What Dagster was told of these rows still holds.
         counts = _counts(context, source, batches)
-        until = max((verdict.judged_at for verdict in verdicts), default=0.0)
-        about = {"seconds": round(time.perf_counter() - began, 3), JUDGED_UNTIL: dg.MetadataValue.timestamp(until)}
-        yield dg.MaterializeResult(key, metadata={**counts_metadata(counts), **metadata, **about})
-        if dg.AssetCheckKey(key, BALANCE) in context.selected_asset_check_keys:
-            yield balance_result(counts)
-    yield from _tell(context, key, verdicts, since=known)
+        about = {"seconds": round(time.perf_counter() - began, 3), JUDGED_AT: dg.MetadataValue.timestamp(judged_at)}
+        yield dg.MaterializeResult(asset_key=key, metadata={**counts_metadata(counts), **metadata, **about})
+        results.append(balance_result(counts, key))
+    yield from _tell(context, results)
     if refused:
         raise refused
 
 
-def _tell(context: dg.AssetExecutionContext, key: dg.AssetKey, verdicts: Sequence[Judged], *, since: float) -> Iterator[Any]:
-    """Tell the verdicts the run was asked for, and beside the run those that came about since it was last told.
+def _commit_and_serve(lake: "Lake", source: Source) -> tuple[tuple[Committed, ...], dg.Failure | None]:
+    """Return the batches that were committed and the refusal of the first that was not; what is good is served."""
+    from dagster_project import pipeline
 
-    Dagster writes three events for each check that a run is asked for, whether anything changed or not, and a source
-    has a hundred. So the job of a source leaves them out, and an hourly run over unchanged files costs nothing.
+    batches: tuple[Committed, ...] = ()
+    refused = None
+    try:
+        batches = pipeline.commit_pending(lake, source, observe=quiet)
+    except AuditFailed as error:
+        refused = failure_of(error)
+    pipeline.serve(lake)
+    return batches, refused
+
+
+def _tell(context: dg.AssetExecutionContext, results: Sequence[dg.AssetCheckResult]) -> Iterator[Any]:
+    """Yield results, those of checks that the run was not asked for as plain evaluations.
+
+    Dagster writes three events for each check a run is asked for, when it begins and whether anything changes or not,
+    and a source has a hundred. So the job of a source asks for none, and a run over unchanged files costs nothing.
     """
     asked = {check.name for check in context.selected_asset_check_keys}
-    for verdict in verdicts:
-        if verdict.name in asked:
-            yield verdict.result()
-        elif verdict.judged_at > since:
-            context.instance.report_runless_asset_event(verdict.evaluation(key))
+    yield from (result if result.check_name in asked else evaluation_of(result) for result in results)
 
 
 def _known_until(context: dg.AssetExecutionContext, key: dg.AssetKey) -> float:
     """Return the instant of the newest verdict Dagster was told of, in seconds since 1970."""
     last = context.instance.get_latest_materialization_event(key)
     metadata = last.asset_materialization.metadata if last and last.asset_materialization else {}
-    return float(metadata[JUDGED_UNTIL].value) if JUDGED_UNTIL in metadata else 0.0  # type: ignore[arg-type]
+    return float(metadata[JUDGED_AT].value) if JUDGED_AT in metadata else -1.0  # type: ignore[arg-type]
 
 
 def _counts(context: dg.AssetExecutionContext, source: Source, batches: tuple[Committed, ...]) -> Counts:

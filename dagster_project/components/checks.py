@@ -61,9 +61,9 @@ def balance_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(BALANCE, asset=asset, description=description)
 
 
-def balance_result(counts: Counts) -> dg.AssetCheckResult:
+def balance_result(counts: Counts, asset: dg.AssetKey) -> dg.AssetCheckResult:
     """Return whether every unit seen has become something."""
-    return dg.AssetCheckResult(check_name=BALANCE, passed=counts.is_balanced, metadata=asdict(counts))
+    return dg.AssetCheckResult(asset_key=asset, check_name=BALANCE, passed=counts.is_balanced, metadata=asdict(counts))
 
 
 def expectation_specs(source: Source, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
@@ -114,17 +114,23 @@ class Judged:
         known = {name: figure for name, figure in figures.items() if figure is not None}
         return {**known, "batch": self.batch_id, "judged at": dg.MetadataValue.timestamp(self.judged_at)}
 
-    def result(self) -> dg.AssetCheckResult:
-        """Return it as the result of a check that is part of the run."""
+    def result(self, asset: dg.AssetKey) -> dg.AssetCheckResult:
+        """Return it as the result of its check on `asset`."""
         return dg.AssetCheckResult(
-            check_name=self.name, passed=self.success, severity=self.severity, metadata=self.metadata
-        )
-
-    def evaluation(self, asset: dg.AssetKey) -> dg.AssetCheckEvaluation:
-        """Return it as an evaluation that is told beside the run."""
-        return dg.AssetCheckEvaluation(
             asset_key=asset, check_name=self.name, passed=self.success, severity=self.severity, metadata=self.metadata
         )
+
+
+def evaluation_of(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """Return a result as the plain event that a run may tell without having been asked for the check."""
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        severity=result.severity,
+        metadata=result.metadata,
+        description=result.description,
+    )
 
 
 def last_verdicts(lake: Lake, source: Source) -> tuple[Judged, ...]:

@@ -11,8 +11,7 @@ from typing import Final
 
 import dagster as dg
 
-from dagster_project.components.assets import notes_key, raw_key
-from dagster_project.components.checks import BALANCE
+from dagster_project.components.assets import job_name, notes_key, raw_key
 from dagster_project.components.resources import now
 from dagster_project.errors import NotelakeError
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
@@ -21,11 +20,6 @@ LOOK_AGAIN: Final = timedelta(minutes=15)
 """How long after a failed run a stream is read again although nothing new has come: what it could not read waits."""
 
 _UNDER_WAY: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-
-
-def job_name(source: str) -> str:
-    """Return the name of the job of a source; a source may be called like another job of this deployment."""
-    return f"{source}_job"
 
 
 def timing_of(source: Source) -> dg.Definitions:
@@ -47,8 +41,7 @@ def timing_of(source: Source) -> dg.Definitions:
 
 def _selection(source: str) -> dg.AssetSelection:
     """Both assets, without the checks for the expectations: see `assets._tell`."""
-    raw, notes = dg.AssetSelection.assets(raw_key(source)), dg.AssetSelection.assets(notes_key(source)).without_checks()
-    return raw | notes | dg.AssetSelection.checks(dg.AssetCheckKey(notes_key(source), BALANCE))
+    return dg.AssetSelection.assets(raw_key(source)) | dg.AssetSelection.assets(notes_key(source)).without_checks()
 
 
 def _schedule(source: DocumentSource | TableSource) -> dg.ScheduleDefinition:

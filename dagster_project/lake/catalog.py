@@ -6,15 +6,17 @@ What belongs here: the rows of the catalog. What does not: what a commit is made
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
+from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from pyiceberg.utils.config import Config
 from sqlalchemy import event, select, update
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from dagster_project.errors import CommitConflict, LakeUnsupported
@@ -43,6 +45,11 @@ class Catalog(SqlCatalog):
         with Session(self.engine) as session:
             rows = session.execute(query.where(IcebergTables.catalog_name == self.name)).all()
         return {f"{namespace}.{name}": location for namespace, name, location in rows}
+
+    def make_namespace(self, namespace: str) -> None:
+        """Create a namespace if it is not there; safe to run twice at once."""
+        with suppress(NamespaceAlreadyExistsError, IntegrityError):
+            self.create_namespace(namespace)
 
     def swap(self, swaps: Sequence[Swap], stage: str) -> None:
         """Make all `swaps` visible at once, or none; `stage` names the failpoint inside.
@@ -87,7 +94,11 @@ def open_catalog(settings: Settings) -> Catalog:
     properties = {**_configured(), "uri": uri, "warehouse": settings.lake}
     if settings.is_remote:
         properties.setdefault("py-io-impl", "pyiceberg.io.fsspec.FsspecFileIO")
-    catalog = Catalog(CATALOG, **{key: value for key, value in properties.items() if key != "type"})
+    given = {key: value for key, value in properties.items() if key != "type"}
+    try:
+        catalog = Catalog(CATALOG, **given)
+    except (IntegrityError, OperationalError, ProgrammingError):
+        catalog = Catalog(CATALOG, **given)  # another run was making the catalog's own tables at the same time
     _wait_for_locks(catalog.engine)
     return catalog
 

@@ -6,6 +6,7 @@ What belongs here: reading the state of the lake at one moment. What does not: c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Final
 import duckdb
 import fsspec
 import pyarrow.fs as pafs
-from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
+from pyiceberg.exceptions import TableAlreadyExistsError
 from pyiceberg.io import FileIO, load_file_io
 from pyiceberg.manifest import DataFile
 from pyiceberg.serializers import FromInputFile
@@ -110,11 +111,8 @@ class Lake:
                 self._create(table)
 
     def _create(self, table: Table) -> None:
-        try:
-            self.catalog.create_namespace(table.namespace)
-        except NamespaceAlreadyExistsError:
-            pass
-        try:
+        self.catalog.make_namespace(table.namespace)
+        with suppress(TableAlreadyExistsError):
             self.catalog.create_table(
                 table.identifier,
                 schema=iceberg_schema(table.columns),
@@ -123,8 +121,6 @@ class Lake:
                 sort_order=sort_order(table),
                 properties={**_TABLE_PROPERTIES, "comment": table.row},
             )
-        except TableAlreadyExistsError:
-            pass
 
     def location(self, table: Table) -> str:
         """Return the folder or prefix of a table: `<lake>/<namespace>/<table>`."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from dagster_project.audit.verdict import Subject, Verdict
 from dagster_project.contracts import EVENTS, NOTES, PARTS, VERSIONS, Table
+from dagster_project.errors import AuditBroken
 from dagster_project.lake.staging import stage_query
 from dagster_project.settings import bundled
 from dagster_project.steps.batch import Batch
@@ -49,6 +50,8 @@ def _would_be(batch: Batch, table: Table, rows: str, replaced: str) -> str:
 
 def take_out(batch: Batch, verdict: Verdict) -> None:
     """Take the units that row rules refused out of what is staged, and tell of them in `refusals`."""
+    if verdict.refusals.column("unit").null_count:
+        raise AuditBroken(f"{batch.source.name}: staged rows have no key; nothing was committed. This is a fault of notelake.")
     if verdict.refusals.num_rows:
         batch.con.register("verdict", verdict.refusals)
         batch.con.execute("CREATE OR REPLACE TEMP TABLE refused AS SELECT DISTINCT unit, rule, reason FROM verdict")

@@ -50,6 +50,6 @@ def serve(lake: Lake) -> Publication:
 def _lock(folder: Path) -> Iterator[None]:
     """Hold the publisher's lock; the system lets go of it when the process ends, however it ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".serve.lock").open("w") as file:
+    with (folder / ".serve.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

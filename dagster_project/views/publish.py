@@ -23,7 +23,8 @@ from typing import Final
 import duckdb
 
 from dagster_project.contracts import Column
-from dagster_project.errors import NotelakeError
+from dagster_project.errors import ViewInvalid
+from dagster_project.failpoints import failpoint
 from dagster_project.lake.pins import Pin
 from dagster_project.sources import Source
 from dagster_project.views import scans
@@ -104,7 +105,7 @@ def publish(
     """Build the file from `pins`, the current rows of table sources and `views`, and put it at `to`.
 
     `published_at` is an instant with its zone; `scratch` takes what DuckDB may spill. One build per `to` at a time.
-    Raises `NotelakeError` naming the view's file and what is wrong with it; `to` is then as it was.
+    Raises `ViewInvalid` naming the view's file and what is wrong with it; `to` is then as it was.
     """
     publication = Publication(publication_id, published_at, definition_of(views, sources), _served(pins))
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -116,6 +117,7 @@ def publish(
                 prepare(connection)
             _build(connection, new, (publication, pins, views, sources))
         _sync(new)
+        failpoint("serve.built")
         os.replace(new, to)
         _sync(to.parent)
     finally:
@@ -237,7 +239,7 @@ def _create_written(connection: duckdb.DuckDBPyConnection, view: View, pin: Pin 
     shown = connection.execute(f"DESCRIBE {scans.relation(view.identifier)}").fetchall()
     names = [row[0] for row in shown]
     if names != list(view.columns):
-        raise NotelakeError(
+        raise ViewInvalid(
             f"{view.file} tells of the columns {', '.join(view.columns)}, but its SELECT gives {', '.join(names)}. "
             "Name each column in the header, in order."
         )
@@ -266,7 +268,7 @@ def _create(connection: duckdb.DuckDBPyConnection, identifier: str, sql: str, wh
     try:
         connection.execute(f"CREATE VIEW {scans.relation(identifier)} AS {sql}")
     except duckdb.Error as error:
-        raise NotelakeError(
+        raise ViewInvalid(
             f"{where} cannot be served: {error}. The file that was served before is unchanged."
         ) from error
 

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import duckdb
 
-from dagster_project.errors import NotelakeError
+from dagster_project.errors import ViewInvalid
 
 ROW: Final = re.compile(r"^-- A row is: (?P<row>\S.*)$")
 COLUMN: Final = re.compile(r"^-- (?P<name>[a-z_][a-z0-9_]*): (?P<doc>\S.*)$")
@@ -53,7 +53,7 @@ class View:
 def read_views(folder: Path) -> tuple[View, ...]:
     """Read every `<schema>/<name>.sql` below `folder`; a view comes after those it reads.
 
-    Raises `NotelakeError` naming the file and what is wrong with its header or its SQL, or the cycle.
+    Raises `ViewInvalid` naming the file and what is wrong with its header or its SQL, or the cycle.
     """
     with duckdb.connect() as parser:
         views = [_read(file, parser) for file in sorted(folder.glob("*/*.sql"))]
@@ -72,7 +72,7 @@ class Query:
 def read_queries(folder: Path) -> tuple[Query, ...]:
     """Read every `*.sql` of `folder`, in name order. Its first line is the question, `-- Which …?`.
 
-    Raises `NotelakeError` for a file that does not begin with one.
+    Raises `ViewInvalid` for a file that does not begin with one.
     """
     return tuple(_read_query(file) for file in sorted(folder.glob("*.sql")))
 
@@ -81,14 +81,14 @@ def _read_query(file: Path) -> Query:
     text = file.read_text("utf-8")
     first = text.partition("\n")[0]
     if not (first.startswith("-- ") and first.endswith("?")):
-        raise NotelakeError(f"{file} does not begin with its question. Write `-- Which …?` as its first line.")
+        raise ViewInvalid(f"{file} does not begin with its question. Write `-- Which …?` as its first line.")
     return Query(file.stem, first.removeprefix("-- "), without_header(text))
 
 
 def in_order(views: Sequence[View], tables: Collection[str]) -> tuple[View, ...]:
     """Return `views` so that each comes after those it reads; all else they read must be among `tables`.
 
-    Raises `NotelakeError` for a relation that is neither, and for a cycle.
+    Raises `ViewInvalid` for a relation that is neither, and for a cycle.
     """
     known = {*tables, *(view.identifier for view in views)}
     for view in views:
@@ -96,7 +96,7 @@ def in_order(views: Sequence[View], tables: Collection[str]) -> tuple[View, ...]
         if view.identifier in view.depends_on and view.identifier not in tables:
             unknown.append(view.identifier)
         if unknown:
-            raise NotelakeError(
+            raise ViewInvalid(
                 f"{view.file} reads {', '.join(unknown)}, which is neither a table nor a view of this lake. "
                 f"Mend the name, or run the source that makes it. There are: {', '.join(sorted(known - {*unknown}))}."
             )
@@ -113,7 +113,7 @@ def _sorted(views: Sequence[View]) -> tuple[View, ...]:
         return tuple(by_name[name] for name in TopologicalSorter(graph).static_order())
     except CycleError as error:
         circle = " -> ".join(reversed(error.args[1]))
-        raise NotelakeError(f"The views read each other in a circle: {circle}. Take one of these reads out.") from error
+        raise ViewInvalid(f"The views read each other in a circle: {circle}. Take one of these reads out.") from error
 
 
 def _read(file: Path, parser: duckdb.DuckDBPyConnection) -> View:
@@ -127,14 +127,14 @@ def _header(text: str, file: Path) -> tuple[str, dict[str, str]]:
     lines = text.splitlines()
     first = ROW.match(lines[0]) if lines else None
     if first is None:
-        raise NotelakeError(f"{file} does not begin with its contract. Write `-- A row is: …` as its first line.")
+        raise ViewInvalid(f"{file} does not begin with its contract. Write `-- A row is: …` as its first line.")
     columns: dict[str, str] = {}
     for number, line in enumerate(lines[1:], start=2):
         if not line.startswith("-- "):
             break
         column = COLUMN.match(line)
         if column is None:
-            raise NotelakeError(f"{file}:{number} is no `-- column: what it means`. End the contract with a line `--`.")
+            raise ViewInvalid(f"{file}:{number} is no `-- column: what it means`. End the contract with a line `--`.")
         columns[column["name"]] = column["doc"]
     return first["row"].rstrip("."), columns
 
@@ -155,13 +155,13 @@ def _dependencies(sql: str, file: Path, parser: duckdb.DuckDBPyConnection) -> tu
     answer = parser.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
     tree: dict[str, Any] = json.loads(answer[0]) if answer else {"error": True}
     if tree["error"] or len(tree["statements"]) != 1:
-        raise NotelakeError(f"{file} is no single SELECT: {tree.get('error_message', 'there are several statements')}.")
+        raise ViewInvalid(f"{file} is no single SELECT: {tree.get('error_message', 'there are several statements')}.")
     nodes = list(_nodes(tree["statements"]))
     ctes = {entry["key"] for node in nodes for entry in (node.get("cte_map") or {}).get("map", ())}
     found = [(node["schema_name"], node["table_name"]) for node in nodes if node.get("type") == "BASE_TABLE"]
     loose = sorted({name for schema, name in found if not schema and name not in ctes})
     if loose:
-        raise NotelakeError(
+        raise ViewInvalid(
             f"{file} reads {', '.join(loose)} without its schema. Write it as schema.name, e.g. notes.{loose[0]}."
         )
     return tuple(sorted({f"{schema}.{name}" for schema, name in found if schema}))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dagster_project.contracts import BY_IDENTIFIER, NOTES, TEXT, TEXTS, Column, raw_table
 from dagster_project.errors import SourceInvalid
+from dagster_project.model.identity import note_id
 from dagster_project.shaping.rows import guess_mapping, mapping_facts, row_changes, settle_mapping, shape_rows
 from dagster_project.sources import NoteMapping, TableSource
 
@@ -115,7 +116,7 @@ def test_a_row_becomes_a_note_with_its_fields_in_their_places() -> None:
     lake.land("f.csv", [a_row("k/1", " T ", body="one  two\nthree", day="2024-02-29", tags="#b, a;a ,", path="x/y")])
     found = lake.shape()
     note = only(found["notes.notes"])
-    assert note["note_id"] == hashlib.md5(b"trial\x1fk/1\x1f0").hexdigest()
+    assert note["note_id"] == note_id("trial", "k/1")
     assert (note["path"], note["title"], note["word_count"], note["kind"]) == ("k/1", "T", 3, "row")
     assert note["body"] == "one  two\nthree"
     assert note["tags"] == ["a", "b"]
@@ -181,6 +182,26 @@ def test_a_refused_row_leaves_the_last_good_version_and_a_mended_one_replaces_it
     assert [(n["title"], n["stale"]) for n in lake.notes] == [("old", False)]
 
 
+def test_a_refused_row_is_not_refused_again_by_what_happens_to_other_files() -> None:
+    lake = Lake()
+    lake.land("f.csv", [a_row("1", day="soon")])
+    lake.shape()
+    lake.land("g.csv", [a_row("2")])
+    found = lake.shape()
+    assert found["refusals"] == []
+    assert [n["path"] for n in found["notes.notes"]] == ["2"]
+
+
+def test_what_a_later_landing_of_the_same_batch_supersedes_is_told_as_duplicate() -> None:
+    lake = Lake()
+    lake.land("f.csv", [a_row("1", "old"), a_row(None)])
+    lake.land("f.csv", [a_row("1", "new")])
+    found = lake.shape()
+    assert [(i["seen"], i["duplicate"], i["quarantined"]) for i in found["inputs"]] == [(2, 2, 0), (1, 0, 0)]
+    assert [n["title"] for n in lake.notes] == ["new"]
+    assert [v["op"] for v in lake.versions] == ["created"]
+
+
 def test_a_rewritten_file_makes_rows_only_of_what_changed() -> None:
     lake = Lake()
     lake.land("f.csv", [a_row("1", "a"), a_row("2", "b"), a_row("3", "c")])
@@ -244,9 +265,9 @@ def test_equal_rows_without_a_key_are_notes_of_their_own() -> None:
 
 def test_a_row_without_its_key_is_refused_and_parts_of_keys_stay_apart() -> None:
     lake = Lake(mapping=NoteMapping(key=("id", "title")))
-    lake.land("f.csv", [a_row("a/b", "c"), a_row("a", "b/c"), a_row(None), a_row("a")])
+    lake.land("f.csv", [a_row("a/b", "c"), a_row("a", "b/c"), a_row(None), a_row("a"), a_row("a%2Fb", "c")])
     found = lake.shape()
-    assert sorted(n["path"] for n in found["notes.notes"]) == ["a%2Fb/c", "a/", "a/b%2Fc"]
+    assert sorted(n["path"] for n in found["notes.notes"]) == ["a%252Fb/c", "a%2Fb/c", "a/", "a/b%2Fc"]
     assert only(found["refusals"])["rule"] == "mapping.key"
 
 
