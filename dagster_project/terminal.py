@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -22,6 +23,7 @@ from rich.table import Table
 from dagster_project.errors import UsageError
 from dagster_project.reports import Observer, Report
 from dagster_project.settings import Settings, bundled
+from dagster_project.views.sql_files import read_queries
 
 if TYPE_CHECKING:
     from dagster_project.doctor import Finding
@@ -31,10 +33,14 @@ if TYPE_CHECKING:
 ROWS_SHOWN: Final = 200
 """Rows of a result that a table on the terminal shows; csv and json give all."""
 _CELL: Final = 120
+_WIDTH: Final = 120
+"""Columns where nobody's terminal says how many."""
+_ALWAYS: Final = ("unchanged", "committed", "quarantined")
+_OUTCOMES: Final = ("unchanged", "committed", "removed", "duplicate", "quarantined", "failed", "partial")
 _VERBS: Final = {"land": "landing", "shape": "shaping", "audit": "auditing", "commit": "committing", "serve": "serving"}
 _STATES: Final = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else _WIDTH)
 err = Console(stderr=True)
 
 
@@ -63,16 +69,15 @@ def print_run(run: Run, where: Settings, *, answers: bool) -> None:
 
 
 def _print_reports(reports: Sequence[Report]) -> None:
-    table = Table(title="What became of what was read", title_justify="left")
-    table.add_column("source")
-    table.add_column("unit")
-    columns = ("seen", "unchanged", "committed", "removed", "duplicate", "quarantined", "failed", "partial")
-    for name in columns:
-        table.add_column(name, justify="right")
-    table.add_column("seconds", justify="right")
+    table = _titled("What became of what was read", Table(box=SIMPLE_HEAD, pad_edge=False))
+    table.add_column("source", no_wrap=True)
+    table.add_column("seen", justify="right", no_wrap=True)
+    shown = [name for name in _OUTCOMES if name in _ALWAYS or any(getattr(r.counts, name) for r in reports)]
+    for name in (*shown, "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
     for report in reports:
-        figures = [_figure(name, getattr(report.counts, name)) for name in columns]
-        table.add_row(report.source, report.unit, *figures, f"{report.seconds:.2f}")
+        figures = [_figure(name, getattr(report.counts, name)) for name in shown]
+        table.add_row(report.source, f"{report.counts.seen:,} {report.unit}", *figures, f"{report.seconds:.2f}")
     out.print(table)
     for report in reports:
         for notice in report.landed.notices if report.landed else ():
@@ -99,15 +104,17 @@ def _print_served(where: Settings, *, views: bool) -> None:
             ).fetchall()
         ]
         pinned = dict(con.execute("SELECT table_name, rows FROM ops.pins").fetchall())
-        table = Table(title=f"Served in {where.view_file}", title_justify="left")
-        table.add_column("view")
-        table.add_column("rows", justify="right")
-        table.add_column("a row is", overflow="ellipsis", no_wrap=True)
+        table = _titled(f"Served in {where.view_file}", Table(box=SIMPLE_HEAD, pad_edge=False))
+        table.add_column("view", no_wrap=True)
+        table.add_column("rows", justify="right", no_wrap=True)
+        table.add_column("a row is", no_wrap=True)
+        names = [name for name, _ in served]
+        room = max(20, out.width - max(map(len, names), default=0) - 18)
         for name, comment in served:
             if name in pinned and not pinned[name] and not views:
                 continue
             if views or name in pinned:
-                table.add_row(name, f"{pinned[name] if name in pinned else _count(con, name):,}", escape(comment))
+                table.add_row(name, f"{pinned[name] if name in pinned else _count(con, name):,}", escape(_short(comment, room)))
     out.print(table)
 
 
@@ -118,11 +125,9 @@ def _count(con: duckdb.DuckDBPyConnection, view: str) -> int:
 
 def _print_answers(view_file: Path) -> None:
     with closing(_read(view_file)) as con:
-        for file in sorted((bundled("sql") / "queries").glob("*.sql")):
-            text = file.read_text("utf-8")
-            question = text.split("\n", 1)[0].removeprefix("--").strip()
-            out.print(f"\n[bold]{escape(question)}[/]  [dim]sql/queries/{file.name}[/]")
-            out.print(_table(con.execute(text), most=5))
+        for query in read_queries(bundled("sql") / "queries"):
+            out.print(f"\n[bold]{escape(query.question)}[/]", highlight=False)
+            out.print(_table(con.execute(query.sql), most=3, note=f"sql/queries/{query.name}.sql"))
 
 
 def _print_next(run: Run, where: Settings) -> None:
@@ -159,8 +164,8 @@ def _print_result(result: duckdb.DuckDBPyConnection, form: str) -> None:
         out.print(_table(result, most=ROWS_SHOWN))
 
 
-def _table(result: duckdb.DuckDBPyConnection, *, most: int) -> Table:
-    table = Table(show_edge=False)
+def _table(result: duckdb.DuckDBPyConnection, *, most: int, note: str = "--format csv or json gives all") -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     numeric = {"NUMBER", "BIGINT", "DOUBLE", "HUGEINT", "INTEGER"}
     for column in result.description or ():
         table.add_column(escape(column[0]), justify="right" if str(column[1]) in numeric else "left")
@@ -168,15 +173,18 @@ def _table(result: duckdb.DuckDBPyConnection, *, most: int) -> Table:
     for row in rows[:most]:
         table.add_row(*(escape(_cell(value)) for value in row))
     if len(rows) > most:
-        table.caption = f"the first {most} rows; --format csv or json gives all"
+        table.caption, table.caption_justify = f"the first {most} rows; {note}", "left"
     return table
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = str(value).replace("\n", "⏎")
-    return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
+    return _short(str(value).replace("\n", "⏎"), _CELL)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def print_status(lake: Lake, view_file: Path) -> None:
@@ -184,7 +192,7 @@ def print_status(lake: Lake, view_file: Path) -> None:
     with closing(_read(view_file)) as con:
         out.print(_titled("Sources", _table(con.execute("SELECT * FROM insights.sources ORDER BY source"), most=ROWS_SHOWN)))
         (published_at, publication) = con.execute("SELECT published_at::VARCHAR, publication_id FROM ops.publication").fetchall()[0]
-    table = Table(title="Tables", title_justify="left")
+    table = _titled("Tables", Table(box=SIMPLE_HEAD, pad_edge=False))
     for name, justify in (("table", "left"), ("rows", "right"), ("files", "right"), ("MB", "right"), ("snapshots", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for name, pin in lake.pins().items():

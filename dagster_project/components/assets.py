@@ -7,16 +7,16 @@ What belongs here: context in, one verb of `pipeline` after the other, metadata 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import dagster as dg
 
 from dagster_project.components.checks import (
     balance_result,
     balance_spec,
-    evaluation_of,
     complete_result,
     complete_spec,
+    evaluation_of,
     expectation_specs,
     last_verdicts,
 )
@@ -35,6 +35,8 @@ _MAIN: Final[Mapping[Kind, Table]] = {"documents": NOTES, "table": NOTES, "strea
 _FORMATS: Final[Mapping[Kind, str]] = {"documents": "markdown", "table": "csv", "stream": "json"}
 UNCHANGED: Final = "unchanged"
 JUDGED_AT: Final = "judged at"
+EVERYTHING: Final = "everything"
+"""Name of the job over all sources."""
 
 
 def raw_key(source: str) -> dg.AssetKey:
@@ -52,7 +54,7 @@ def job_name(source: str) -> str:
     return f"{source}_job"
 
 
-class Landing(dg.Config):  # type: ignore[misc]
+class Landing(dg.Config):
     """What can be chosen for one run in the launchpad."""
 
     allow_gone: bool = False
@@ -63,7 +65,7 @@ def raw_asset(source: Source) -> dg.AssetsDefinition:
     """Return the asset that lands `source`."""
     contract = raw_table(source.name, source.kind)
 
-    @dg.asset(
+    @dg.asset(  # type: ignore[untyped-decorator,unused-ignore]
         key=raw_key(source.name),
         description=f"{source.description or source.name} As it was received: {contract.row}, append-only.",
         check_specs=[complete_spec(raw_key(source.name))],
@@ -84,7 +86,7 @@ def raw_asset(source: Source) -> dg.AssetsDefinition:
             metadata = landed_metadata(opened, landed, seconds=time.perf_counter() - began)
         return dg.MaterializeResult(metadata=metadata, check_results=[complete_result(landed)])
 
-    return land
+    return cast("dg.AssetsDefinition", land)
 
 
 def notes_asset(source: Source) -> dg.AssetsDefinition:
@@ -93,7 +95,7 @@ def notes_asset(source: Source) -> dg.AssetsDefinition:
     spec = dg.AssetSpec(
         key,
         deps=[raw_key(source.name)],
-        description=f"The {UNITS[source.kind]} of {source.name} in the tables of the lake, audited; lake.duckdb shows them.",
+        description=f"The {UNITS[source.kind]} of {source.name} in the lake's tables, audited; lake.duckdb shows them.",
         kinds={"iceberg", "greatexpectations", "duckdb"},
         metadata=columns_metadata(_MAIN[source.kind].columns, _MAIN[source.kind].key),
         **_shared(source, "commit"),
@@ -125,13 +127,16 @@ def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: S
     results = [verdict.result(key) for verdict in verdicts]
     if context.selected_asset_keys and not refused:
         judged_at = max((verdict.judged_at for verdict in verdicts), default=0.0)
-        if context.job_name == job_name(source.name) and judged_at <= _known_until(context, key):
+        if context.job_name in (job_name(source.name), EVERYTHING) and judged_at <= _known_until(context, key):
             return  # Nothing changed. What Dagster was told of these rows still holds.
         counts = _counts(context, source, batches)
-        about = {"seconds": round(time.perf_counter() - began, 3), JUDGED_AT: dg.MetadataValue.timestamp(judged_at)}
+        about: dict[str, Any] = {
+            "seconds": round(time.perf_counter() - began, 3),
+            JUDGED_AT: dg.MetadataValue.timestamp(judged_at),
+        }
         yield dg.MaterializeResult(asset_key=key, metadata={**counts_metadata(counts), **metadata, **about})
         results.append(balance_result(counts, key))
-    yield from _tell(context, results)
+    yield from _tell(context, key, results)
     if refused:
         raise refused
 
@@ -150,21 +155,21 @@ def _commit_and_serve(lake: "Lake", source: Source) -> tuple[tuple[Committed, ..
     return batches, refused
 
 
-def _tell(context: dg.AssetExecutionContext, results: Sequence[dg.AssetCheckResult]) -> Iterator[Any]:
+def _tell(context: dg.AssetExecutionContext, key: dg.AssetKey, results: Sequence[dg.AssetCheckResult]) -> Iterator[Any]:
     """Yield results, those of checks that the run was not asked for as plain evaluations.
 
     Dagster writes three events for each check a run is asked for, when it begins and whether anything changes or not,
     and a source has a hundred. So the job of a source asks for none, and a run over unchanged files costs nothing.
     """
     asked = {check.name for check in context.selected_asset_check_keys}
-    yield from (result if result.check_name in asked else evaluation_of(result) for result in results)
+    yield from (result if result.check_name in asked else evaluation_of(result, key) for result in results)
 
 
 def _known_until(context: dg.AssetExecutionContext, key: dg.AssetKey) -> float:
     """Return the instant of the newest verdict Dagster was told of, in seconds since 1970."""
     last = context.instance.get_latest_materialization_event(key)
     metadata = last.asset_materialization.metadata if last and last.asset_materialization else {}
-    return float(metadata[JUDGED_AT].value) if JUDGED_AT in metadata else -1.0  # type: ignore[arg-type]
+    return float(metadata[JUDGED_AT].value) if JUDGED_AT in metadata else -1.0
 
 
 def _counts(context: dg.AssetExecutionContext, source: Source, batches: tuple[Committed, ...]) -> Counts:
@@ -172,7 +177,7 @@ def _counts(context: dg.AssetExecutionContext, source: Source, batches: tuple[Co
     unchanged = 0
     landed = context.instance.get_latest_materialization_event(raw_key(source.name))
     if landed and landed.run_id == context.run_id and landed.asset_materialization:
-        unchanged = int(landed.asset_materialization.metadata[UNCHANGED].value)  # type: ignore[arg-type]
+        unchanged = int(landed.asset_materialization.metadata[UNCHANGED].value)
     return sum((batch.counts for batch in batches), Counts(seen=unchanged, unchanged=unchanged))
 
 

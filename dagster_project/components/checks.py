@@ -121,11 +121,11 @@ class Judged:
         )
 
 
-def evaluation_of(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+def evaluation_of(result: dg.AssetCheckResult, asset: dg.AssetKey) -> dg.AssetCheckEvaluation:
     """Return a result as the plain event that a run may tell without having been asked for the check."""
     return dg.AssetCheckEvaluation(
-        asset_key=result.asset_key,
-        check_name=result.check_name,
+        asset_key=asset,
+        check_name=str(result.check_name),
         passed=result.passed,
         severity=result.severity,
         metadata=result.metadata,

@@ -49,7 +49,8 @@ def failure_of(error: Exception) -> dg.Failure:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {frames[-1].name}, {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return dg.Failure(
-        f"{type(error).__name__}{place}; its message stands in stderr of the compute log.", allow_retries=may_pass(error)
+        f"{type(error).__name__}{place}; its message stands in stderr of the compute log.",
+        allow_retries=may_pass(error),
     )
 
 

@@ -29,7 +29,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return settings(self.lake)
 
     def open(self) -> Lake:
-        """Open the lake as it stands now; its shared tables are made if they are missing. Raises as `open_lake` does."""
+        """Open the lake as it stands now, with its shared tables. Raises as `open_lake` does."""
         from dagster_project.lake.lake import open_lake
 
         return open_lake(self.settings, clock=now, ids=new_id)

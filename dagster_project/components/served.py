@@ -14,7 +14,13 @@ import dagster as dg
 from dagster_project.components.assets import notes_key, raw_key
 from dagster_project.components.checks import JUDGED
 from dagster_project.components.failures import RETRIES, told
-from dagster_project.components.metadata import COLUMN_LINEAGE, ROW_COUNT, TABLE_NAME, columns_metadata, described_metadata
+from dagster_project.components.metadata import (
+    COLUMN_LINEAGE,
+    ROW_COUNT,
+    TABLE_NAME,
+    columns_metadata,
+    described_metadata,
+)
 from dagster_project.components.resources import LakeResource
 from dagster_project.contracts import AUDITS, QUARANTINE, SHARED, Table
 from dagster_project.settings import Settings, bundled
@@ -41,7 +47,9 @@ def relation_key(relation: str) -> dg.AssetKey:
 def served_definitions(sources: Sequence[Source], settings: Settings) -> dg.Definitions:
     """Return an asset for each shared table and each view, the job that reports them, and the sensor that starts it."""
     selection = dg.AssetSelection.tag("stage", "serve")
-    job = dg.define_asset_job(NAME, selection=selection, description="Report what lake.duckdb shows of each table and view.")
+    job = dg.define_asset_job(
+        NAME, selection=selection, description="Report what lake.duckdb shows of each table and view."
+    )
     return dg.Definitions(assets=[_served(sources)], jobs=[job], sensors=[_sensor(settings)])
 
 
@@ -52,7 +60,10 @@ def _served(sources: Sequence[Source]) -> dg.AssetsDefinition:
     views = {view.identifier: view for view in read_views(bundled("sql") / "views")}
     # A view may bear a table's name; it is what people then see under it.
     tables = [table for table in SHARED if table.identifier not in views]
-    specs = [*(_table_spec(table, sources) for table in tables), *(_view_spec(view, sources) for view in views.values())]
+    specs = [
+        *(_table_spec(table, sources) for table in tables),
+        *(_view_spec(view, sources) for view in views.values()),
+    ]
 
     @dg.multi_asset(name=STEP, specs=specs, can_subset=True, retry_policy=RETRIES)
     def served(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
@@ -104,13 +115,18 @@ def _shared(namespace: str, sources: Sequence[Source], what: str) -> dict[str, A
 def _report(resource: LakeResource, views: Mapping[str, "View"]) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
     """Yield what is served of each table and view, all from one publication."""
     with _view_file(resource) as (publication, con):
-        about = {PUBLICATION: publication.publication_id, "published at": dg.MetadataValue.timestamp(publication.published_at)}
+        about: dict[str, Any] = {
+            PUBLICATION: publication.publication_id,
+            "published at": dg.MetadataValue.timestamp(publication.published_at),
+        }
         for pin in publication.pins:
             if pin.table_name not in views and not pin.table_name.startswith("raw."):
                 yield dg.MaterializeResult(relation_key(pin.table_name), metadata={**_pin_metadata(pin), **about})
         types = _column_types(con)
         for view in views.values():
-            yield dg.MaterializeResult(relation_key(view.identifier), metadata={**_view_metadata(con, view, types), **about})
+            yield dg.MaterializeResult(
+                relation_key(view.identifier), metadata={**_view_metadata(con, view, types), **about}
+            )
 
 
 def _pin_metadata(pin: "Served") -> dict[str, Any]:
@@ -126,7 +142,9 @@ def _view_file(resource: LakeResource) -> Iterator[tuple["Publication", "duckdb.
     settings = resource.settings
     publication = published(settings.view_file)
     if publication is None:
-        raise dg.Failure(f"Nothing is served at {settings.view_file} yet. Materialize a source first.", allow_retries=False)
+        raise dg.Failure(
+            f"Nothing is served at {settings.view_file} yet. Materialize a source first.", allow_retries=False
+        )
     with resource.open().connect() as con:
         con.execute(f"ATTACH {quoted(str(settings.view_file))} AS served (READ_ONLY)")
         con.execute("USE served")
@@ -144,7 +162,9 @@ def _column_types(con: "duckdb.DuckDBPyConnection") -> dict[str, dict[str, str]]
     return types
 
 
-def _view_metadata(con: "duckdb.DuckDBPyConnection", view: "View", types: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def _view_metadata(
+    con: "duckdb.DuckDBPyConnection", view: "View", types: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
     began = time.perf_counter()
     (rows,) = con.execute(f"SELECT count(*) FROM {view.identifier}").fetchone() or (0,)
     return {
@@ -169,7 +189,7 @@ def _lineage_metadata(view: "View", types: Mapping[str, Mapping[str, str]]) -> d
 
 
 def _sensor(settings: Settings) -> dg.SensorDefinition:
-    """Sources publish by themselves, at their own times: each publication is reported once."""
+    """Return a sensor that has each publication reported once: sources publish by themselves, at their own times."""
 
     @dg.sensor(
         name=f"{NAME}_sensor",

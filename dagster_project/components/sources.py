@@ -23,7 +23,7 @@ from dagster_project.settings import project_root
 class SourceComponent(dg.Component, dg.Resolvable):
     """A source: its two assets, their checks, a job, and what starts the job."""
 
-    declares: ClassVar[type[sources.DocumentSource] | type[sources.TableSource] | type[sources.StreamSource]]
+    declares: ClassVar[type[sources.DocumentSource | sources.TableSource | sources.StreamSource]]
 
     def __init__(self, source: sources.Source) -> None:
         self.source = source
@@ -49,7 +49,7 @@ class SourceComponent(dg.Component, dg.Resolvable):
         """Return what `dg list components` and the UI say about this type."""
         return dg.ComponentTypeSpec(description=cls.declares.__doc__, tags=["notelake", cls.declares.kind])
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002  Dagster's signature
         """Return the source's assets with their checks, its job, and its schedule or sensor."""
         assets = dg.Definitions(assets=[raw_asset(self.source), notes_asset(self.source)])
         return dg.Definitions.merge(assets, timing_of(self.source))

@@ -6,12 +6,15 @@ What belongs here: when. What does not: what is then done (`assets`).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 from typing import Final
 
 import dagster as dg
 
-from dagster_project.components.assets import job_name, notes_key, raw_key
+from dagster_project.components.assets import EVERYTHING, job_name, notes_key, raw_key
 from dagster_project.components.resources import now
 from dagster_project.errors import NotelakeError
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
@@ -19,11 +22,16 @@ from dagster_project.sources import DocumentSource, Source, StreamSource, TableS
 LOOK_AGAIN: Final = timedelta(minutes=15)
 """How long after a failed run a stream is read again although nothing new has come: what it could not read waits."""
 
-_UNDER_WAY: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+_UNDER_WAY: Final = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
 
 
 def timing_of(source: Source) -> dg.Definitions:
-    """Return the job that runs the five verbs for one source, and what starts it: a schedule, or a sensor for a stream."""
+    """Return the job that runs the five verbs for one source, and its schedule, or its sensor if it is a stream."""
     job = dg.define_asset_job(
         job_name(source.name),
         selection=_selection(source.name),
@@ -44,6 +52,14 @@ def _selection(source: str) -> dg.AssetSelection:
     return dg.AssetSelection.assets(raw_key(source)) | dg.AssetSelection.assets(notes_key(source)).without_checks()
 
 
+def everything(sources: Sequence[Source]) -> dg.Definitions:
+    """Return the job over all sources. What is served is not part of it: one source that fails would stop it."""
+    if not sources:
+        return dg.Definitions()
+    selection = reduce(or_, (_selection(source.name) for source in sources))
+    return dg.Definitions(jobs=[dg.define_asset_job(EVERYTHING, selection=selection, description="Run all sources.")])
+
+
 def _schedule(source: DocumentSource | TableSource) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
         name=f"{source.name}_schedule",
@@ -56,7 +72,7 @@ def _schedule(source: DocumentSource | TableSource) -> dg.ScheduleDefinition:
 
 
 def _sensor(source: StreamSource) -> dg.SensorDefinition:
-    """It compares the sizes of the shards with those it saw when it last asked for a run."""
+    """Return a sensor that compares the sizes of the shards with those it saw when it last asked for a run."""
 
     @dg.sensor(
         name=f"{source.name}_sensor",

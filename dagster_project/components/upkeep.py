@@ -1,6 +1,7 @@
 """The daily clean-up: files of the lake that nobody needs, and runs that Dagster need not remember.
 
-What belongs here: when, and how much of Dagster's history is kept. What does not: which files are needed (`lake.upkeep`).
+What belongs here: when, and how much of Dagster's history is kept. What does not: which files are needed
+(`lake.upkeep`).
 """
 
 # No postponed annotations here: Dagster reads those of `context` and of resources.
@@ -44,7 +45,8 @@ def forget(instance: dg.DagsterInstance, *, before: datetime) -> int:
     The last run of each asset stays however old it is: with it would go what Dagster knows of the asset.
     """
     kept = {record.asset_entry.last_run_id for record in instance.get_asset_records()}
-    kept |= {event.run_id for key in instance.all_asset_keys() if (event := instance.get_latest_materialization_event(key))}
+    latest = map(instance.get_latest_materialization_event, instance.all_asset_keys())
+    kept |= {event.run_id for event in latest if event}
     old = instance.get_run_ids(dg.RunsFilter(statuses=_FINISHED, created_before=before), limit=AT_ONCE + len(kept))
     forgotten = [run_id for run_id in old if run_id not in kept][:AT_ONCE]
     for run_id in forgotten:

@@ -22,14 +22,6 @@ from dagster_project.sources import DocumentSource, NoteMapping, StreamSource, T
 from dagster_project.steps.batch import Batch
 
 _DOCUMENT_TABLES: Final = (NOTES, VERSIONS, *PARTS)
-_INPUT_SCHEMA: Final = pa.schema(
-    [(name, pa.string()) for name in ("path", "op", "status", "parser", "dropped", "error", "unit")]
-    + [(name, pa.int64()) for name in ("seen", "committed", "duplicate", "quarantined", "failed", "removed", "bytes", "line", "sequence")]
-)
-_REFUSAL_SCHEMA: Final = pa.schema(
-    [(name, pa.string()) for name in ("unit", "rule", "reason", "key", "file", "payload")]
-    + [(name, pa.int64()) for name in ("line", "sequence")]
-)
 
 
 def shape(batch: Batch, *, observe: Observer) -> None:
@@ -74,8 +66,8 @@ def _shape_documents(batch: Batch, observe: Observer) -> None:
 def _note(batch: Batch, shaped: documents.Documents) -> None:
     tables = (
         ("replaced", pa.table({"note_id": pa.array(shaped.replaced, pa.string())})),
-        ("refusals", pa.Table.from_pylist(shaped.refusals, schema=_REFUSAL_SCHEMA)),
-        ("inputs", pa.Table.from_pylist(shaped.inputs, schema=_INPUT_SCHEMA)),
+        ("refusals", shaped.refusals),
+        ("inputs", shaped.inputs),
     )
     for name, rows_ in tables:
         if rows_.num_rows:

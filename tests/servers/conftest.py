@@ -9,11 +9,10 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,52 +29,15 @@ from dagster_project.lake.read import relation
 from dagster_project.settings import Settings, settings
 from dagster_project.sources import Source, declared_sources
 
+from .daemons import CEPH, START_SECONDS, daemon, free_port, radosgw
+
 ROOT = Path(__file__).parents[2]
 SERVERS = Path(os.environ.get("NOTELAKE_TEST_SERVERS", ROOT / ".servers"))
-START_SECONDS = 30
 NOON = datetime(2026, 5, 16, 12, tzinfo=UTC)
 KEY, SECRET, REGION = "notelake", "only-on-loopback", "us-east-1"
 _NUMBERS = count()
 
 Rows = dict[str, list[tuple[Any, ...]]]
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def daemon(command: Sequence[str], port: int, log: Path, *, stop: int = signal.SIGTERM, **popen: Any) -> Iterator[int]:
-    """Run a server until the block ends. It inherits no open file, and so no lock of a test; it is ended by its pid."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, close_fds=True, start_new_session=True, **popen
-        )
-    try:
-        _wait_for(process, port, log)
-        yield process.pid
-    finally:
-        process.send_signal(stop)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            break
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail(f"{process.args!r} did not start: {log.read_text('utf-8', 'replace')[-2000:]}")
 
 
 def _program(name: str) -> str | None:
@@ -162,24 +124,37 @@ def catalog(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """The address of an S3 store of this test session."""
-    server = _program("versitygw")
-    if not server:
-        pytest.skip("there is no S3 server on this machine: run tests/servers/install.sh")
+    """The address of an S3 store of this test session: versitygw, or Ceph's gateway where only that is at hand.
+
+    `NOTELAKE_TEST_S3=radosgw` asks for the latter.
+    """
     folder = Path(tempfile.mkdtemp(prefix="notelake-s3-"))
+    versitygw, asked = _program("versitygw"), os.environ.get("NOTELAKE_TEST_S3", "versitygw")
     try:
-        objects, attributes = folder / "objects", folder / "attributes"
-        objects.mkdir()
-        attributes.mkdir()
-        port = free_port()
-        # Attributes beside the objects: not every file system of a test machine has extended ones.
-        posix = ["posix", "--sidecar", str(attributes), str(objects)]
-        command = [server, "--port", f"127.0.0.1:{port}", "--region", REGION, "--quiet", *posix]
-        environment = {**os.environ, "ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
-        with daemon(command, port, folder / "log", env=environment, cwd=folder):
+        if versitygw and asked == "versitygw":
+            store = _versitygw(versitygw, folder)
+        elif all(map(_program, CEPH)):
+            store = radosgw(folder, key=KEY, secret=SECRET)
+        else:
+            pytest.skip("there is no S3 server on this machine: run tests/servers/install.sh")
+        with store as port:
             yield f"http://127.0.0.1:{port}"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _versitygw(server: str, folder: Path) -> Iterator[int]:
+    objects, attributes = folder / "objects", folder / "attributes"
+    objects.mkdir()
+    attributes.mkdir()
+    port = free_port()
+    # Attributes beside the objects: not every file system of a test machine has extended ones.
+    posix = ["posix", "--sidecar", str(attributes), str(objects)]
+    command = [server, "--port", f"127.0.0.1:{port}", "--region", REGION, "--quiet", *posix]
+    environment = {**os.environ, "ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
+    with daemon(command, port, folder / "log", env=environment, cwd=folder):
+        yield port
 
 
 def make_bucket() -> str:

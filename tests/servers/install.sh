@@ -16,7 +16,7 @@ HTTPFS=1.5.5
 PYTHON="${PYTHON:-.venv/bin/python}"
 [ -x "$PYTHON" ] || PYTHON="$(command -v python3)"
 mkdir -p "$SERVERS/bin" "$SERVERS/jars" "$SERVERS/log"
-rm -f "$SERVERS"/log/*.missing
+rm -f "$SERVERS"/log/*.missing "$SERVERS"/log/*.done
 
 missing() { echo "  $1: not installed. $2" > "$SERVERS/log/$1.missing"; }
 has() { command -v "$1" > /dev/null 2>&1; }
@@ -25,20 +25,25 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; elif has sudo && sudo -n true 2> /dev/null; then sudo -n "$@"; else return 1; fi
 }
 
+apt() {
+  has apt-get && as_root apt-get update -q && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"
+}
+
 postgresql() {
   if has initdb || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1; then return; fi
-  has apt-get || { missing postgresql "There is no apt-get; install PostgreSQL yourself so that initdb is on the PATH."; return; }
-  { as_root apt-get update -q && DEBIAN_FRONTEND=noninteractive as_root apt-get install -qy --no-install-recommends postgresql; } \
-    > "$SERVERS/log/postgresql.log" 2>&1 ||
-    missing postgresql "It takes root or sudo; see $SERVERS/log/postgresql.log."
+  apt postgresql > "$SERVERS/log/postgresql.log" 2>&1 ||
+    missing postgresql "It takes root on Debian (see $SERVERS/log/postgresql.log), or install it yourself so that initdb is on the PATH."
 }
 
 s3() {
   [ -x "$SERVERS/bin/versitygw" ] && return
-  has go || { missing s3 "The S3 server is the Go module versitygw: install Go 1.25 or newer."; return; }
-  GOBIN="$SERVERS/bin" go install "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW" > "$SERVERS/log/s3.log" 2>&1 &&
-    "$SERVERS/bin/versitygw" --version > /dev/null 2>&1 ||
-    missing s3 "versitygw $VERSITYGW could not be built; see $SERVERS/log/s3.log."
+  if has go && GOBIN="$SERVERS/bin" go install "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW" > "$SERVERS/log/s3.log" 2>&1 &&
+    "$SERVERS/bin/versitygw" --version > /dev/null 2>&1; then return; fi
+  if has radosgw && has ceph-mon && has ceph-osd && has ceph; then return; fi
+  # After PostgreSQL: apt-get takes one at a time.
+  while [ ! -f "$SERVERS/log/postgresql.done" ]; do sleep 0.2; done
+  apt radosgw ceph-mon ceph-osd ceph-common > "$SERVERS/log/radosgw.log" 2>&1 ||
+    missing s3 "It takes Go 1.25 for versitygw (see $SERVERS/log/s3.log), or root on Debian for radosgw (see $SERVERS/log/radosgw.log)."
 }
 
 environment() { # name, packages...
@@ -69,7 +74,7 @@ spark() {
   environment venv "pyspark==$PYSPARK"
 }
 
-postgresql & s3 & spark & environment duckdb2 "duckdb==$DUCKDB2" pytz & httpfs &
+{ postgresql; touch "$SERVERS/log/postgresql.done"; } & s3 & spark & environment duckdb2 "duckdb==$DUCKDB2" pytz & httpfs &
 wait
 
 if ls "$SERVERS"/log/*.missing > /dev/null 2>&1; then
