@@ -18,6 +18,7 @@ $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else "notelake needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 run" % v[:2])'
 	@echo "Making the environment in $(VENV) (once, about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 
 # Byte-code is compiled here, whatever PYTHONDONTWRITEBYTECODE says: without it Great Expectations takes 8 s to import.
 $(STAMP): $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
@@ -49,7 +50,7 @@ test-servers: $(DEV_STAMP) ## install and start real servers on loopback, and ru
 check: $(DEV_STAMP) ## format, lint, types, import contracts, definitions, docs up to date
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports
 	@$(BIN)/dg check yaml && $(BIN)/dg check defs
 	@$(BIN)/python docs/build.py --check
 

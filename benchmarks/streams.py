@@ -33,7 +33,12 @@ import duckdb
 DATA: Final = Path(__file__).parent / ".data"
 SHARDS: Final = 2
 PATHS: Final = 50_000
-STAGES: Final = (("land", "land.committed"), ("shape", "shape.staged"), ("audit", "audit.judged"), ("commit", "commit.committed"))
+STAGES: Final = (
+    ("land", "land.committed"),
+    ("shape", "shape.staged"),
+    ("audit", "audit.judged"),
+    ("commit", "commit.committed"),
+)
 """Each stage and the failpoint it ends at."""
 FIRST_DAY: Final = datetime(2026, 5, 11, tzinfo=UTC)
 DAYS: Final = 7
@@ -87,8 +92,19 @@ def _lines(events: int) -> Iterator[str]:
 
 def _line(number: int, kind: str, events: int, random: Random) -> str:
     at = FIRST_DAY + timedelta(days=DAYS * number / events)
-    detail = {"path": _path(random), "actor": f"u{random.randrange(900):08x}", **_said(number, kind, random), "commit": f"{number:012x}"}
-    event = {"id": f"{random.getrandbits(96):024x}", "detail-type": kind, "source": "community.notes", "time": at.isoformat(), "detail": detail}
+    detail = {
+        "path": _path(random),
+        "actor": f"u{random.randrange(900):08x}",
+        **_said(number, kind, random),
+        "commit": f"{number:012x}",
+    }
+    event = {
+        "id": f"{random.getrandbits(96):024x}",
+        "detail-type": kind,
+        "source": "community.notes",
+        "time": at.isoformat(),
+        "detail": detail,
+    }
     return json.dumps(event) + "\n"
 
 
@@ -102,13 +118,30 @@ def _said(number: int, kind: str, random: Random) -> dict[str, Any]:
         return {"from": _path(random)}
     if kind in ("note.created", "note.updated"):
         body = "notes that sit in silos land in a lake, and come out as views."
-        return {"title": f"On lakes, {number % 5000}", "tags": ["lake", f"t{number % 50}"], "body": f"Revision {number}:\n{body}"}
+        return {
+            "title": f"On lakes, {number % 5000}",
+            "tags": ["lake", f"t{number % 50}"],
+            "body": f"Revision {number}:\n{body}",
+        }
     client = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0)"
-    return {"session": f"{random.getrandbits(128):032x}", "client": client, "referrer": f"https://notes.example.org/{number % 97}?ref=feed"}
+    return {
+        "session": f"{random.getrandbits(128):032x}",
+        "client": client,
+        "referrer": f"https://notes.example.org/{number % 97}?ref=feed",
+    }
 
 
 def _in_a_process(name: str, given: argparse.Namespace) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--events", str(given.events), "--batches", str(given.batches), "--measure", name]
+    command = [
+        sys.executable,
+        __file__,
+        "--events",
+        str(given.events),
+        "--batches",
+        str(given.batches),
+        "--measure",
+        name,
+    ]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: dict[str, Any] = json.loads(out.splitlines()[-1])
     return found
@@ -120,7 +153,9 @@ def copy(folder: Path, batches: int) -> dict[str, Any]:  # noqa: ARG001
     try:
         with duckdb.connect() as con:
             began = perf_counter(), process_time()
-            con.execute(f"COPY (FROM read_json('{folder}/*.jsonl', format='newline_delimited')) TO '{target}' (FORMAT parquet)")
+            con.execute(
+                f"COPY (FROM read_json('{folder}/*.jsonl', format='newline_delimited')) TO '{target}' (FORMAT parquet)"
+            )
             return _figures(*began)
     finally:
         target.unlink(missing_ok=True)
@@ -149,7 +184,14 @@ def run(folder: Path, batches: int) -> dict[str, Any]:
             seconds, cpu = seconds + figures["seconds"], cpu + figures["cpu"]
             if report.error or not report.counts.is_balanced:
                 raise SystemExit(f"{report.counts} {report.error}")
-        return {**figures, "seconds": seconds, "cpu": cpu, "last": figures["seconds"], "stages": stages, "counts": str(report.counts)}
+        return {
+            **figures,
+            "seconds": seconds,
+            "cpu": cpu,
+            "last": figures["seconds"],
+            "stages": stages,
+            "counts": str(report.counts),
+        }
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -203,7 +245,9 @@ def _tell(events: int, folder: Path, best: dict[str, dict[str, Any]]) -> None:
             f"{name:8} {found['seconds']:6.2f} s  {events / found['seconds']:10,.0f} events/s  "
             f"{found['cpu']:6.2f} CPU s  peak {found['peak'] / 1024**2:,.0f} MiB"
         )
-    print(f"ratio    {best['run']['seconds'] / best['copy']['seconds']:.2f} (CPU {best['run']['cpu'] / best['copy']['cpu']:.2f})")
+    print(
+        f"ratio    {best['run']['seconds'] / best['copy']['seconds']:.2f} (CPU {best['run']['cpu'] / best['copy']['cpu']:.2f})"
+    )
     print("stages   " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in best["run"]["stages"].items()))
     print(f"counts   {best['run']['counts']}")
 

@@ -258,7 +258,9 @@ def _shell(file: Path) -> None:
     try:
         os.execvp(program, [program, "-readonly", str(file)])
     except FileNotFoundError as error:
-        raise UsageError(f"There is no `duckdb` shell. Install duckdb-cli, or open {file} with one of your own.") from error
+        raise UsageError(
+            f"There is no `duckdb` shell. Install duckdb-cli, or open {file} with one of your own."
+        ) from error
 
 
 if __name__ == "__main__":

@@ -159,7 +159,11 @@ VERSIONS: Final = Table(
         ("content_sha256", TEXT, "SHA-256 of its content then, hex; null when deleted or unknown"),
         ("word_count", INT, "Words in its body then; null when deleted or unknown"),
         ("modified_at", INSTANT, "When the source says it was modified (UTC)"),
-        ("valid_from", INSTANT, "From when on this version stood: observed (documents, rows) or occurred (events), UTC"),
+        (
+            "valid_from",
+            INSTANT,
+            "From when on this version stood: observed (documents, rows) or occurred (events), UTC",
+        ),
     ),
     key=("note_id", "sequence"),
     partition=_SOURCE,
@@ -180,7 +184,9 @@ _WHERE: Final = (
 
 def _part(name: str, row: str, *columns: tuple[str, pa.DataType, str]) -> Table:
     """Return the contract of a table of parts: note, ordinal, its own columns, place in the file."""
-    return Table("notes", name, row, _columns(*_PART, *columns, *_WHERE), ("note_id", "ordinal"), _SOURCE, ("note_id", "ordinal"))
+    return Table(
+        "notes", name, row, _columns(*_PART, *columns, *_WHERE), ("note_id", "ordinal"), _SOURCE, ("note_id", "ordinal")
+    )
 
 
 SECTIONS: Final = _part(

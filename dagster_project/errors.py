@@ -1,18 +1,18 @@
 """What can go wrong, as one tree. Every message gives the state, the fact and the way out.
 
-    NotelakeError
-    ├── UsageError          the command or a setting was used wrongly             exit code 2
-    │   └── SourceInvalid   a source's declaration does not hold
-    ├── SourceUnavailable   a source cannot be read now; nothing of it was changed
-    │   └── TooManyGone     more of a source vanished at once than is believable
-    ├── AuditFailed         a table rule refused a batch; the last good state is served
-    ├── AuditBroken         a suite could not be read or run; nothing was judged
-    ├── ViewInvalid         a file of sql/views does not hold
-    ├── CommitConflict      another run committed first; look again and decide
-    │   └── Superseded      another run has already done this batch's work
-    ├── LakeMoved           the lake's folder is not where its tables say
-    ├── LakeUnsupported     a lake, catalog or table this version cannot write
-    └── SchemaMismatch      a staged file is not what its table's contract says
+NotelakeError
+├── UsageError          the command or a setting was used wrongly             exit code 2
+│   └── SourceInvalid   a source's declaration does not hold
+├── SourceUnavailable   a source cannot be read now; nothing of it was changed
+│   └── TooManyGone     more of a source vanished at once than is believable
+├── AuditFailed         a table rule refused a batch; the last good state is served
+├── AuditBroken         a suite could not be read or run; nothing was judged
+├── ViewInvalid         a file of sql/views does not hold
+├── CommitConflict      another run committed first; look again and decide
+│   └── Superseded      another run has already done this batch's work
+├── LakeMoved           the lake's folder is not where its tables say
+├── LakeUnsupported     a lake, catalog or table this version cannot write
+└── SchemaMismatch      a staged file is not what its table's contract says
 """
 
 

@@ -42,7 +42,15 @@ class Counts:
         >>> Counts(seen=3, committed=2, quarantined=1).is_balanced
         True
         """
-        parts = (self.unchanged, self.committed, self.removed, self.duplicate, self.quarantined, self.discarded, self.failed)
+        parts = (
+            self.unchanged,
+            self.committed,
+            self.removed,
+            self.duplicate,
+            self.quarantined,
+            self.discarded,
+            self.failed,
+        )
         return self.seen == sum(parts)
 
     @property
@@ -111,7 +119,6 @@ class Observer(Protocol):
     """Is told how far a run is: verb, units done so far, and units in all if known."""
 
     def __call__(self, source: str, verb: str, done: int = 0, total: int | None = None) -> None: ...
-
 
 
 def quiet(source: str, verb: str, done: int = 0, total: int | None = None) -> None:

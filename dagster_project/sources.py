@@ -33,7 +33,9 @@ class Declared(BaseModel):
     kind: ClassVar[Kind]
 
     name: Name
-    path: str = Field(description="Folder or file, local (from the project's root) or s3://bucket/prefix.", min_length=1)
+    path: str = Field(
+        description="Folder or file, local (from the project's root) or s3://bucket/prefix.", min_length=1
+    )
     description: str = Field("", description="What the source is, in a sentence or two.")
     owners: tuple[str, ...] = Field((), description="Who answers for it: e-mail addresses, or team:<name>.")
     enabled: bool = Field(True, description="Whether its schedule or sensor is on from the start.")
@@ -66,7 +68,9 @@ class DocumentSource(Declared):
     include: tuple[str, ...] = Field(("*",), description="Patterns of what to read, as .gitignore writes them.")
     exclude: tuple[str, ...] = Field(IGNORED, description="Patterns of what to leave out, as .gitignore writes them.")
     max_file_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Larger files are told as failed and not read.")
-    max_gone_share: float = Field(0.3, ge=0, le=1, description="Refuse a scan in which a larger share vanished at once.")
+    max_gone_share: float = Field(
+        0.3, ge=0, le=1, description="Refuse a scan in which a larger share vanished at once."
+    )
     cron: str | None = Field("0 * * * *", description="When Dagster reads it; none to read it by hand only.")
 
 
@@ -94,7 +98,9 @@ class TableSource(Declared):
 
     kind: ClassVar[Kind] = "table"
 
-    format: Literal["auto", "csv", "jsonl", "parquet"] = Field("auto", description="Format of the files; auto goes by name.")
+    format: Literal["auto", "csv", "jsonl", "parquet"] = Field(
+        "auto", description="Format of the files; auto goes by name."
+    )
     note: NoteMapping | None = Field(None, description="Mapping to note fields; guessed from the names if left out.")
     cron: str | None = Field("0 * * * *", description="When Dagster reads it; none to read it by hand only.")
 
@@ -152,7 +158,9 @@ def declare(kind: str, attributes: Mapping[str, Any], where: str) -> Source:
         return KINDS[kind](**attributes)
     except ValidationError as error:
         facts = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors())
-        raise SourceInvalid(f"{where} does not declare a source: {facts}. The fields are in docs/reference/sources.md.") from error
+        raise SourceInvalid(
+            f"{where} does not declare a source: {facts}. The fields are in docs/reference/sources.md."
+        ) from error
 
 
 def _read(file: Path) -> Iterator[Source]:
@@ -162,7 +170,9 @@ def _read(file: Path) -> Iterator[Source]:
         raise SourceInvalid(f"{file} is no YAML: {error}. Mend it, or move the folder away.") from error
     for document in documents:
         if not isinstance(document, dict) or not isinstance(document.get("type"), str):
-            raise SourceInvalid(f"{file} has no `type:`. Write `dagster_project.components.DocumentSource` or another kind.")
+            raise SourceInvalid(
+                f"{file} has no `type:`. Write `dagster_project.components.DocumentSource` or another kind."
+            )
         kind = document["type"].rsplit(".", 1)[-1]
         if kind in KINDS:
             yield declare(kind, _with_environment(document.get("attributes") or {}, file), str(file))
@@ -179,7 +189,9 @@ def _with_environment(value: Any, file: Path) -> Any:
 
     def fill(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
-            raise SourceInvalid(f"{file} asks for the variable {match[1]}, which is not set. Set it, or write the value.")
+            raise SourceInvalid(
+                f"{file} asks for the variable {match[1]}, which is not set. Set it, or write the value."
+            )
         return os.environ[match[1]]
 
     return _ENV.sub(fill, value)

@@ -47,7 +47,13 @@ err = Console(stderr=True)
 @contextmanager
 def progress() -> Iterator[Observer]:
     """Show which source is at which verb, and how far; shows nothing where nobody watches."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         tasks: dict[str, TaskID] = {}
 
@@ -114,7 +120,9 @@ def _print_served(where: Settings, *, views: bool) -> None:
             if name in pinned and not pinned[name] and not views:
                 continue
             if views or name in pinned:
-                table.add_row(name, f"{pinned[name] if name in pinned else _count(con, name):,}", escape(_short(comment, room)))
+                table.add_row(
+                    name, f"{pinned[name] if name in pinned else _count(con, name):,}", escape(_short(comment, room))
+                )
     out.print(table)
 
 
@@ -190,10 +198,20 @@ def _short(text: str, most: int) -> str:
 def print_status(lake: Lake, view_file: Path) -> None:
     """Print what each source holds and when it was last looked at, and how large the lake is."""
     with closing(_read(view_file)) as con:
-        out.print(_titled("Sources", _table(con.execute("SELECT * FROM insights.sources ORDER BY source"), most=ROWS_SHOWN)))
-        (published_at, publication) = con.execute("SELECT published_at::VARCHAR, publication_id FROM ops.publication").fetchall()[0]
+        out.print(
+            _titled("Sources", _table(con.execute("SELECT * FROM insights.sources ORDER BY source"), most=ROWS_SHOWN))
+        )
+        (published_at, publication) = con.execute(
+            "SELECT published_at::VARCHAR, publication_id FROM ops.publication"
+        ).fetchall()[0]
     table = _titled("Tables", Table(box=SIMPLE_HEAD, pad_edge=False))
-    for name, justify in (("table", "left"), ("rows", "right"), ("files", "right"), ("MB", "right"), ("snapshots", "right")):
+    for name, justify in (
+        ("table", "left"),
+        ("rows", "right"),
+        ("files", "right"),
+        ("MB", "right"),
+        ("snapshots", "right"),
+    ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for name, pin in lake.pins().items():
         snapshots = len(lake.metadata(pin.metadata_location).snapshots)
@@ -242,7 +260,9 @@ def print_refused(view_file: Path, source: str | None, unit: str | None) -> None
 def print_findings(findings: Sequence[Finding]) -> None:
     """Print what the doctor found, with a way out where something is wrong."""
     for finding in findings:
-        out.print(f"{_STATES[finding.state]:>4}  [bold]{escape(finding.name)}[/]  {escape(finding.fact)}", soft_wrap=True)
+        out.print(
+            f"{_STATES[finding.state]:>4}  [bold]{escape(finding.name)}[/]  {escape(finding.fact)}", soft_wrap=True
+        )
         if finding.state != "ok" and finding.way_out:
             out.print(f"      → {escape(finding.way_out)}", soft_wrap=True)
 
@@ -252,5 +272,3 @@ def _read(view_file: Path) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(str(view_file), read_only=True)
     con.execute("SET TimeZone = 'UTC'")
     return con
-
-

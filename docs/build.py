@@ -33,7 +33,9 @@ def tables() -> str:
 
 
 def _table(table: Table) -> str:
-    partition = ", ".join(p.column if p.transform == "identity" else f"{p.transform}({p.column})" for p in table.partition)
+    partition = ", ".join(
+        p.column if p.transform == "identity" else f"{p.transform}({p.column})" for p in table.partition
+    )
     lines = [
         f"## {table.identifier}\n\nA row is {table.row}.\n",
         f"Key: {', '.join(table.key)}. Partitioned by: {partition or 'nothing'}. Sorted by: {', '.join(table.sort)}.\n",
@@ -55,9 +57,13 @@ def _cell(text: str) -> str:
 
 def views() -> str:
     """Return the page of all views, from the headers of their files."""
-    pages = ["# Views\n\nOne file each in `sql/views/<schema>/<view>.sql`; they stand in `lake.duckdb` under the same name.\n"]
+    pages = [
+        "# Views\n\nOne file each in `sql/views/<schema>/<view>.sql`; they stand in `lake.duckdb` under the same name.\n"
+    ]
     for view in sorted(read_views(ROOT / "sql" / "views"), key=lambda view: view.identifier):
-        pages.append(f"## {view.identifier}\n\nA row is {view.row}.\n\nReads: {', '.join(f'`{d}`' for d in view.depends_on)}.\n")
+        pages.append(
+            f"## {view.identifier}\n\nA row is {view.row}.\n\nReads: {', '.join(f'`{d}`' for d in view.depends_on)}.\n"
+        )
         pages.append("| column | meaning |\n|---|---|")
         pages.extend(f"| `{name}` | {_cell(doc)} |" for name, doc in view.columns.items())
         pages.append("")
@@ -71,8 +77,14 @@ def sources() -> str:
         "```yaml\ntype: dagster_project.components.DocumentSource\nattributes:\n  name: my_vault\n  path: ~/Notes\n```\n\n"
         "`{{ env.NAME }}` stands for an environment variable. A relative path counts from the project's root.\n"
     ]
-    for name, model in {**KINDS, "note (mapping of a TableSource)": NoteMapping, "event (mapping of a StreamSource)": EventMapping}.items():
-        text.append(f"## {name}\n\n{inspect.cleandoc(model.__doc__ or '')}\n\n| field | default | meaning |\n|---|---|---|")
+    for name, model in {
+        **KINDS,
+        "note (mapping of a TableSource)": NoteMapping,
+        "event (mapping of a StreamSource)": EventMapping,
+    }.items():
+        text.append(
+            f"## {name}\n\n{inspect.cleandoc(model.__doc__ or '')}\n\n| field | default | meaning |\n|---|---|---|"
+        )
         for field, info in model.model_fields.items():
             default = "required" if info.is_required() else f"`{_default(info.default)}`"
             text.append(f"| `{field}` | {_cell(default)} | {_cell(info.description or '')} |")
@@ -116,12 +128,18 @@ def error_tree() -> str:
 def environment() -> str:
     """Return the page of the settings."""
     rows = [
-        ("NOTELAKE_LAKE", f"the lake: a folder or `s3://bucket/prefix`; default `{settings.DEFAULT_LAKE}` in the project"),
+        (
+            "NOTELAKE_LAKE",
+            f"the lake: a folder or `s3://bucket/prefix`; default `{settings.DEFAULT_LAKE}` in the project",
+        ),
         ("NOTELAKE_VIEW_FILE", "where `lake.duckdb` is published; default in the lake's folder, required for `s3://`"),
         ("NOTELAKE_PROJECT", "the project's root; default the folder with `workspace.yaml`, from here upwards"),
         ("NOTELAKE_MEMORY_LIMIT", "what DuckDB may hold in memory before it spills, e.g. `2GB`; default `1GB`"),
         ("NOTELAKE_THREADS", "threads DuckDB may use; default all cores"),
-        ("PYICEBERG_CATALOG__NOTELAKE__URI", "the Iceberg catalog, SQLite or PostgreSQL; default SQLite in the lake's folder"),
+        (
+            "PYICEBERG_CATALOG__NOTELAKE__URI",
+            "the Iceberg catalog, SQLite or PostgreSQL; default SQLite in the lake's folder",
+        ),
         ("AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, …", "the usual AWS variables, for `s3://` lakes and sources"),
         ("NOTELAKE_FAILPOINT", f"for tests: die at one of {', '.join(f'`{name}`' for name in FAILPOINTS)}"),
     ]

@@ -68,7 +68,9 @@ class NotelakeCountedRows(UnexpectedRowsExpectation):
 
     metric_dependencies = ("unexpected_rows_query.row_count",)
 
-    def _validate(self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None) -> Any:
+    def _validate(
+        self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None
+    ) -> Any:
         bad = metrics["unexpected_rows_query.row_count"]
         return {"success": bad == 0, "result": {"observed_value": bad}}
 
@@ -195,7 +197,9 @@ def _bad_rows(rule: Expectation, found: Any, view: str) -> str | None:
 
 def _refusals(connection: duckdb.DuckDBPyConnection, query: str, unit: str, rule: str, reason: str) -> pa.Table:
     """Return each unit once; DISTINCT keeps a missing key as one row."""
-    sql = f'SELECT DISTINCT CAST("{unit}" AS VARCHAR) AS unit, ? AS rule, ? AS reason FROM ({query}) AS bad ORDER BY unit'
+    sql = (
+        f'SELECT DISTINCT CAST("{unit}" AS VARCHAR) AS unit, ? AS rule, ? AS reason FROM ({query}) AS bad ORDER BY unit'
+    )
     return connection.execute(sql, [rule, reason]).to_arrow_table().cast(REFUSALS)
 
 

@@ -67,7 +67,9 @@ def _expectation(item: Mapping[str, Any]) -> Expectation:
         raise ValueError(f"{ours['name']}: rule is row or table, on is staged or would_be")
     if ours["rule"] == "row" and on == "would_be":
         raise ValueError(f"{ours['name']}: a row rule judges staged rows")
-    return Expectation(ours["name"], ours["rule"], on, ours["reason"], item["description"], item["type"], item["kwargs"])
+    return Expectation(
+        ours["name"], ours["rule"], on, ours["reason"], item["description"], item["type"], item["kwargs"]
+    )
 
 
 def read_suites(folder: Path) -> tuple[Suite, ...]:

@@ -84,7 +84,9 @@ def raw_asset(source: Source) -> dg.AssetsDefinition:
             opened = lake.open()
             landed = pipeline.land(opened, source, observe=quiet, allow_gone=config.allow_gone)
             metadata = landed_metadata(opened, landed, seconds=time.perf_counter() - began)
-        return dg.MaterializeResult(metadata=metadata, check_results=[complete_result(landed)])
+        # By its version Dagster knows whether the notes are behind: a landing that brought nothing leaves them in step.
+        version = dg.DataVersion(str(landed.last_sequence))
+        return dg.MaterializeResult(metadata=metadata, data_version=version, check_results=[complete_result(landed)])
 
     return cast("dg.AssetsDefinition", land)
 
@@ -110,7 +112,8 @@ def notes_asset(source: Source) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def commit(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
-        yield from _commit(context, lake, source)
+        with told():
+            yield from _commit(context, lake, source)
 
     return commit
 
@@ -119,11 +122,10 @@ def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: S
     """Commit what waits and serve what is good; tell all verdicts, those of a refused batch too."""
     began = time.perf_counter()
     key = notes_key(source.name)
-    with told():
-        lake = resource.open()
-        batches, refused = _commit_and_serve(lake, source) if context.selected_asset_keys else ((), None)
-        verdicts = last_verdicts(lake, source)
-        metadata = committed_metadata(lake, source.name, batches, main=_MAIN[source.kind])
+    lake = resource.open()
+    batches, refused = _commit_and_serve(lake, source) if context.selected_asset_keys else ((), None)
+    verdicts = last_verdicts(lake, source)
+    metadata = committed_metadata(lake, source.name, batches, main=_MAIN[source.kind])
     results = [verdict.result(key) for verdict in verdicts]
     if context.selected_asset_keys and not refused:
         judged_at = max((verdict.judged_at for verdict in verdicts), default=0.0)
@@ -176,7 +178,7 @@ def _counts(context: dg.AssetExecutionContext, source: Source, batches: tuple[Co
     """Return what became of the units of this run, with those that landing found unchanged in it."""
     unchanged = 0
     landed = context.instance.get_latest_materialization_event(raw_key(source.name))
-    if landed and landed.run_id == context.run_id and landed.asset_materialization:
+    if landed and landed.run_id == context.run.run_id and landed.asset_materialization:
         unchanged = int(landed.asset_materialization.metadata[UNCHANGED].value)
     return sum((batch.counts for batch in batches), Counts(seen=unchanged, unchanged=unchanged))
 

@@ -64,7 +64,9 @@ class Catalog(SqlCatalog):
                     if number == 0:
                         failpoint(f"{stage}.swapping")
         except OperationalError as error:
-            raise CommitConflict(f"The catalog did not take the commit ({error.orig}); nothing is visible. Run again.") from error
+            raise CommitConflict(
+                f"The catalog did not take the commit ({error.orig}); nothing is visible. Run again."
+            ) from error
 
     def _swap_one(self, session: Session, step: Swap) -> None:
         namespace, name = step.identifier.split(".", 1)
@@ -79,7 +81,9 @@ class Catalog(SqlCatalog):
             .values(metadata_location=step.written, previous_metadata_location=step.expected)
         )
         if session.execute(statement).rowcount != 1:  # type: ignore[attr-defined]
-            raise CommitConflict(f"Another run committed to {step.identifier} first; nothing of this commit is visible.")
+            raise CommitConflict(
+                f"Another run committed to {step.identifier} first; nothing of this commit is visible."
+            )
 
 
 def open_catalog(settings: Settings) -> Catalog:

@@ -150,7 +150,9 @@ def _expire(transaction: Transaction) -> None:
         transaction._stage((RemoveSnapshotsUpdate(snapshot_ids=ids),))
 
 
-def commit(lake: Lake, changes: Sequence[Change], *, summary: Mapping[str, str], stage: str = "commit") -> dict[str, int]:
+def commit(
+    lake: Lake, changes: Sequence[Change], *, summary: Mapping[str, str], stage: str = "commit"
+) -> dict[str, int]:
     """Commit all `changes` at once and return the snapshot id of each table that got a new snapshot.
 
     `summary` goes into the summary of every snapshot; `stage` is the verb whose failpoints are passed. Raises

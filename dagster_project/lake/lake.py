@@ -83,13 +83,19 @@ class Lake:
         """
         if location not in self._files:
             snapshot = self.metadata(location).current_snapshot()
-            entries = [] if snapshot is None else [
-                entry
-                for manifest in snapshot.manifests(self.io)
-                for entry in manifest.fetch_manifest_entry(self.io, discard_deleted=True)
-            ]
+            entries = (
+                []
+                if snapshot is None
+                else [
+                    entry
+                    for manifest in snapshot.manifests(self.io)
+                    for entry in manifest.fetch_manifest_entry(self.io, discard_deleted=True)
+                ]
+            )
             if any(entry.data_file.content != 0 for entry in entries):
-                raise LakeUnsupported(f"{location} has delete files, written by another engine. Rewrite the table there.")
+                raise LakeUnsupported(
+                    f"{location} has delete files, written by another engine. Rewrite the table there."
+                )
             entries.sort(key=lambda entry: (entry.sequence_number or 0, entry.data_file.file_path))
             self._files[location] = tuple(entry.data_file for entry in entries)
         return self._files[location]
@@ -217,4 +223,6 @@ def _refuse_newer(lake: Lake) -> None:
     notes = lake.pins(["notes.notes"]).get("notes.notes")
     written = int(lake.properties(notes).get(FORMAT_PROPERTY, FORMAT)) if notes else FORMAT
     if written > FORMAT:
-        raise LakeUnsupported(f"This lake has format {written}; this notelake writes format {FORMAT}. Install a newer one.")
+        raise LakeUnsupported(
+            f"This lake has format {written}; this notelake writes format {FORMAT}. Install a newer one."
+        )

@@ -59,7 +59,9 @@ def _iceberg_type(column: contracts.Column) -> IcebergType:
     try:
         return _ICEBERG[column.type]
     except KeyError:
-        raise LakeUnsupported(f"Column {column.name} has the type {column.type}, which no table of notelake uses.") from None
+        raise LakeUnsupported(
+            f"Column {column.name} has the type {column.type}, which no table of notelake uses."
+        ) from None
 
 
 def columns_of(schema: Schema) -> tuple[contracts.Column, ...]:
@@ -76,25 +78,29 @@ def _column(field: NestedField) -> contracts.Column:
 
 def partition_spec(table: contracts.Table) -> PartitionSpec:
     """Return the Iceberg partition spec of a contract; field ids from 1000 on, as the Iceberg spec has it."""
-    return PartitionSpec(*[
-        PartitionField(
-            source_id=table.column(part.column).field_id,
-            field_id=_FIRST_PARTITION_ID + index,
-            transform=_TRANSFORMS[part.transform],
-            name=part.column if part.transform == "identity" else f"{part.column}_{part.transform}",
-        )
-        for index, part in enumerate(table.partition)
-    ])
+    return PartitionSpec(
+        *[
+            PartitionField(
+                source_id=table.column(part.column).field_id,
+                field_id=_FIRST_PARTITION_ID + index,
+                transform=_TRANSFORMS[part.transform],
+                name=part.column if part.transform == "identity" else f"{part.column}_{part.transform}",
+            )
+            for index, part in enumerate(table.partition)
+        ]
+    )
 
 
 def sort_order(table: contracts.Table) -> SortOrder:
     """Return the Iceberg sort order of a contract: ascending, nulls first."""
-    return SortOrder(*[
-        SortField(
-            source_id=table.column(name).field_id,
-            transform=IdentityTransform(),
-            direction=SortDirection.ASC,
-            null_order=NullOrder.NULLS_FIRST,
-        )
-        for name in table.sort
-    ])
+    return SortOrder(
+        *[
+            SortField(
+                source_id=table.column(name).field_id,
+                transform=IdentityTransform(),
+                direction=SortDirection.ASC,
+                null_order=NullOrder.NULLS_FIRST,
+            )
+            for name in table.sort
+        ]
+    )

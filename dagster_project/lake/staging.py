@@ -101,12 +101,16 @@ class Stager:
     def __enter__(self) -> Stager:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is not None:
             self.abort()
 
 
-def stage_query(lake: Lake, con: duckdb.DuckDBPyConnection, query: str, *, table: Table, source: str) -> tuple[StagedFile, ...]:
+def stage_query(
+    lake: Lake, con: duckdb.DuckDBPyConnection, query: str, *, table: Table, source: str
+) -> tuple[StagedFile, ...]:
     """Stage the result of `query`, batch by batch, so that memory does not grow with it."""
     with Stager(lake, table, source) as stager:
         for batch in con.execute(query).to_arrow_reader(_BATCH_ROWS):

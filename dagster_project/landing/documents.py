@@ -15,11 +15,12 @@ import stat
 import time
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import fsspec
 import pyarrow as pa
@@ -56,7 +57,6 @@ class File:
     path_bytes: bytes | None
     address: str
     size: int
-    modified_at: datetime
     stamp: tuple[int | str, ...]
     modified_ns: int
     error: str | None = None
@@ -233,49 +233,79 @@ def _refuse_too_many(source: DocumentSource, *, gone: int, known: int) -> None:
 
 
 def arrivals(
-    scan: Scan, files: Files, *, media_type: MediaType, cache: StatCache, first_sequence: int, scan_id: str, observed_at: datetime
+    scan: Scan,
+    files: Files,
+    *,
+    media_type: MediaType,
+    cache: StatCache,
+    first_sequence: int,
+    scan_id: str,
+    observed_at: datetime,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of raw for a scan, in bounded batches, sequences from `first_sequence` on without gaps.
 
     A file is hashed as it is read here: what lands is what the row says, also if the file changed since the listing.
     """
-    rows: list[dict[str, Any]] = []
+    landed = partial(_batch, scan_id=scan_id, observed_at=observed_at)
+    rows: list[_Row] = []
     size = 0
-    for sequence, step in enumerate(scan.steps, start=first_sequence):
+    for step in scan.steps:
         row = _row(step, files, media_type, cache)
-        rows.append({**row, "sequence": sequence, "scan_id": scan_id, "observed_at": observed_at})
-        size += len(row["content"] or b"")
+        rows.append(row)
+        size += row.size or 0
         if size >= BATCH_BYTES or len(rows) >= BATCH_FILES:
-            yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
+            yield landed(rows, first_sequence)
+            first_sequence += len(rows)
             rows, size = [], 0
     if rows:
-        yield pa.RecordBatch.from_pylist(rows, schema=_SCHEMA)
+        yield landed(rows, first_sequence)
 
 
-def _row(step: Step, files: Files, media_type: MediaType, cache: StatCache) -> dict[str, Any]:
+class _Row(NamedTuple):
+    """What one step gives to raw. The instant is microseconds since 1970."""
+
+    op: str
+    path: str
+    path_bytes: bytes | None = None
+    moved_from: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    modified_at: int | None = None
+    media_type: str | None = None
+    content: bytes | None = None
+    error: str | None = None
+
+
+def _batch(rows: Sequence[_Row], first_sequence: int, *, scan_id: str, observed_at: datetime) -> pa.RecordBatch:
+    """Return the rows in the columns of raw: column by column, for a dict of every row takes several times as long."""
+    columns: dict[str, Any] = dict(zip(_Row._fields, zip(*rows, strict=True), strict=True))
+    columns["sequence"] = range(first_sequence, first_sequence + len(rows))
+    columns["scan_id"] = pa.repeat(scan_id, len(rows))
+    columns["observed_at"] = pa.repeat(pa.scalar(observed_at, _SCHEMA.field("observed_at").type), len(rows))
+    arrays = [columns[column.name] for column in _SCHEMA]
+    filled = [
+        array if isinstance(array, pa.Array) else pa.array(array, column.type)
+        for array, column in zip(arrays, _SCHEMA, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(filled, schema=_SCHEMA)
+
+
+def _row(step: Step, files: Files, media_type: MediaType, cache: StatCache) -> _Row:
     file = step.file
-    row: dict[str, Any] = {
-        "op": step.op,
-        "path": step.path,
-        "path_bytes": file.path_bytes if file else None,
-        "moved_from": step.moved_from,
-        "sha256": None,
-        "size": file.size if file else None,
-        "modified_at": file.modified_at if file else None,
-        "media_type": media_type(step.path) if file else None,
-        "content": None,
-        "error": step.error,
-    }
-    if file is None or step.op == "unreadable":
+    if file is None:
+        return _Row(step.op, step.path, moved_from=step.moved_from, error=step.error)
+    modified_at, kind = file.modified_ns // 1_000, media_type(step.path)
+    row = _Row(step.op, step.path, file.path_bytes, step.moved_from, None, file.size, modified_at, kind, None, step.error)
+    if step.op == "unreadable":
         return row
     try:
         now_ns = time.time_ns()
         content = files.read(file)
     except OSError as error:
-        return {**row, "op": "unreadable", "error": reason(error)}
+        return row._replace(op="unreadable", error=reason(error))
     sha256 = hashlib.sha256(content).hexdigest()
     cache.put(file, sha256, now_ns=now_ns)
-    return {**row, "content": content, "sha256": sha256, "size": len(content)}
+    return row._replace(content=content, sha256=sha256, size=len(content))
 
 
 @dataclass(slots=True)
@@ -320,7 +350,9 @@ class LocalFiles:
             self.root = folder
             return self._files([(name, os.stat(os.path.join(folder, name)))]), []
         if not os.path.isdir(self.root):
-            raise SourceUnavailable(f"{self.source.name}: there is no folder {self.source.path}. Nothing counts as gone; check the path.")
+            raise SourceUnavailable(
+                f"{self.source.name}: there is no folder {self.source.path}. Nothing counts as gone; check the path."
+            )
         problems: list[str] = []
         return self._files(self._walk(b"", problems)), problems
 
@@ -359,15 +391,22 @@ class LocalFiles:
         path, path_bytes = paths.path(name)
         address = os.fsdecode(os.path.join(self.root, name))
         if isinstance(found, OSError):
-            return File(path, path_bytes, address, 0, datetime.fromtimestamp(0, UTC), (), 0, reason(found))
-        modified_at = datetime.fromtimestamp(found.st_mtime_ns // 1_000 / 1e6, UTC)
+            return File(path, path_bytes, address, 0, (), 0, reason(found))
         stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-        return File(path, path_bytes, address, found.st_size, modified_at, stamp, found.st_mtime_ns, _too_large(self.source, found.st_size))
+        return File(
+            path,
+            path_bytes,
+            address,
+            found.st_size,
+            stamp,
+            found.st_mtime_ns,
+            _too_large(self.source, found.st_size),
+        )
 
     def read(self, file: File) -> bytes:
         """Return the bytes of a file; raises OSError."""
-        with open(file.address, "rb") as stream:
-            return stream.read()
+        with open(file.address, "rb", buffering=0) as stream:
+            return stream.readall()
 
 
 @dataclass(slots=True)
@@ -389,24 +428,40 @@ class RemoteFiles:
         except Exception as error:  # the store's client raises errors of its own making
             raise SourceUnavailable(f"{self.source.name}: {self.source.path} cannot be listed: {error}.") from error
         if not found:
-            raise SourceUnavailable(f"{self.source.name}: nothing lies at {self.source.path}. Nothing counts as gone; check the path.")
+            raise SourceUnavailable(
+                f"{self.source.name}: nothing lies at {self.source.path}. Nothing counts as gone; check the path."
+            )
         base = "" if prefix in found else f"{prefix}/"
         include, exclude = GitIgnoreSpec.from_lines(self.source.include), GitIgnoreSpec.from_lines(self.source.exclude)
         paths = _Paths()
         files = []
         for address, info in sorted(found.items()):
             name = address.removeprefix(base) if base else address.rsplit("/", 1)[1]
-            if info.get("type") == "file" and not name.endswith("/") and not exclude.match_file(name) and include.match_file(name):
+            if (
+                info.get("type") == "file"
+                and not name.endswith("/")
+                and not exclude.match_file(name)
+                and include.match_file(name)
+            ):
                 files.append(self._file(name, address, info, paths))
         return sorted(files, key=lambda file: file.path), []
 
     def _file(self, name: str, address: str, info: Mapping[str, Any], paths: _Paths) -> File:
         path, path_bytes = paths.path(name.encode("utf-8", "surrogateescape"))
         modified = info.get("LastModified") or info.get("mtime") or info.get("created")
-        modified_at = modified if isinstance(modified, datetime) else datetime.fromtimestamp(float(modified or 0), UTC)
+        modified_at = modified.timestamp() if isinstance(modified, datetime) else float(modified or 0)
+        modified_us = round(modified_at * 1e6)
         size = int(info.get("size") or 0)
-        stamp = (size, str(info.get("ETag", "")), int(modified_at.timestamp() * 1e6))
-        return File(path, path_bytes, address, size, modified_at, stamp, int(modified_at.timestamp() * 1e9), _too_large(self.source, size))
+        stamp = (size, str(info.get("ETag", "")), modified_us)
+        return File(
+            path,
+            path_bytes,
+            address,
+            size,
+            stamp,
+            modified_us * 1_000,
+            _too_large(self.source, size),
+        )
 
     def read(self, file: File) -> bytes:
         """Return the bytes of an object; raises OSError."""

@@ -376,7 +376,9 @@ class _Decoder:
     def __call__(self, lines: _Lines, first_sequence: int) -> pa.Table:
         """Return the rows of these lines, numbered from `first_sequence`."""
         arrived = _arrow_lines(lines, first_sequence)
-        self._con.register("arrived", pa.Table.from_batches(arrived.to_batches(max_chunksize=BATCH_ROWS), arrived.schema))
+        self._con.register(
+            "arrived", pa.Table.from_batches(arrived.to_batches(max_chunksize=BATCH_ROWS), arrived.schema)
+        )
         try:
             found = self._con.execute(self._query, {"shard": lines.shard.name, "landed_at": self._landed_at})
             return found.to_arrow_table().cast(self._schema)

@@ -10,7 +10,6 @@ import json
 from base64 import b64encode
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -39,26 +38,30 @@ Row = tuple[Any, ...]
 
 _TEXT: Final = pa.string()
 _INT: Final = pa.int64()
-INPUTS: Final = pa.schema([
-    ("unit", _TEXT),
-    ("path", _TEXT),
-    ("op", _TEXT),
-    ("bytes", _INT),
-    ("sequence", _INT),
-    ("status", _TEXT),
-    ("parser", _TEXT),
-    ("dropped", _TEXT),
-    ("error", _TEXT),
-    ("line", _INT),
-    *((name, _INT) for name in ("seen", "committed", "duplicate", "quarantined", "failed", "removed")),
-])
+INPUTS: Final = pa.schema(
+    [
+        ("unit", _TEXT),
+        ("path", _TEXT),
+        ("op", _TEXT),
+        ("bytes", _INT),
+        ("sequence", _INT),
+        ("status", _TEXT),
+        ("parser", _TEXT),
+        ("dropped", _TEXT),
+        ("error", _TEXT),
+        ("line", _INT),
+        *((name, _INT) for name in ("seen", "committed", "duplicate", "quarantined", "failed", "removed")),
+    ]
+)
 """Columns of what is told of each observation: the ledger's own, and the `unit` (note) it is about."""
-REFUSALS: Final = pa.schema([
-    *((name, _TEXT) for name in ("unit", "rule", "reason", "key", "file")),
-    ("line", _INT),
-    ("payload", _TEXT),
-    ("sequence", _INT),
-])
+REFUSALS: Final = pa.schema(
+    [
+        *((name, _TEXT) for name in ("unit", "rule", "reason", "key", "file")),
+        ("line", _INT),
+        ("payload", _TEXT),
+        ("sequence", _INT),
+    ]
+)
 """Columns of what is told of a file no reader could read."""
 
 
@@ -107,15 +110,22 @@ class Documents:
             if parts.rows:
                 yield identifier, parts.table(self.source, BY_IDENTIFIER[identifier].schema)
 
-    @property
-    def inputs(self) -> pa.Table:
-        """One row per observation, with the columns `INPUTS`."""
-        return _table(self.told, INPUTS)
+    def report(self) -> Told:
+        """Return what became of each observation."""
+        replaced = pa.table({"note_id": pa.array(self.replaced, _TEXT)})
+        return Told(replaced, _table(self.refused, REFUSALS), _table(self.told, INPUTS))
 
-    @property
-    def refusals(self) -> pa.Table:
-        """One row per file no reader could read, with the columns `REFUSALS`."""
-        return _table(self.refused, REFUSALS)
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is told of observations beside the rows they became."""
+
+    replaced: pa.Table
+    """Notes (`note_id`) whose rows make way, or are removed."""
+    refusals: pa.Table
+    """One row per file no reader could read, with the columns `REFUSALS`."""
+    inputs: pa.Table
+    """One row per observation, with the columns `INPUTS`."""
 
 
 def _table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
@@ -205,7 +215,9 @@ def _remove(seen: _Seen, shaped: Documents, note: _Note) -> None:
 
 def _refuse(seen: _Seen, shaped: Documents, note: _Note, parser: str, error: Unreadable) -> None:
     text = payload(seen.content or b"")
-    shaped.refused.append((note.note_id, error.rule, error.reason, seen.path, seen.path, error.line, text, seen.sequence))
+    shaped.refused.append(
+        (note.note_id, error.rule, error.reason, seen.path, seen.path, error.line, text, seen.sequence)
+    )
     _tell(shaped, seen, note, status="quarantined", parser=parser, error=error.reason, line=error.line)
 
 
@@ -223,7 +235,20 @@ def payload(content: bytes) -> str:
 
 def _attach(seen: _Seen, shaped: Documents, note: _Note) -> None:
     shaped.replaced.append(note.note_id)
-    row = (note.note_id, note.source, 0, seen.path, seen.media_type, seen.size, seen.sha256, None, None, None, 0, seen.size)
+    row = (
+        note.note_id,
+        note.source,
+        0,
+        seen.path,
+        seen.media_type,
+        seen.size,
+        seen.sha256,
+        None,
+        None,
+        None,
+        0,
+        seen.size,
+    )
     shaped.rows[ATTACHMENTS.identifier].append(row)
     _tell(shaped, seen, note, status="parsed", parser=ATTACHMENT)
 
@@ -238,7 +263,9 @@ def _add(seen: _Seen, shaped: Documents, note: _Note, parser: str, parsed: Parse
         if parts:
             shaped.parts[table.identifier].add(note.note_id, parts)
     status = "partial" if parsed.dropped else "parsed"
-    _tell(shaped, seen, note, status=status, parser=parser, dropped=parsed.dropped, error=parsed.error, line=parsed.line)
+    _tell(
+        shaped, seen, note, status=status, parser=parser, dropped=parsed.dropped, error=parsed.error, line=parsed.line
+    )
 
 
 def _note_row(seen: _Seen, note: _Note, parsed: Parsed) -> Row:

@@ -55,7 +55,9 @@ def shape_events(
 
     Per shard: seen = events + duplicate + quarantined.
     """
-    batch = _Batch(con, source, f"(SELECT * FROM {raw} WHERE sequence > {int(after)} AND sequence <= {int(to)})", int(after))
+    batch = _Batch(
+        con, source, f"(SELECT * FROM {raw} WHERE sequence > {int(after)} AND sequence <= {int(to)})", int(after)
+    )
     batch.find_dropped(known_events)
     batch.find_note_events(all_events)
     batch.fold_simple()
@@ -114,7 +116,11 @@ class _Batch:
     def find_dropped(self, known: str | None) -> None:
         """Make `dropped(sequence, shard, rule)`: refused arrivals, and duplicates (`rule` is null)."""
         self._make("arrival", f"SELECT sequence, shard, {_RULE} AS rule, {_ID} AS event_id FROM {self._arrivals}")
-        seen = f"UNION SELECT sequence FROM arrival WHERE rule IS NULL AND event_id IN (SELECT event_id FROM {known})" if known else ""
+        seen = (
+            f"UNION SELECT sequence FROM arrival WHERE rule IS NULL AND event_id IN (SELECT event_id FROM {known})"
+            if known
+            else ""
+        )
         self._make(
             "dropped",
             f"""
@@ -125,7 +131,9 @@ class _Batch:
             SELECT sequence, shard, rule FROM arrival WHERE rule IS NOT NULL OR sequence IN (SELECT sequence FROM duplicate)
             """,
         )
-        self._make("arrived_shard", "SELECT shard, count(*) AS seen, min(sequence) AS sequence FROM arrival GROUP BY shard")
+        self._make(
+            "arrived_shard", "SELECT shard, count(*) AS seen, min(sequence) AS sequence FROM arrival GROUP BY shard"
+        )
         self._con.execute("DROP TABLE arrival")
 
     def _events_query(self, where: str) -> str:
@@ -136,7 +144,9 @@ class _Batch:
         starts = [sum(ends[:index]) + 1 for index in range(len(ends))]
         path, moved_from, actor, detail = (_first(start, end) for start, end in zip(starts, ends, strict=True))
         whole = _without(self._envelope(), "payload")
-        value = f"coalesce({', '.join(f'json_extract(payload, {_pointer(p)})' for p in mapping.detail) or 'NULL'}, NULL)"
+        value = (
+            f"coalesce({', '.join(f'json_extract(payload, {_pointer(p)})' for p in mapping.detail) or 'NULL'}, NULL)"
+        )
         return f"""(
             SELECT {_ID} AS event_id, {self._name} AS source, type, occurred_at, landed_at, path, moved_from, actor,
                    CASE WHEN own IS NULL THEN {whole}
@@ -172,14 +182,20 @@ class _Batch:
         )
         self._con.unregister("connected_paths")
         before = f" UNION ALL SELECT * FROM ({_said(old)}) WHERE path IN (SELECT path FROM affected)" if old else ""
-        self._make("note_event", f"SELECT e.*, connected FROM (SELECT * FROM touched{before}) e JOIN affected USING (path)")
+        self._make(
+            "note_event", f"SELECT e.*, connected FROM (SELECT * FROM touched{before}) e JOIN affected USING (path)"
+        )
         self._con.execute("DROP TABLE touched")
 
     def _texts(self, sequences: str) -> str:
         """Title, body, tags and properties of the events with these sequences."""
         chosen = f"sequence IN ({sequences})"
         fresh = f"SELECT sequence, detail FROM {self._events_query(chosen)}"
-        old = f" UNION ALL SELECT sequence, detail FROM {self._history} WHERE sequence <= {self._after} AND {chosen}" if self._history else ""
+        old = (
+            f" UNION ALL SELECT sequence, detail FROM {self._history} WHERE sequence <= {self._after} AND {chosen}"
+            if self._history
+            else ""
+        )
         return f"""
             SELECT sequence, f[1] AS title, coalesce(f[2], f[3]) AS body, {_tags("f[4]")} AS tags,
                    {_without(self._consumed(), "detail")} AS properties

@@ -51,7 +51,9 @@ def _would_be(batch: Batch, table: Table, rows: str, replaced: str) -> str:
 def take_out(batch: Batch, verdict: Verdict) -> None:
     """Take the units that row rules refused out of what is staged, and tell of them in `refusals`."""
     if verdict.refusals.column("unit").null_count:
-        raise AuditBroken(f"{batch.source.name}: staged rows have no key; nothing was committed. This is a fault of notelake.")
+        raise AuditBroken(
+            f"{batch.source.name}: staged rows have no key; nothing was committed. This is a fault of notelake."
+        )
     if verdict.refusals.num_rows:
         batch.con.register("verdict", verdict.refusals)
         batch.con.execute("CREATE OR REPLACE TEMP TABLE refused AS SELECT DISTINCT unit, rule, reason FROM verdict")

@@ -193,7 +193,9 @@ def _look_at_table(context: _Context, source: TableSource) -> Look:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({path: asdict(stamp) for path, stamp in scan.stamps.items()}), "utf-8")
     unchanged = sum(known[path].rows for path in scan.unchanged if not known[path].error)
-    notices = [f"{len(scan.skipped)} files in no known format were left out, e.g. {scan.skipped[0]}"] if scan.skipped else []
+    notices = (
+        [f"{len(scan.skipped)} files in no known format were left out, e.g. {scan.skipped[0]}"] if scan.skipped else []
+    )
     if scan.is_nothing:
         return Look(unchanged, iter(()), context.pin.table, total=0, notices=notices)
     metadata = context.lake.metadata(context.pin.metadata_location)

@@ -52,24 +52,23 @@ def _shape_documents(batch: Batch, observe: Observer) -> None:
     with ExitStack() as stack:
         stagers = {table.identifier: stack.enter_context(Stager(batch.lake, table, name)) for table in _DOCUMENT_TABLES}
         done = 0
+        told: list[documents.Told] = []
         for observed in batches(batch.lake, raw, columns=documents.COLUMNS, after=batch.after, to=batch.to):
             shaped = documents.shape_documents(observed, source=name, note_ids=note_ids, live=live)
             for identifier, table in shaped.tables():
                 stagers[identifier].write(table)
-            _note(batch, shaped)
+            told.append(shaped.report())
             done += observed.num_rows
             observe(name, "shape", done, len(note_ids))
+        _note(batch, told)
         for identifier, stager in stagers.items():
             batch.stage(BY_IDENTIFIER[identifier], stager.close())
 
 
-def _note(batch: Batch, shaped: documents.Documents) -> None:
-    tables = (
-        ("replaced", pa.table({"note_id": pa.array(shaped.replaced, pa.string())})),
-        ("refusals", shaped.refusals),
-        ("inputs", shaped.inputs),
-    )
-    for name, rows_ in tables:
+def _note(batch: Batch, told: Sequence[documents.Told]) -> None:
+    """Fill the batch's own tables, in one statement each: a statement costs as much as thousands of rows."""
+    for name in ("replaced", "refusals", "inputs"):
+        rows_ = pa.concat_tables([getattr(report, name) for report in told])
         if rows_.num_rows:
             batch.con.register("arriving", rows_)
             batch.con.execute(f"INSERT INTO {name} BY NAME SELECT * FROM arriving")
@@ -125,7 +124,9 @@ def _kept_mapping(batch: Batch, columns: Sequence[Column]) -> NoteMapping:
     if kept:
         return NoteMapping.model_validate_json(kept)
     guess = rows.guess_mapping(columns)
-    facts = batch.con.execute(rows.mapping_facts(guess, columns, f"(SELECT * FROM {batch.raw} AS r WHERE sequence <= {batch.to})"))
+    facts = batch.con.execute(
+        rows.mapping_facts(guess, columns, f"(SELECT * FROM {batch.raw} AS r WHERE sequence <= {batch.to})")
+    )
     found = facts.fetchone() or (False, None, None)
     mapping = rows.settle_mapping(guess, is_unique=bool(found[0]), created_at=found[1], modified_at=found[2])
     batch.properties[name] = mapping.model_dump_json()
@@ -135,7 +136,9 @@ def _kept_mapping(batch: Batch, columns: Sequence[Column]) -> NoteMapping:
 def _shape_of_events(batch: Batch, source: StreamSource) -> Shape:
     known = batch.current(EVENTS)
     since = batch.now - timedelta(days=source.dedupe_days)
-    within = f"(SELECT event_id FROM {known} AS k WHERE landed_at >= TIMESTAMPTZ '{since.isoformat()}')" if known else None
+    within = (
+        f"(SELECT event_id FROM {known} AS k WHERE landed_at >= TIMESTAMPTZ '{since.isoformat()}')" if known else None
+    )
     return events.shape_events(
         batch.con,
         source,

@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 
 from dagster_project import settings as places
 from dagster_project.audit.expect import audit, raised
-from dagster_project.audit.suites import Expectation, expectation_names, read_suite, read_suites, suites_markdown, unit_column
+from dagster_project.audit.suites import (
+    Expectation,
+    expectation_names,
+    read_suite,
+    read_suites,
+    suites_markdown,
+    unit_column,
+)
 from dagster_project.audit.verdict import AuditBroken, Subject, Verdict
 from dagster_project.contracts import BY_IDENTIFIER, LEDGER, NOTES, SHARED, Table
 
@@ -196,7 +203,9 @@ def test_more_than_twenty_bad_rows_are_all_refused_by_stock_and_by_query_rules()
     rows = [{**GOOD["notes.notes"], "note_id": f"{n:032x}", "kind": "?", "title": ""} for n in range(500)]
     verdict = judged(NOTES, rows)
     for rule in ("notes.notes/kind_known", "notes.notes/title_not_empty"):
-        assert {r["unit"] for r in verdict.refusals.to_pylist() if r["rule"] == rule} == {row["note_id"] for row in rows}
+        assert {r["unit"] for r in verdict.refusals.to_pylist() if r["rule"] == rule} == {
+            row["note_id"] for row in rows
+        }
     (kind,) = [r for r in verdict.results if r.expectation == "kind_known"]
     assert (kind.bad, kind.rows, kind.observed) == (500, 500, 100.0)
 
@@ -204,7 +213,10 @@ def test_more_than_twenty_bad_rows_are_all_refused_by_stock_and_by_query_rules()
 @pytest.mark.parametrize(
     "change",
     [
-        {"type": "unexpected_rows_expectation", "kwargs": {"unexpected_rows_query": "SELECT nothing_like_it FROM {batch}"}},
+        {
+            "type": "unexpected_rows_expectation",
+            "kwargs": {"unexpected_rows_query": "SELECT nothing_like_it FROM {batch}"},
+        },
         {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "no_such_column"}},
         {"type": "expect_the_impossible", "kwargs": {}},
     ],

@@ -53,7 +53,13 @@ def world(tmp_path: Path) -> Iterator[World]:
     (tmp_path / "vault").mkdir()
     (tmp_path / "live").mkdir()
     events = [
-        {"id": f"e{n}", "type": "note.created", "time": f"2026-05-14T09:0{n}:00Z", "path": f"n{n}", "detail": {"text": MARKER}}
+        {
+            "id": f"e{n}",
+            "type": "note.created",
+            "time": f"2026-05-14T09:0{n}:00Z",
+            "path": f"n{n}",
+            "detail": {"text": MARKER},
+        }
         for n in range(2)
     ]
     (tmp_path / "live" / "a.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events), "utf-8")

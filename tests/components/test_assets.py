@@ -43,9 +43,12 @@ def test_a_run_tells_its_figures_and_every_verdict(world: World) -> None:
     assert committed["dagster/row_count"] == committed["rows in notes.notes"] == 3
     assert committed["rows in notes.tasks"] == 3
     told_of = evaluations(world, run.run_id)
-    assert told_of[BALANCE].passed and told_of[COMPLETE].passed
+    assert told_of[BALANCE].passed
+    assert told_of[COMPLETE].passed
     unique = told_of[check_name("notes.notes", "key_unique")]
-    assert unique.passed and unique.metadata["rows"].value == 3 and unique.metadata["bad"].value == 0
+    assert unique.passed
+    assert unique.metadata["rows"].value == 3
+    assert unique.metadata["bad"].value == 0
 
 
 def test_every_expectation_of_a_suite_that_judges_a_source_is_a_check(world: World) -> None:
@@ -54,7 +57,9 @@ def test_every_expectation_of_a_suite_that_judges_a_source_is_a_check(world: Wor
         declared = {key.name for key in asset.check_keys}
         folder = bundled("expectations")
         written = {
-            check_name(table.identifier, rule.name) for table in JUDGED[source.kind] for rule in expectation_names(folder, table)
+            check_name(table.identifier, rule.name)
+            for table in JUDGED[source.kind]
+            for rule in expectation_names(folder, table)
         }
         assert declared == written | {BALANCE}
         assert len(written) > 20
@@ -116,13 +121,15 @@ def expect_a_thousand_notes(folder: Path) -> None:
     file = folder / "expectations" / "notes.notes.json"
     suite = json.loads(file.read_text("utf-8"))
     rule = {"name": "a_thousand", "rule": "table", "on": "would_be", "reason": "there are fewer than a thousand"}
-    suite["expectations"].append({
-        "type": "expect_table_row_count_to_be_between",
-        "kwargs": {"min_value": 1000},
-        "description": "There are a thousand notes.",
-        "severity": "critical",
-        "meta": {"notelake": rule},
-    })
+    suite["expectations"].append(
+        {
+            "type": "expect_table_row_count_to_be_between",
+            "kwargs": {"min_value": 1000},
+            "description": "There are a thousand notes.",
+            "severity": "critical",
+            "meta": {"notelake": rule},
+        }
+    )
     file.write_text(json.dumps(suite), "utf-8")
 
 
@@ -136,7 +143,9 @@ def strict_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return project
 
 
-def test_a_refused_batch_fails_once_is_told_as_a_check_and_leaves_all_else_served(strict_project: Path, world: World) -> None:
+def test_a_refused_batch_fails_once_is_told_as_a_check_and_leaves_all_else_served(
+    strict_project: Path, world: World
+) -> None:
     assert world.run("vault_job").success
     expect_a_thousand_notes(strict_project)
     world.note("d.md", "# One more\n")
@@ -145,7 +154,8 @@ def test_a_refused_batch_fails_once_is_told_as_a_check_and_leaves_all_else_serve
     steps = [event.step_key for event in refused.all_events if event.is_step_restarted or event.is_step_up_for_retry]
     assert steps == []
     verdict = evaluations(world, refused.run_id)["notes_notes__a_thousand"]
-    assert not verdict.passed and verdict.severity == dg.AssetCheckSeverity.ERROR
+    assert not verdict.passed
+    assert verdict.severity == dg.AssetCheckSeverity.ERROR
     with duckdb.connect(str(world.folder / "lake" / "lake.duckdb"), read_only=True) as shell:
         served = shell.execute("SELECT path FROM notes.notes WHERE source = 'vault' ORDER BY path").fetchall()
     assert served == [("a.md",), ("b.md",), ("c.md",)]
@@ -184,5 +194,7 @@ def test_views_depend_on_what_their_sql_reads_and_tables_on_the_sources_that_wri
 def test_every_asset_says_what_it_is_and_has_its_columns(world: World) -> None:
     for spec in world.definitions.resolve_all_asset_specs():
         assert spec.description and spec.group_name == spec.key.path[0], spec.key
-        assert spec.kinds and spec.tags and spec.owners is not None
+        assert spec.kinds
+        assert spec.tags
+        assert spec.owners is not None
         assert all(column.description for column in spec.metadata["dagster/column_schema"].columns), spec.key

@@ -20,7 +20,9 @@ from dagster_project.lake.staging import StagedFile, Stager
 from dagster_project.settings import settings
 
 
-def staged(lake: Lake, table: Table, rows: Sequence[dict[str, object]], *, source: str = "vault") -> tuple[StagedFile, ...]:
+def staged(
+    lake: Lake, table: Table, rows: Sequence[dict[str, object]], *, source: str = "vault"
+) -> tuple[StagedFile, ...]:
     with Stager(lake, table, source) as stager:
         full = [{**dict.fromkeys(table.schema.names), "source": source, **row} for row in rows]
         stager.write(pa.Table.from_pylist(full, schema=table.schema))
@@ -37,8 +39,12 @@ def test_a_new_lake_has_the_contracts_ids_specs_and_orders(lake: Lake) -> None:
     for table in SHARED:
         metadata = lake.metadata(lake.pins()[table.identifier].metadata_location)
         assert columns_of(metadata.schema()) == table.columns
-        assert [field.source_id for field in metadata.spec().fields] == [f.source_id for f in partition_spec(table).fields]
-        assert [field.source_id for field in metadata.sort_order().fields] == [f.source_id for f in sort_order(table).fields]
+        assert [field.source_id for field in metadata.spec().fields] == [
+            f.source_id for f in partition_spec(table).fields
+        ]
+        assert [field.source_id for field in metadata.sort_order().fields] == [
+            f.source_id for f in sort_order(table).fields
+        ]
         assert metadata.properties[FORMAT_PROPERTY] == "1"
         assert metadata.format_version == 2
 
@@ -65,7 +71,9 @@ def test_a_conflict_on_the_last_table_rolls_back_all(lake: Lake) -> None:
 
 def test_properties_and_summary_go_with_the_rows(lake: Lake) -> None:
     pin = lake.pins()[NOTES.identifier]
-    commit(lake, [Change(pin, staged(lake, NOTES, [{"note_id": "a"}]), properties={"cursor": "7"})], summary={"copy": "7"})
+    commit(
+        lake, [Change(pin, staged(lake, NOTES, [{"note_id": "a"}]), properties={"cursor": "7"})], summary={"copy": "7"}
+    )
     after = lake.pins()[NOTES.identifier]
     assert lake.properties(after)["cursor"] == "7"
     snapshot = lake.metadata(after.metadata_location).current_snapshot()
@@ -120,9 +128,17 @@ def test_many_commits_leave_few_files_and_few_snapshots(lake: Lake) -> None:
 
 
 def test_a_file_with_swapped_field_ids_is_refused(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    swapped = Table("notes", "notes", "", tuple(
-        Column({1: 2, 2: 1}.get(c.field_id, c.field_id), c.name, c.type, c.doc, c.element_id) for c in NOTES.columns
-    ), NOTES.key, NOTES.partition, NOTES.sort)
+    swapped = Table(
+        "notes",
+        "notes",
+        "",
+        tuple(
+            Column({1: 2, 2: 1}.get(c.field_id, c.field_id), c.name, c.type, c.doc, c.element_id) for c in NOTES.columns
+        ),
+        NOTES.key,
+        NOTES.partition,
+        NOTES.sort,
+    )
     file = staged(lake, swapped, [{"note_id": "a"}])[0]
     from dagster_project.lake.staging import check_field_ids
 
@@ -134,7 +150,14 @@ def test_a_column_that_is_added_reads_as_null_in_older_rows(lake: Lake) -> None:
     pin = lake.pins()[TAGS.identifier]
     commit(lake, [Change(pin, staged(lake, TAGS, [{"note_id": "old"}]))], summary={})
     pin = lake.pins()[TAGS.identifier]
-    wider = Table(TAGS.namespace, TAGS.name, TAGS.row, (*TAGS.columns, Column(99, "weight", pa.int64(), "w")), TAGS.key, TAGS.partition)
+    wider = Table(
+        TAGS.namespace,
+        TAGS.name,
+        TAGS.row,
+        (*TAGS.columns, Column(99, "weight", pa.int64(), "w")),
+        TAGS.key,
+        TAGS.partition,
+    )
     widened = type(pin)(wider, pin.metadata_location, pin.snapshot_id, pin.files, pin.rows, pin.bytes)
     commit(lake, [Change(widened, staged(lake, wider, [{"note_id": "new", "weight": 3}]))], summary={})
     after = lake.pins()[TAGS.identifier]

@@ -29,7 +29,10 @@ def test_the_newest_stay_and_before_them_one_an_hour_then_one_a_day(instants: li
     edge = max(instants, default=0) - HOURLY // timedelta(milliseconds=1)
     slots = [("hour", at // HOUR) if at >= edge else ("day", at // (24 * HOUR)) for at in kept_old]
     assert len(slots) == len(set(slots))
-    every = {("hour", at // HOUR) if at >= edge else ("day", at // (24 * HOUR)) for at in (snapshots[i] for i in newest[NEWEST:])}
+    every = {
+        ("hour", at // HOUR) if at >= edge else ("day", at // (24 * HOUR))
+        for at in (snapshots[i] for i in newest[NEWEST:])
+    }
     assert set(slots) == every
 
 

@@ -219,7 +219,9 @@ STATES = st.dictionaries(st.sampled_from(["a.md", "b.md", "s/c.md", "s/d.md"]), 
 
 
 @given(st.lists(STATES, min_size=2, max_size=4))
-def test_applying_what_was_found_gives_the_folder_as_it_is(tmp_path_factory: pytest.TempPathFactory, states: list) -> None:
+def test_applying_what_was_found_gives_the_folder_as_it_is(
+    tmp_path_factory: pytest.TempPathFactory, states: list
+) -> None:
     folder = Folder(tmp_path_factory.mktemp("any") / "vault")
     here: dict[str, bytes] = {}
     for state in states:

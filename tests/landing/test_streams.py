@@ -39,8 +39,12 @@ def land(con: duckdb.DuckDBPyConnection, folder: Path, positions: Positions | No
     return rows, now, problems
 
 
-def test_every_line_lands_once_with_its_offset_whatever_the_chunk_size(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    text = "".join(json.dumps({"id": i, "type": "t", "time": 1_700_000_000 + i, "x": "é" * i}) + "\n" for i in range(40))
+def test_every_line_lands_once_with_its_offset_whatever_the_chunk_size(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    text = "".join(
+        json.dumps({"id": i, "type": "t", "time": 1_700_000_000 + i, "x": "é" * i}) + "\n" for i in range(40)
+    )
     (tmp_path / "a.jsonl").write_text(text)
     (tmp_path / "b.ndjson").write_text(text)
     for size in (1, 100, 1 << 20):
@@ -57,13 +61,15 @@ def test_a_half_written_line_waits_and_is_told(con: duckdb.DuckDBPyConnection, t
     rows, at, problems = land(con, tmp_path)
     assert [row["event_id"] for row in rows] == ["1"] and problems == [("a", "unfinished")]
     with file.open("ab") as end:
-        end.write(b':2}\n')
+        end.write(b":2}\n")
     rows, at, problems = land(con, tmp_path, at, 2)
     assert [(row["event_id"], row["shard_sequence"], row["sequence"]) for row in rows] == [("2", 9, 2)]
     assert at["a"].lines == 2 and not problems
 
 
-def test_a_rewritten_or_shrunk_shard_is_refused_and_the_others_go_on(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_a_rewritten_or_shrunk_shard_is_refused_and_the_others_go_on(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
     for name in "abc":
         (tmp_path / f"{name}.jsonl").write_text('{"id":1}\n')
     _, at, _ = land(con, tmp_path)
@@ -119,7 +125,9 @@ def test_what_is_no_event_lands_as_it_was_with_its_error(con: duckdb.DuckDBPyCon
         ("null", None),
     ],
 )
-def test_times_are_read_as_documented(con: duckdb.DuckDBPyConnection, tmp_path: Path, said: str, instant: datetime | None) -> None:
+def test_times_are_read_as_documented(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path, said: str, instant: datetime | None
+) -> None:
     con.execute("SET TimeZone = 'Asia/Tokyo'")
     (tmp_path / "a.jsonl").write_text(f'{{"id":"x","detail-type":"t","time":{said}}}\n')
     (row,), _, _ = land(con, tmp_path)

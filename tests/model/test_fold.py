@@ -71,7 +71,17 @@ def test_any_order_and_any_duplication_gives_what_the_oracle_says(events: list[N
     random.shuffle(sent)
     stems = {"a.md": "a", "b.md": "b", "c/d.md": "d"}
     expected = {
-        path: (i, born, changed, stems[path] if title is None else title, body or "", tags or (), properties, sequence, author)
+        path: (
+            i,
+            born,
+            changed,
+            stems[path] if title is None else title,
+            body or "",
+            tags or (),
+            properties,
+            sequence,
+            author,
+        )
         for path, (i, born, changed, title, body, tags, properties, sequence, author) in oracle(events).items()
     }
     assert {

@@ -22,7 +22,14 @@ from dagster_project.settings import settings
 from dagster_project.sources import DocumentSource, NoteMapping, Source, StreamSource, TableSource
 
 CLOCK_COLUMNS = {
-    "observed_at", "landed_at", "_landed_at", "recorded_at", "quarantined_at", "audited_at", "published_at", "valid_from",
+    "observed_at",
+    "landed_at",
+    "_landed_at",
+    "recorded_at",
+    "quarantined_at",
+    "audited_at",
+    "published_at",
+    "valid_from",
 }
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["dagster_project.pipeline", "dagster_project.audit.expect"])

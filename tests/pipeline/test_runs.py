@@ -22,7 +22,11 @@ def ask(lake, query: str, *names: str):
 
 
 def everything_on_disk(folder: Path) -> dict[str, int]:
-    return {str(file): file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file() and ".scratch" not in file.parts}
+    return {
+        str(file): file.stat().st_mtime_ns
+        for file in folder.rglob("*")
+        if file.is_file() and ".scratch" not in file.parts
+    }
 
 
 def test_every_unit_seen_becomes_something(lake, world) -> None:
@@ -109,7 +113,9 @@ def test_a_source_of_another_kind_cannot_take_a_name(lake, world) -> None:
     assert "SourceInvalid" in str(run(lake, [other]).reports[0].error)
 
 
-@pytest.mark.parametrize("failpoint", ["land.scanned", "land.staged", "land.written", "shape.staged", "commit.staged", "commit.written"])
+@pytest.mark.parametrize(
+    "failpoint", ["land.scanned", "land.staged", "land.written", "shape.staged", "commit.staged", "commit.written"]
+)
 def test_a_second_run_in_between_neither_loses_nor_doubles(lake, world, failpoint, tables_of, tmp_path) -> None:
     run(lake, world.sources)
     run(open_lake(lake.settings, clock=lake.clock, ids=lake.ids), world.sources)
@@ -153,5 +159,7 @@ def test_runs_of_different_sources_at_once_lose_nothing(world, where, clock, ids
         thread.join()
     assert {name: report.error for name, report in reports.items()} == {"vault": None, "sheet": None, "live": None}
     assert ask(lakes[0], "SELECT source, count(*) FROM {} GROUP BY 1 ORDER BY 1", "notes.notes") == [
-        ("live", 2), ("sheet", 1), ("vault", 2),
+        ("live", 2),
+        ("sheet", 1),
+        ("vault", 2),
     ]

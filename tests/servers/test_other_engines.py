@@ -19,7 +19,7 @@ from dagster_project.sources import Source
 
 from .conftest import SERVERS, opened
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]  # the first test of a session also starts the servers
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from dagster_project.sources import Source
 
 from .conftest import Rows, opened
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]  # the first test of a session also starts the servers
 
 THREE = (NOTES, TAGS, TASKS)
 WRITES = 8

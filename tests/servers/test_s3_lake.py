@@ -27,7 +27,7 @@ from dagster_project.sources import Source
 
 from .conftest import KEY, NOON, REGION, SECRET, SERVERS, Postgres, Rows, aws_variables, make_bucket, opened
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]  # the first test of a session also starts the servers
 
 _HTTPFS = SERVERS / "httpfs" / "duckdb_extension_httpfs" / "extensions"
 """Where the package duckdb-extension-httpfs keeps the extension, by DuckDB's version."""

@@ -58,7 +58,9 @@ def run(con: duckdb.DuckDBPyConnection, splits: list[int]) -> list[Shape]:
     for to in [*sorted(split for split in splits if split < last), last]:
         shapes.append(made := shape(con, after, to))
         con.execute(f"CREATE OR REPLACE TEMP TABLE gone AS {made.replaced}")
-        new = {name: con.execute(made.rows[f"notes.{name}"]).to_arrow_table() for name in ("events", "notes", "versions")}
+        new = {
+            name: con.execute(made.rows[f"notes.{name}"]).to_arrow_table() for name in ("events", "notes", "versions")
+        }
         con.execute("DELETE FROM notes WHERE note_id IN (SELECT note_id FROM gone)")
         for name, rows in new.items():
             con.register("new_rows", rows)
@@ -90,7 +92,9 @@ def test_every_arrival_is_an_event_a_duplicate_or_refused_with_its_reason(tmp_pa
         ("e001", "a.md", "ann", '{"path":"a.md","actor":"ann"}'),
         (f"app/s/{offset}", None, None, '{"value":"hello"}'),
     ]
-    assert con.sql(f"SELECT rule, key, file, payload, sequence FROM ({made.refusals}) ORDER BY sequence").fetchall() == [
+    assert con.sql(
+        f"SELECT rule, key, file, payload, sequence FROM ({made.refusals}) ORDER BY sequence"
+    ).fetchall() == [
         ("encoding", None, "s", "base64:eyJ4Ijoi/yJ9", 4),
         ("json", None, "s", "{broken", 5),
         ("type", "q", "s", bad[2], 6),
@@ -101,7 +105,10 @@ def test_every_arrival_is_an_event_a_duplicate_or_refused_with_its_reason(tmp_pa
 
 def test_an_id_seen_before_is_a_duplicate_and_the_first_arrival_stays(tmp_path: Path) -> None:
     con = connect()
-    land(con, write(tmp_path / "log", event(1, "t", 1, v=1), event(1, "t", 1, v=2), event(2, "t", 1), event(1, "t", 2, v=3)))
+    land(
+        con,
+        write(tmp_path / "log", event(1, "t", 1, v=1), event(1, "t", 1, v=2), event(2, "t", 1), event(1, "t", 2, v=3)),
+    )
     first, second, third = run(con, [1, 2])
     assert con.sql("SELECT event_id, sequence FROM events ORDER BY ALL").fetchall() == [("e001", 1), ("e002", 3)]
     assert con.sql(f"SELECT seen, duplicate FROM ({third.inputs})").fetchall() == [(2, 1)] and first and second
@@ -109,14 +116,21 @@ def test_an_id_seen_before_is_a_duplicate_and_the_first_arrival_stays(tmp_path: 
 
 def test_rows_have_the_columns_of_their_contracts_in_order(tmp_path: Path) -> None:
     con = connect()
-    lines = [event(1, "note.created", 1, path="a.md", tags=["#x", "y", "x"], mood="good"), event(2, "note.moved", 2, path="b.md", **{"from": "a.md"})]
+    lines = [
+        event(1, "note.created", 1, path="a.md", tags=["#x", "y", "x"], mood="good"),
+        event(2, "note.moved", 2, path="b.md", **{"from": "a.md"}),
+    ]
     land(con, write(tmp_path / "log", *lines))
     (made,) = run(con, [])
     by_name = {table.identifier: table for table in SHARED}
     for name, query in made.rows.items():
         assert con.execute(query).to_arrow_table().schema.equals(by_name[name].schema, check_metadata=False), name
     assert con.sql("SELECT path, tags, properties FROM notes").fetchall() == [("b.md", ["x", "y"], "{}")]
-    assert con.sql(f"SELECT ordinal, tag FROM ({made.rows[TAGS.identifier]})").fetchall() == [(0, "x"), (1, "y"), (2, "x")]
+    assert con.sql(f"SELECT ordinal, tag FROM ({made.rows[TAGS.identifier]})").fetchall() == [
+        (0, "x"),
+        (1, "y"),
+        (2, "x"),
+    ]
     assert con.sql("SELECT op, path, moved_from FROM versions ORDER BY sequence").fetchall() == [
         ("created", "a.md", None),
         ("moved", "b.md", "a.md"),
@@ -159,7 +173,10 @@ def test_any_split_into_batches_gives_the_notes_that_the_rules_give(
     tmp_path_factory: pytest.TempPathFactory, log: list[dict[str, Any]], splits: list[int]
 ) -> None:
     con = connect()
-    land(con, write(tmp_path_factory.mktemp("log"), *(event(g["index"], g["kind"], g["day"], **g["detail"]) for g in log)))
+    land(
+        con,
+        write(tmp_path_factory.mktemp("log"), *(event(g["index"], g["kind"], g["day"], **g["detail"]) for g in log)),
+    )
     run(con, splits)
     columns = "note_id, path, title, body, author, created_at, modified_at, tags, properties, sequence"
     found = con.sql(f"SELECT {columns} FROM notes ORDER BY path").fetchall()
