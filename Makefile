@@ -9,6 +9,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export DAGSTER_HOME := $(CURDIR)/data/dagster
 
 .DEFAULT_GOAL := help
+DAGSTER_YAML := $(DAGSTER_HOME)/dagster.yaml
 .PHONY: help run ui sql test test-servers check bench docs clean format
 
 help: ## list the tasks
@@ -30,11 +31,13 @@ $(DEV_STAMP): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -c constraints.txt --group dev -e '.[postgres]'
 	@touch $@
 
+$(DAGSTER_YAML): dagster_project/defs/dagster.yaml
+	@mkdir -p $(DAGSTER_HOME) && cp $< $@
+
 run: $(STAMP) ## set up, and bring the sample sources into the lake
 	@$(BIN)/notelake run --answers; code=$$?; [ $$code -eq 0 ] || [ $$code -eq 3 ]
 
-ui: $(STAMP) ## open the Dagster UI on http://localhost:3000
-	@mkdir -p $(DAGSTER_HOME) && cp -n dagster_project/dagster.yaml $(DAGSTER_HOME)/dagster.yaml || true
+ui: $(STAMP) $(DAGSTER_YAML) ## open the Dagster UI on http://localhost:3000
 	@$(BIN)/dagster dev -w workspace.yaml
 
 sql: $(STAMP) ## open the DuckDB shell on the lake
@@ -47,7 +50,7 @@ test-servers: $(DEV_STAMP) ## install and start real servers on loopback, and ru
 	@bash tests/servers/install.sh
 	@$(BIN)/python -m pytest -m servers tests/servers
 
-check: $(DEV_STAMP) ## format, lint, types, import contracts, definitions, docs up to date
+check: $(DEV_STAMP) $(DAGSTER_YAML) ## format, lint, types, import contracts, definitions, docs up to date
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports

@@ -245,9 +245,8 @@ def _tell(events: int, folder: Path, best: dict[str, dict[str, Any]]) -> None:
             f"{name:8} {found['seconds']:6.2f} s  {events / found['seconds']:10,.0f} events/s  "
             f"{found['cpu']:6.2f} CPU s  peak {found['peak'] / 1024**2:,.0f} MiB"
         )
-    print(
-        f"ratio    {best['run']['seconds'] / best['copy']['seconds']:.2f} (CPU {best['run']['cpu'] / best['copy']['cpu']:.2f})"
-    )
+    seconds, cpu = (best["run"][measure] / best["copy"][measure] for measure in ("seconds", "cpu"))
+    print(f"ratio    {seconds:.2f} (CPU {cpu:.2f})")
     print("stages   " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in best["run"]["stages"].items()))
     print(f"counts   {best['run']['counts']}")
 

@@ -77,7 +77,7 @@ def main() -> None:
 @lake_option
 @gone_option
 @_tells_errors
-def run_command(names: tuple[str, ...], answers: bool, lake_uri: str | None, allow_gone: bool) -> None:
+def run_command(names: tuple[str, ...], *, answers: bool, lake_uri: str | None, allow_gone: bool) -> None:
     """Bring the declared sources into the lake: all of them, or those named."""
     _run(_chosen(names), settings(lake_uri), allow_gone=allow_gone, answers=answers)
 
@@ -89,7 +89,7 @@ def run_command(names: tuple[str, ...], answers: bool, lake_uri: str | None, all
 @lake_option
 @gone_option
 @_tells_errors
-def ingest(path: str, kind: str | None, name: str | None, lake_uri: str | None, allow_gone: bool) -> None:
+def ingest(path: str, *, kind: str | None, name: str | None, lake_uri: str | None, allow_gone: bool) -> None:
     """Bring any folder or file into the lake without declaring it: the quickest way to try.
 
     The same path under the same NAME again brings in what has changed since.
@@ -111,7 +111,7 @@ def sql_command(query: str | None, form: str, lake_uri: str | None) -> None:
 
     \b
     notelake sql "SELECT source, count(*) FROM notes.notes GROUP BY 1"
-    notelake sql sql/queries/open_tasks.sql --format csv
+    notelake sql sql/queries/1_due_tasks.sql --format csv
     notelake sql
     """
     from dagster_project import terminal
@@ -144,7 +144,7 @@ def quarantine() -> None:
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @lake_option
 @_tells_errors
-def quarantine_list(source: str | None, everything: bool, form: str, lake_uri: str | None) -> None:
+def quarantine_list(source: str | None, *, everything: bool, form: str, lake_uri: str | None) -> None:
     """List refused units with rule, reason and place, of SOURCE or of all."""
     from dagster_project import terminal
 
@@ -215,7 +215,8 @@ def _chosen(names: Sequence[str]) -> list[Source]:
     declared = {source.name: source for source in _declared()}
     if not declared:
         raise SourceInvalid(
-            f"No source is declared in {project_root() / SOURCES}. Declare one (see the README), or try `notelake ingest PATH`."
+            f"No source is declared in {project_root() / SOURCES}. Declare one (see the README), "
+            "or try `notelake ingest PATH`."
         )
     if unknown := [name for name in names if name not in declared]:
         raise SourceInvalid(f"No source is called {', '.join(unknown)}. There are: {', '.join(declared)}.")

@@ -362,7 +362,10 @@ _RAW_ROW: Final = _columns(
     (
         "_op",
         TEXT,
-        "put: a row as it came; refused: a row that could not be read; file: ends the rows of a file; gone: the file vanished",
+        (
+            "put: a row as it came; refused: a row that could not be read; file: ends the rows of a file; "
+            "gone: the file vanished"
+        ),
     ),
     ("_file", TEXT, "File it came from, relative to the source"),
     ("_file_sha256", TEXT, "SHA-256 of that file, hex"),

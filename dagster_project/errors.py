@@ -56,6 +56,10 @@ class Superseded(CommitConflict):
     """Another run has already committed the work of this batch."""
 
 
+class CommitUnknown(NotelakeError):
+    """The catalog went away in the middle of a commit, so nobody knows whether it holds; no file was deleted."""
+
+
 class LakeMoved(NotelakeError):
     """The lake lies in another folder than its tables' metadata say."""
 

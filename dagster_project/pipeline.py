@@ -115,12 +115,12 @@ def _commit_one(batch: Batch, observe: Observer) -> Committed:
         take_out(batch, verdict)
         rows = {table.identifier: batch.staged_rows(table) for table in batch.tables()}
         verdict = record(batch, verdict)
-        failpoint("commit.staged")
-        observe(name, "commit")
-        staged = [file for files in batch.staged.values() for file in files]
-        snapshots = commit_batch(batch)
     except BaseException:
         batch.discard()
         raise
+    failpoint("commit.staged")
+    observe(name, "commit")
+    staged = [file for files in batch.staged.values() for file in files]
+    snapshots = commit_batch(batch)
     size = sum(file.bytes for file in staged)
     return Committed(batch.batch_id, counts(batch), rows, snapshots, len(staged), size, verdict)

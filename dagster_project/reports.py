@@ -118,7 +118,8 @@ class Report:
 class Observer(Protocol):
     """Is told how far a run is: verb, units done so far, and units in all if known."""
 
-    def __call__(self, source: str, verb: str, done: int = 0, total: int | None = None) -> None: ...
+    def __call__(self, source: str, verb: str, done: int = 0, total: int | None = None) -> None:
+        """Take note: `source` is at `verb`."""
 
 
 def quiet(source: str, verb: str, done: int = 0, total: int | None = None) -> None:

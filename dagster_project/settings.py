@@ -20,7 +20,7 @@ CATALOG: Final = "notelake"
 
 
 def project_root() -> Path:
-    """Return the folder that holds `workspace.yaml`: from here upwards, else the checkout this package lies in, else here.
+    """Return the folder with `workspace.yaml`: from here upwards, else the checkout this package lies in, else here.
 
     `NOTELAKE_PROJECT` overrides.
     """

@@ -38,7 +38,7 @@ class Declared(BaseModel):
     )
     description: str = Field("", description="What the source is, in a sentence or two.")
     owners: tuple[str, ...] = Field((), description="Who answers for it: e-mail addresses, or team:<name>.")
-    enabled: bool = Field(True, description="Whether its schedule or sensor is on from the start.")
+    enabled: bool = Field(default=True, description="Whether its schedule or sensor is on from the start.")
     freshness_hours: float = Field(26, gt=0, description="Hours after which Dagster calls its rows stale.")
 
     @field_validator("path")
@@ -110,13 +110,21 @@ class EventMapping(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    event_id: tuple[str, ...] = ("id", "event_id")
-    type: tuple[str, ...] = ("detail-type", "type", "event_type")
-    occurred_at: tuple[str, ...] = ("time", "occurred_at", "timestamp")
-    detail: tuple[str, ...] = ("detail", "data", "payload")
-    path: tuple[str, ...] = ("detail.path", "data.path", "path", "subject")
-    moved_from: tuple[str, ...] = ("detail.from", "data.from", "from", "moved_from")
-    actor: tuple[str, ...] = ("detail.actor", "data.actor", "actor")
+    event_id: tuple[str, ...] = Field(
+        ("id", "event_id"), description="Id the producer gave it; an id seen before is a duplicate."
+    )
+    type: tuple[str, ...] = Field(("detail-type", "type", "event_type"), description="Type of the event.")
+    occurred_at: tuple[str, ...] = Field(("time", "occurred_at", "timestamp"), description="When it happened.")
+    detail: tuple[str, ...] = Field(
+        ("detail", "data", "payload"), description="What it says of the note; the whole event if there is none."
+    )
+    path: tuple[str, ...] = Field(
+        ("detail.path", "data.path", "path", "subject"), description="Path of the note it is about."
+    )
+    moved_from: tuple[str, ...] = Field(
+        ("detail.from", "data.from", "from", "moved_from"), description="Path before, for a move."
+    )
+    actor: tuple[str, ...] = Field(("detail.actor", "data.actor", "actor"), description="Who did it.")
 
 
 class StreamSource(Declared):
@@ -131,7 +139,7 @@ class StreamSource(Declared):
 
 
 Source = DocumentSource | TableSource | StreamSource
-KINDS: Final[Mapping[str, type[DocumentSource] | type[TableSource] | type[StreamSource]]] = {
+KINDS: Final[Mapping[str, type[DocumentSource | TableSource | StreamSource]]] = {
     "DocumentSource": DocumentSource,
     "TableSource": TableSource,
     "StreamSource": StreamSource,

@@ -227,7 +227,8 @@ def _titled(title: str, table: Table) -> Table:
 
 _OPEN: Final = """
     SELECT {columns} FROM ops.quarantine AS q
-    WHERE released_at IS NULL AND discarded_at IS NULL AND (? IS NULL OR source = ?) AND (? IS NULL OR starts_with(unit, ?) OR starts_with(key, ?))
+    WHERE released_at IS NULL AND discarded_at IS NULL AND (? IS NULL OR source = ?)
+      AND (? IS NULL OR starts_with(unit, ?) OR starts_with(key, ?))
       AND ({everything} OR NOT EXISTS (
         SELECT 1 FROM notes.versions AS v
         WHERE v.source = q.source AND (v.note_id = q.unit OR v.path = q.key) AND v.sequence > q.sequence))
@@ -237,7 +238,8 @@ _OPEN: Final = """
 
 def print_quarantine(view_file: Path, source: str | None, *, everything: bool, form: str) -> None:
     """Print one line per refused unit and rule."""
-    columns = "source, rule, reason, file || coalesce(':' || line, '') AS place, key, quarantined_at::VARCHAR AS quarantined_at"
+    place = "file || coalesce(':' || line, '') AS place"
+    columns = f"source, rule, reason, {place}, key, quarantined_at::VARCHAR AS quarantined_at"
     query = _OPEN.format(columns=columns, everything=str(everything).lower())
     with closing(_read(view_file)) as con:
         _print_result(con.execute(query, [source, source, None, None, None]), form)

@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import inspect
+import json
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
 
 from dagster_project import cli, errors, settings
 from dagster_project.audit.suites import suites_markdown
-from dagster_project.contracts import SHARED, Column, Table, raw_table
+from dagster_project.contracts import SHARED, Column, Kind, Table, raw_table
 from dagster_project.failpoints import FAILPOINTS
 from dagster_project.sources import KINDS, EventMapping, NoteMapping
 from dagster_project.views.scans import sql_type
@@ -22,28 +24,36 @@ from dagster_project.views.sql_files import read_views
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+RAW: dict[str, Kind] = {"document source": "documents", "table source": "table", "stream source": "stream"}
 HEAD = "<!-- Made by `make docs` from the code. Change it there. -->\n\n"
 
 
 def tables() -> str:
     """Return the page of all tables of the lake."""
-    raws = [raw_table(f"<{kind} source>", kind) for kind in ("documents", "table", "stream")]
+    raws = [raw_table(f"<{name}>", kind) for name, kind in RAW.items()]
     parts = ["# Tables\n\nEvery table is Iceberg v2 with `notelake.format` 1. Field ids never change.\n"]
     return "\n".join([*parts, *(_table(table) for table in (*raws, *SHARED))])
 
 
 def _table(table: Table) -> str:
-    partition = ", ".join(
-        p.column if p.transform == "identity" else f"{p.transform}({p.column})" for p in table.partition
-    )
+    partition = _names(p.column if p.transform == "identity" else f"{p.transform}({p.column})" for p in table.partition)
     lines = [
-        f"## {table.identifier}\n\nA row is {table.row}.\n",
-        f"Key: {', '.join(table.key)}. Partitioned by: {partition or 'nothing'}. Sorted by: {', '.join(table.sort)}.\n",
+        f"## {_title(table)}\n\nA row is {_prose(table.row)}.\n",
+        f"Key: {_names(table.key)}. Partitioned by: {partition or 'nothing'}. Sorted by: {_names(table.sort)}.\n",
         "| id | column | type | meaning |\n|---|---|---|---|",
         *(_column(column) for column in table.columns),
         "",
     ]
     return "\n".join(lines)
+
+
+def _title(table: Table) -> str:
+    """Return the heading; a placeholder such as <table source> stands in code, or Markdown takes it for HTML."""
+    return f"`{table.identifier}`" if "<" in table.identifier else table.identifier
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _column(column: Column) -> str:
@@ -52,17 +62,22 @@ def _column(column: Column) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return _prose(" ".join(text.split())).replace("|", "\\|")
+
+
+def _prose(text: str) -> str:
+    """Put words such as raw.<source> into code: Markdown takes what stands in angle brackets for HTML and drops it."""
+    return re.sub(r"(?<!`)\b[\w.:]*<[a-z ]+>(?!`)", r"`\g<0>`", text)
 
 
 def views() -> str:
     """Return the page of all views, from the headers of their files."""
     pages = [
-        "# Views\n\nOne file each in `sql/views/<schema>/<view>.sql`; they stand in `lake.duckdb` under the same name.\n"
+        "# Views\n\nOne file each, `sql/views/<schema>/<view>.sql`; they stand in `lake.duckdb` by the same name.\n"
     ]
     for view in sorted(read_views(ROOT / "sql" / "views"), key=lambda view: view.identifier):
         pages.append(
-            f"## {view.identifier}\n\nA row is {view.row}.\n\nReads: {', '.join(f'`{d}`' for d in view.depends_on)}.\n"
+            f"## {view.identifier}\n\nA row is {_prose(view.row)}.\n\nReads: {_names(view.depends_on) or 'nothing'}.\n"
         )
         pages.append("| column | meaning |\n|---|---|")
         pages.extend(f"| `{name}` | {_cell(doc)} |" for name, doc in view.columns.items())
@@ -70,13 +85,24 @@ def views() -> str:
     return "\n".join(pages)
 
 
+SOURCES_HEAD = """# Sources
+
+A source is a folder `dagster_project/defs/sources/<name>/` with a `defs.yaml`:
+
+```yaml
+type: dagster_project.components.DocumentSource
+attributes:
+  name: my_vault
+  path: ~/Notes
+```
+
+`{{ env.NAME }}` stands for an environment variable. A relative path counts from the project's root.
+"""
+
+
 def sources() -> str:
     """Return the page of what a source's declaration takes."""
-    text = [
-        "# Sources\n\nA source is a folder `dagster_project/defs/sources/<name>/` with a `defs.yaml`:\n\n"
-        "```yaml\ntype: dagster_project.components.DocumentSource\nattributes:\n  name: my_vault\n  path: ~/Notes\n```\n\n"
-        "`{{ env.NAME }}` stands for an environment variable. A relative path counts from the project's root.\n"
-    ]
+    text = [SOURCES_HEAD]
     for name, model in {
         **KINDS,
         "note (mapping of a TableSource)": NoteMapping,
@@ -86,16 +112,18 @@ def sources() -> str:
             f"## {name}\n\n{inspect.cleandoc(model.__doc__ or '')}\n\n| field | default | meaning |\n|---|---|---|"
         )
         for field, info in model.model_fields.items():
-            default = "required" if info.is_required() else f"`{_default(info.default)}`"
+            default = "required" if info.is_required() else _default(info.default)
             text.append(f"| `{field}` | {_cell(default)} | {_cell(info.description or '')} |")
         text.append("")
     return "\n".join(text)
 
 
 def _default(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "none"
-    return "see below" if isinstance(value, EventMapping) else str(value)
+    if value is None or value in ("", ()):
+        return "none"
+    if isinstance(value, EventMapping):
+        return "see below"
+    return _names(value) if isinstance(value, tuple) else f"`{json.dumps(value)}`".replace('"', "")
 
 
 def commands() -> str:
@@ -140,11 +168,15 @@ def environment() -> str:
             "PYICEBERG_CATALOG__NOTELAKE__URI",
             "the Iceberg catalog, SQLite or PostgreSQL; default SQLite in the lake's folder",
         ),
-        ("AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, …", "the usual AWS variables, for `s3://` lakes and sources"),
+        (
+            "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
+            "these and the other usual AWS variables, for `s3://` lakes and sources",
+        ),
         ("NOTELAKE_FAILPOINT", f"for tests: die at one of {', '.join(f'`{name}`' for name in FAILPOINTS)}"),
     ]
-    table = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in rows)
-    return f"# Settings\n\nFrom the environment; there is no other configuration file.\n\n| variable | meaning |\n|---|---|\n{table}\n"
+    head = "# Settings\n\nFrom the environment; there is no other configuration file.\n"
+    table = [f"| {_names(name.split(', '))} | {meaning} |" for name, meaning in rows]
+    return "\n".join([head, "| variable | meaning |\n|---|---|", *table, ""])
 
 
 def expectations() -> str:

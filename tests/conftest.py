@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,8 +61,8 @@ def lake(where: Settings, clock: Callable[[], datetime], ids: Callable[[], str])
 
 
 @pytest.fixture(scope="session")
-def corpora() -> Iterator[Path]:
+def corpora() -> Path:
     """Real inputs that are not part of the project."""
     if not CORPORA.is_dir():
         pytest.skip("the real inputs in ../shared/corpora are not on this machine")
-    yield CORPORA
+    return CORPORA

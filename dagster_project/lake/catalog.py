@@ -16,10 +16,10 @@ from pyiceberg.exceptions import NamespaceAlreadyExistsError
 from pyiceberg.utils.config import Config
 from sqlalchemy import event, select, update
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from dagster_project.errors import CommitConflict, LakeUnsupported
+from dagster_project.errors import CommitConflict, CommitUnknown, LakeUnsupported
 from dagster_project.failpoints import failpoint
 from dagster_project.settings import CATALOG, Settings
 
@@ -44,7 +44,7 @@ class Catalog(SqlCatalog):
         query = select(IcebergTables.table_namespace, IcebergTables.table_name, IcebergTables.metadata_location)
         with Session(self.engine) as session:
             rows = session.execute(query.where(IcebergTables.catalog_name == self.name)).all()
-        return {f"{namespace}.{name}": location for namespace, name, location in rows}
+        return {f"{namespace}.{name}": location for namespace, name, location in rows if location}
 
     def make_namespace(self, namespace: str) -> None:
         """Create a namespace if it is not there; safe to run twice at once."""
@@ -54,8 +54,9 @@ class Catalog(SqlCatalog):
     def swap(self, swaps: Sequence[Swap], stage: str) -> None:
         """Make all `swaps` visible at once, or none; `stage` names the failpoint inside.
 
-        Raises `CommitConflict` naming the first table that has moved on. Tables are swapped in name order, so that
-        two commits never wait for each other crosswise.
+        Tables are swapped in name order, so that two commits never wait for each other crosswise. Raises
+        `CommitConflict` naming the first table that has moved on, and `CommitUnknown` if the catalog went away before
+        it said whether the commit holds: then the written files must stay.
         """
         try:
             with Session(self.engine) as session, session.begin():
@@ -63,10 +64,22 @@ class Catalog(SqlCatalog):
                     self._swap_one(session, step)
                     if number == 0:
                         failpoint(f"{stage}.swapping")
-        except OperationalError as error:
-            raise CommitConflict(
-                f"The catalog did not take the commit ({error.orig}); nothing is visible. Run again."
+        except DBAPIError as error:
+            if not self._holds(swaps, error):
+                raise CommitConflict(
+                    f"The catalog did not take the commit ({error.orig}); nothing of it is visible. Run again."
+                ) from error
+
+    def _holds(self, swaps: Sequence[Swap], error: DBAPIError) -> bool:
+        """Look whether a commit that ended in an error holds after all: perhaps only the answer was lost."""
+        try:
+            present = self.locations()
+        except DBAPIError:
+            raise CommitUnknown(
+                f"The catalog went away in the middle of a commit ({error.orig}); the next run will find out whether "
+                "it holds. No file was deleted; run again when the catalog answers."
             ) from error
+        return any(present.get(swap.identifier) == swap.written for swap in swaps)
 
     def _swap_one(self, session: Session, step: Swap) -> None:
         namespace, name = step.identifier.split(".", 1)
@@ -108,7 +121,7 @@ def open_catalog(settings: Settings) -> Catalog:
 
 
 def catalog_uri(settings: Settings) -> str:
-    """Return the address of the catalog: what pyiceberg's settings give for `notelake`, else SQLite in the lake's folder.
+    """Return the address of the catalog: pyiceberg's setting for `notelake`, else SQLite in the lake's folder.
 
     Raises `LakeUnsupported` as `open_catalog` does.
     """

@@ -101,8 +101,8 @@ class _Prepared:
             catalog=self.lake.catalog,
         )
 
-    def write(self) -> Swap:
-        """Write manifests and metadata beside the table; nothing of it is visible yet."""
+    def write(self) -> tuple[Swap, int | None]:
+        """Write manifests and metadata beside the table, and return the new snapshot's id; nothing is visible yet."""
         table = self.table
         transaction = _Metadata(table)
         _evolve(transaction, self.change.pin.table.columns)
@@ -114,7 +114,9 @@ class _Prepared:
             table, table.name(), transaction._requirements, transaction._updates
         )
         self.lake.catalog._write_metadata(staged.metadata, staged.io, str(staged.metadata_location))
-        return Swap(self.change.pin.table.identifier, self.change.pin.metadata_location, str(staged.metadata_location))
+        swap = Swap(self.change.pin.table.identifier, self.change.pin.metadata_location, str(staged.metadata_location))
+        moved = bool(self.change.added or self.change.removed)
+        return swap, staged.metadata.current_snapshot_id if moved else None
 
     def _add_snapshot(self, transaction: Transaction) -> None:
         if not (self.change.added or self.change.removed):
@@ -156,13 +158,12 @@ def commit(
     """Commit all `changes` at once and return the snapshot id of each table that got a new snapshot.
 
     `summary` goes into the summary of every snapshot; `stage` is the verb whose failpoints are passed. Raises
-    `CommitConflict` if any of the tables is no longer at its pin; then nothing is visible.
+    `CommitConflict` if any of the tables is no longer at its pin, so that nothing is visible, and `CommitUnknown` if
+    nobody can tell.
     """
     real = [change for change in changes if not change.is_empty]
-    swaps = [_Prepared(lake, change, summary).write() for change in real]
+    written = [_Prepared(lake, change, summary).write() for change in real]
     failpoint(f"{stage}.written")
-    lake.catalog.swap(swaps, stage)
+    lake.catalog.swap([swap for swap, _ in written], stage)
     failpoint(f"{stage}.committed")
-    pins = lake.pins([swap.identifier for swap in swaps])
-    moved = {change.pin.table.identifier for change in real if change.added or change.removed}
-    return {name: int(pin.snapshot_id) for name, pin in pins.items() if name in moved and pin.snapshot_id is not None}
+    return {swap.identifier: snapshot_id for swap, snapshot_id in written if snapshot_id is not None}

@@ -214,8 +214,9 @@ def _refuse_moved(lake: Lake) -> None:
     for identifier, location in lake.catalog.locations().items():
         if not location.startswith(f"{lake.settings.lake}/{identifier.replace('.', '/', 1)}/metadata/"):
             raise LakeMoved(
-                f"This lake lies at {lake.settings.lake}, but {identifier} says {location.rsplit('/', 4)[0]}. If it was "
-                "moved or copied, `notelake relocate` writes its metadata anew; if not, check the catalog's settings."
+                f"This lake lies at {lake.settings.lake}, but {identifier} says {location.rsplit('/', 4)[0]}. If it "
+                "was moved or copied, `notelake relocate` writes its metadata anew; if not, check the settings of the "
+                "catalog."
             )
 
 

@@ -52,12 +52,13 @@ def relation(pin: Pin, files: Sequence[str] | None = None) -> str:
 
 
 def scan(columns: Sequence[Column], files: Sequence[str]) -> str:
-    """Return SQL that can stand after FROM and gives `columns` of these Parquet files; typed and empty without files."""
+    """Return SQL that can stand after FROM and gives `columns` of these Parquet files: typed, empty without files."""
     if not files:
         return f"({_empty(columns)})"
     listed = ", ".join(map(quoted, files))
     fields = ", ".join(
-        f"{column.field_id}: {{name: {quoted(column.name)}, type: {quoted(duckdb_type(column.type))}, default_value: NULL}}"
+        f"{column.field_id}: {{name: {quoted(column.name)}, type: {quoted(duckdb_type(column.type))}, "
+        "default_value: NULL}"
         for column in columns
     )
     return f"read_parquet([{listed}], schema = MAP {{{fields}}})"

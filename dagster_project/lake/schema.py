@@ -5,7 +5,7 @@ Types outside this small set are refused: what the contracts do not use, nobody 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 from pyiceberg.partitioning import PartitionField, PartitionSpec
@@ -40,7 +40,7 @@ _ICEBERG: Final[dict[pa.DataType, IcebergType]] = {
     pa.timestamp("us", tz="UTC"): TimestamptzType(),
 }
 _ARROW: Final = {str(iceberg): arrow for arrow, iceberg in _ICEBERG.items()}
-_TRANSFORMS: Final[dict[str, Transform[object, object]]] = {"identity": IdentityTransform(), "day": DayTransform()}
+_TRANSFORMS: Final[dict[str, Transform[Any, Any]]] = {"identity": IdentityTransform(), "day": DayTransform()}
 _FIRST_PARTITION_ID: Final = 1000
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 import duckdb
 import pyarrow as pa
@@ -31,6 +31,8 @@ from dagster_project.lake.schema import iceberg_schema
 
 _EPOCH: Final = date(1970, 1, 1)
 _BATCH_ROWS: Final = 65_536
+_HELD_BYTES: Final = 128 * 1024 * 1024
+"""Rows that the day partitions may hold together before the fullest is written: else each would hold a row group."""
 _OPEN_DAYS: Final = 400
 """Day partitions written at once; more are closed and begun again, at the price of more files."""
 
@@ -67,6 +69,8 @@ class Stager:
             return
         for day, part in _by_day(rows, day_column):
             self._sink(day).write(part)
+        while sum(sink.held_bytes for sink in self._sinks.values()) > _HELD_BYTES:
+            max(self._sinks.values(), key=lambda sink: sink.held_bytes).flush()
 
     def _sink(self, day: int | None) -> ParquetSink:
         if day not in self._sinks:
@@ -98,7 +102,7 @@ class Stager:
         discard(self.lake, self._staged)
         self._staged.clear()
 
-    def __enter__(self) -> Stager:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -128,6 +132,10 @@ def _by_day(rows: pa.RecordBatch | pa.Table, column: str) -> Iterator[tuple[int 
     """Yield the rows of each UTC day since 1970-01-01, in order; None for rows without an instant."""
     table = pa.table(rows) if isinstance(rows, pa.Table) else pa.Table.from_batches([rows])
     days = pc.cast(pc.cast(table[column], pa.date32()), pa.int32())
+    ends = pc.min_max(days).as_py()
+    if not days.null_count and ends["min"] == ends["max"]:
+        yield ends["min"], table
+        return
     for day in pc.unique(days).to_pylist():
         mask = pc.is_null(days) if day is None else pc.equal(days, day)
         yield day, table.filter(mask)
@@ -158,7 +166,7 @@ def _staged(table: Table, source: str, day: int | None, file: WrittenFile) -> St
 
 
 def check_field_ids(table: Table, metadata: pq.FileMetaData, path: str) -> None:
-    """Refuse a file whose field ids are not the contract's: Iceberg trusts them, and swapped ids swap columns in silence."""
+    """Refuse a file whose field ids are not the contract's: Iceberg trusts them, swapped ids swap columns in silence."""
     found = _ids(metadata.schema.to_arrow_schema())
     expected = _ids(table.schema)
     if found != expected:

@@ -20,7 +20,7 @@ NEWEST: Final = 50
 HOURLY: Final = timedelta(days=7)
 """How long before the newest snapshot one per hour is kept; before that, one per day."""
 GRACE: Final = timedelta(days=1)
-"""How old a file must be before it may be deleted: shells that were opened earlier still read it, runs still write it."""
+"""How old a file must be before it may be deleted: shells opened earlier still read it, runs still write it."""
 _HOUR: Final = 3_600_000
 _DAY: Final = 24 * _HOUR
 

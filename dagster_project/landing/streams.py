@@ -28,10 +28,11 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
-from dagster_project.contracts import raw_table
+from dagster_project.contracts import INSTANT, raw_table
 from dagster_project.errors import SourceInvalid, SourceUnavailable
 from dagster_project.sources import StreamSource
 
@@ -47,6 +48,9 @@ POSITIONS_FORMAT: Final = 1
 T = TypeVar("T")
 _MARK: Final = b"\xef\xbb\xbf"
 _NEWLINE: Final = 10
+_FIRST_INSTANT: Final = "TIMESTAMPTZ '0001-01-01 00:00:00+00'"
+_LAST_INSTANT: Final = "TIMESTAMPTZ '9999-12-31 00:00:00+00'"
+"""Beyond these, Python has no word for an instant."""
 _BLANKS: Final = np.frombuffer(b" \t\r\n", dtype=np.uint8)
 
 
@@ -146,6 +150,8 @@ class _Lines:
     shard: Shard
     before: Position
     data: memoryview
+    ends: npt.NDArray[np.int64]
+    """Where in `data` each line ends: the byte after its newline."""
     after: Position
 
 
@@ -309,9 +315,11 @@ def _piece(fetch: Fetch, shard: Shard, position: Position, size: int) -> _Lines 
     cut = data.rfind(b"\n") + 1
     if cut <= overlap:
         return _unfinished(shard, position, len(data) - overlap) if end == shard.size and len(data) > overlap else None
-    count = position.lines + data.count(b"\n", overlap, cut)
-    after = Position(position.offset + cut - overlap, count, _fingerprint(data[max(0, cut - FINGERPRINT_BYTES) : cut]))
-    return _Lines(shard, position, memoryview(data)[overlap:cut], after)
+    lines = memoryview(data)[overlap:cut]
+    ends = np.flatnonzero(np.frombuffer(lines, dtype=np.uint8) == _NEWLINE).astype(np.int64) + 1
+    fingerprint = _fingerprint(data[max(0, cut - FINGERPRINT_BYTES) : cut])
+    after = Position(position.offset + len(lines), position.lines + len(ends), fingerprint)
+    return _Lines(shard, position, lines, ends, after)
 
 
 def _fingerprint(tail: bytes) -> str:
@@ -364,47 +372,58 @@ def _unfinished(shard: Shard, at: Position, size: int) -> Problem:
 
 
 class _Decoder:
-    """Turns lines into rows of `raw.<source>`, by one DuckDB query a chunk."""
+    """Turns lines into rows of `raw.<source>`: DuckDB says what is in them, and their text goes on as it lies in memory."""
 
     def __init__(self, source: StreamSource, con: duckdb.DuckDBPyConnection, landed_at: datetime) -> None:
         self._schema = raw_table(source.name, "stream").schema
         self._con = con.cursor()  # its view and its time zone are its own
         self._con.execute("SET TimeZone = 'UTC'")
         self._query = _query(source)
+        self._stream = source.name
         self._landed_at = landed_at
 
     def __call__(self, lines: _Lines, first_sequence: int) -> pa.Table:
         """Return the rows of these lines, numbered from `first_sequence`."""
         arrived = _arrow_lines(lines, first_sequence)
-        self._con.register(
-            "arrived", pa.Table.from_batches(arrived.to_batches(max_chunksize=BATCH_ROWS), arrived.schema)
-        )
+        found = self._read(arrived)
+        same = {
+            "payload": arrived["payload"],
+            "undecoded": arrived["undecoded"],
+            "stream": pa.repeat(self._stream, len(arrived)),
+            "shard": pa.repeat(lines.shard.name, len(arrived)),
+            "shard_sequence": arrived["shard_sequence"],
+            "landed_at": pa.repeat(pa.scalar(self._landed_at, INSTANT), len(arrived)),
+        }
+        columns = [found[name] if name in found.column_names else same[name] for name in self._schema.names]
+        return pa.Table.from_arrays(columns, self._schema.names).cast(self._schema)
+
+    def _read(self, arrived: pa.Table) -> pa.Table:
+        """Return `sequence, event_id, type, occurred_at, error` of each line, in the lines' order."""
+        self._con.register("arrived", pa.Table.from_batches(arrived.to_batches(max_chunksize=BATCH_ROWS), arrived.schema))
         try:
-            found = self._con.execute(self._query, {"shard": lines.shard.name, "landed_at": self._landed_at})
-            return found.to_arrow_table().cast(self._schema)
+            found = self._con.execute(self._query).to_arrow_table()
         finally:
             self._con.unregister("arrived")
+        # It is in order already, unless the lender of the connection set `preserve_insertion_order` off.
+        is_ordered = found["sequence"].combine_chunks().equals(arrived["sequence"].combine_chunks())
+        return found if is_ordered else found.sort_by("sequence")
 
 
 def _arrow_lines(lines: _Lines, first_sequence: int) -> pa.Table:
-    """Return `sequence, shard_sequence, line, undecoded` of each line that isn't blank, over the bytes as they were read.
-
-    `line` keeps its newline: the columns point into the bytes, nothing is copied.
-    """
+    """Return `sequence, shard_sequence, payload, undecoded` of each line that isn't blank; `payload` without its newline."""
     data = np.frombuffer(lines.data, dtype=np.uint8)
-    ends = np.flatnonzero(data == _NEWLINE) + 1
-    edges = np.concatenate(([_first_byte(lines)], ends)).astype(np.int64)
-    raw = pa.Array.from_buffers(pa.large_binary(), len(ends), [None, pa.py_buffer(edges), pa.py_buffer(lines.data)])
+    edges = np.concatenate(([_first_byte(lines)], lines.ends))
+    raw = pa.Array.from_buffers(pa.large_binary(), len(lines.ends), [None, pa.py_buffer(edges), pa.py_buffer(lines.data)])
     starts = edges[:-1]
     blank = _blank(data, starts, raw)
     if blank:
         kept = np.delete(np.arange(len(raw)), blank)
         raw, starts = raw.take(pa.array(kept)), starts[kept]
-    text, undecoded = _decoded(raw)
+    payload, undecoded = _decoded(raw)
     columns = {
         "sequence": pa.array(np.arange(first_sequence, first_sequence + len(raw), dtype=np.int64)),
         "shard_sequence": pa.array(starts + lines.before.offset),
-        "line": text,
+        "payload": payload,
         "undecoded": undecoded,
     }
     return pa.table(columns)
@@ -422,17 +441,17 @@ def _blank(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], raw: pa.A
 
 
 def _decoded(raw: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Split lines into text and what is no UTF-8; each is null where the other is not."""
+    """Split lines, their ends cut off, into text and what is no UTF-8; each is null where the other is not."""
     text = raw.view(pa.large_string())
     try:
         text.validate(full=True)
-        return text, pa.nulls(len(raw), pa.large_binary())
+        return pc.ascii_rtrim(text, "\r\n").cast(pa.string()), pa.nulls(len(raw), pa.binary())
     except pa.ArrowInvalid:
-        lines = raw.to_pylist()
+        lines = [line.rstrip(b"\r\n") for line in raw.to_pylist()]
         good = [_is_text(line) for line in lines]
         texts = [line.decode() if is_text else None for line, is_text in zip(lines, good, strict=True)]
-        others = [None if is_text else line.rstrip(b"\r\n") for line, is_text in zip(lines, good, strict=True)]
-        return pa.array(texts, pa.large_string()), pa.array(others, pa.large_binary())
+        others = [None if is_text else line for line, is_text in zip(lines, good, strict=True)]
+        return pa.array(texts, pa.string()), pa.array(others, pa.binary())
 
 
 def _is_text(line: bytes) -> bool:
@@ -444,7 +463,7 @@ def _is_text(line: bytes) -> bool:
 
 
 def _query(source: StreamSource) -> str:
-    """Return the query that makes rows of `raw.<source>` of the view `arrived`; the JSON of a line is parsed once.
+    """Return the query of `sequence, event_id, type, occurred_at, error` over the view `arrived`; each line is parsed once.
 
     `TRY` gives null for a line that is no JSON. JSON is what DuckDB takes for it, which is a little more than the
     standard allows: `NaN`, a comma before a closing bracket.
@@ -455,22 +474,23 @@ def _query(source: StreamSource) -> str:
     first_time = first_type + len(mapping.type)
     return f"""
         WITH parsed AS (
-            SELECT *, TRY(json_extract_string(line, [{", ".join(map(literal, pointers))}])) AS found,
-                   starts_with(ltrim(line, E' \\t\\r'), '{{') AS is_object
+            SELECT sequence, undecoded IS NOT NULL AS is_undecoded,
+                   TRY(json_extract_string(payload, [{", ".join(map(literal, pointers))}])) AS found,
+                   CASE WHEN starts_with(payload, '{{') THEN true ELSE starts_with(ltrim(payload, E' \\t\\r'), '{{') END AS is_object
             FROM arrived),
         read AS (
             SELECT *, CASE WHEN is_object THEN found END AS f FROM parsed),
         named AS (
             SELECT *, {_first(1, len(mapping.event_id))} AS event_id, {_first(first_type, len(mapping.type))} AS type,
                    {_first(first_time, len(mapping.occurred_at))} AS said
-            FROM read)
-        SELECT sequence, event_id, type, {_instant("said")} AS occurred_at,
-               rtrim(line, E'\\r\\n') AS payload, undecoded::BLOB AS undecoded,
-               CASE WHEN undecoded IS NOT NULL THEN 'it is no UTF-8 text'
+            FROM read),
+        timed AS (SELECT *, {_instant("said")} AS instant FROM named)
+        SELECT sequence, event_id, type,
+               CASE WHEN instant BETWEEN {_FIRST_INSTANT} AND {_LAST_INSTANT} THEN instant END AS occurred_at,
+               CASE WHEN is_undecoded THEN 'it is no UTF-8 text'
                     WHEN found IS NULL THEN 'it is no JSON'
-                    WHEN NOT is_object THEN 'it is JSON, but no object' END AS error,
-               {literal(source.name)} AS stream, $shard AS shard, shard_sequence, $landed_at::TIMESTAMPTZ AS landed_at
-        FROM named
+                    WHEN NOT is_object THEN 'it is JSON, but no object' END AS error
+        FROM timed
     """
 
 
@@ -495,7 +515,7 @@ def _first(start: int, count: int) -> str:
 
 
 def _instant(said: str) -> str:
-    """An event's time as the module's docstring says. Years 1 to 9999: beyond, Python has no word for it."""
+    """An event's time as the module's docstring says; the usual forms are tried first, and then no other."""
     number = f"try_cast({said} AS DOUBLE)"
     micros = (
         f"CASE WHEN {number} >= 1e8 AND {number} < 1e11 THEN {number} * 1e6 "
@@ -503,8 +523,7 @@ def _instant(said: str) -> str:
     )
     minutes = r"'^(\d+-\d+-\d+[T ]\d+:\d+)(Z|[+-].*)?$', '\1:00\2'"
     mended = f"regexp_replace(upper(trim({said})), {minutes})"
-    instant = (
+    return (
         f"coalesce(try_cast({said} AS TIMESTAMPTZ), try_cast({mended} AS TIMESTAMPTZ), "
         f"make_timestamp(round({micros})::BIGINT) AT TIME ZONE 'UTC')"
     )
-    return f"CASE WHEN {instant} BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 00:00:00+00' THEN {instant} END"

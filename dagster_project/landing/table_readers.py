@@ -60,11 +60,11 @@ _BIGGEST_EXACT: Final = 1 << 53
 T = TypeVar("T")
 
 
-class Unreadable(Exception):  # noqa: N818 - caught here, never shown
+class Unreadable(Exception):  # caught here, never shown
     """A file that cannot be read as its format at all; the message says why."""
 
 
-class Broken(Exception):  # noqa: N818 - caught here, never shown
+class Broken(Exception):  # caught here, never shown
     """Values of new columns do not fit the types the sample gave them; `fields` are the columns' ordinals."""
 
     def __init__(self, fields: frozenset[int]) -> None:
@@ -72,7 +72,7 @@ class Broken(Exception):  # noqa: N818 - caught here, never shown
         self.fields = fields
 
 
-class Mangled(Exception):  # noqa: N818 - caught here, never shown
+class Mangled(Exception):  # caught here, never shown
     """DuckDB's reader lost its way in a CSV file; the careful reader has to read it."""
 
 

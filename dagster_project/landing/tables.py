@@ -69,7 +69,7 @@ class Landing:
         return _batches(self)
 
 
-class Retyped(Exception):  # noqa: N818 - a turn of events, not an error
+class Retyped(Exception):  # a turn of events, not an error
     """A value did not fit the type its new column had been given; `landing` begins anew with what is known now."""
 
     def __init__(self, landing: Landing) -> None:

@@ -17,11 +17,16 @@ class Observation(Protocol):
     """What the rule needs to know of an arrival: its op (put, move, gone, unreadable), path, and path before a move."""
 
     @property
-    def op(self) -> str: ...
+    def op(self) -> str:
+        """What became of the file: put, move, gone or unreadable."""
+
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """Where it lies now."""
+
     @property
-    def moved_from(self) -> str | None: ...
+    def moved_from(self) -> str | None:
+        """Where it lay before a move."""
 
 
 @dataclass(slots=True)

@@ -25,6 +25,9 @@ from dagster_project.sources import StreamSource
 Fold = Callable[[pa.Table, str], tuple[pa.Table, pa.Table]]
 """events of connected notes, source -> the notes they leave, what each event did; as `model.fold.fold_table`."""
 
+Keep = Callable[[str], str]
+"""a query of new rows of notes.events -> those rows, kept, as SQL that can stand after FROM."""
+
 PARSER: Final = "json"
 USED: Final = ("title", "body", "text", "tags")
 """Keys of an event's detail that have a column of their own in `notes.notes`."""
@@ -45,13 +48,15 @@ def shape_events(
     batch_id: str,
     observed_at: datetime,
     fold: Fold,
+    keep: Keep | None = None,
 ) -> Shape:
     """Shape the arrivals `after < sequence <= to` of the relation `raw`.
 
     `known_events` gives the `event_id` of this source within the dedupe window, `all_events` its whole notes.events,
     `notes` its notes as they stand; each is SQL that can stand after FROM, or None where there are none yet. They may
     hold this batch's own rows (a batch done again): arrivals after `after` are left out of them where they say so.
-    Makes temporary tables in `con`, which the queries of the result need.
+    Makes temporary tables in `con`, which the queries of the result need. With `keep`, the rows of notes.events are made
+    once, kept by it, and read from there for the notes; they are then not among the result's rows.
 
     Per shard: seen = events + duplicate + quarantined.
     """
@@ -59,12 +64,15 @@ def shape_events(
         con, source, f"(SELECT * FROM {raw} WHERE sequence > {int(after)} AND sequence <= {int(to)})", int(after)
     )
     batch.find_dropped(known_events)
+    new_events = f"SELECT {_names(EVENTS.schema)} FROM {batch.events}"
+    if keep:
+        batch.events = keep(new_events)
     batch.find_note_events(all_events)
     batch.fold_simple()
     batch.fold_connected(fold)
     return Shape(
-        rows={
-            EVENTS.identifier: f"SELECT {_names(EVENTS.schema)} FROM {batch.events}",
+        rows=({} if keep else {EVENTS.identifier: new_events})
+        | {
             NOTES.identifier: batch.notes_rows(observed_at),
             VERSIONS.identifier: batch.versions_rows(),
             TAGS.identifier: batch.tags_rows(),
@@ -108,7 +116,7 @@ class _Batch:
         self._history: str | None = None
         self._after = after
         self._arrivals = arrivals
-        self.events = self._events_query("true")
+        self.events = self._events_query()
 
     def _make(self, table: str, query: str) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {query}")
@@ -136,8 +144,8 @@ class _Batch:
         )
         self._con.execute("DROP TABLE arrival")
 
-    def _events_query(self, where: str) -> str:
-        """The rows of notes.events: the arrivals that were not dropped; `where` speaks of raw, so that few are parsed."""
+    def _events_query(self) -> str:
+        """The rows of notes.events: the arrivals that were not dropped."""
         mapping = self._source.event
         wanted = (*mapping.path, *mapping.moved_from, *mapping.actor, *mapping.detail)
         ends = [len(mapping.path), len(mapping.moved_from), len(mapping.actor), len(mapping.detail)]
@@ -155,7 +163,7 @@ class _Batch:
                    shard, shard_sequence, sequence
             FROM (SELECT *, {path} AS path, {moved_from} AS moved_from, {actor} AS actor, {detail} AS own
                   FROM (SELECT *, json_extract_string(payload, [{", ".join(map(_pointer, wanted))}]) AS f
-                        FROM {self._arrivals} WHERE {where} AND sequence NOT IN (SELECT sequence FROM dropped))))"""
+                        FROM {self._arrivals} ANTI JOIN dropped USING (sequence))))"""
 
     def _envelope(self) -> list[str]:
         mapping = self._source.event
@@ -164,7 +172,7 @@ class _Batch:
     def find_note_events(self, history: str | None) -> None:
         """Make `affected(path, connected)`, and `note_event`: what changes these notes, old and new, without its text."""
         chosen = f"type IN ({_FOLDED[1:-1]}) AND path IS NOT NULL"
-        fresh = f"(SELECT * FROM {self.events} WHERE {chosen})"
+        fresh = f"(SELECT * FROM {self.events} AS fresh WHERE {chosen})"
         self._history = history
         old = f"(SELECT * FROM {history} WHERE sequence <= {self._after} AND {chosen})" if history else None
         self._make("touched", _said(fresh))
@@ -190,7 +198,7 @@ class _Batch:
     def _texts(self, sequences: str) -> str:
         """Title, body, tags and properties of the events with these sequences."""
         chosen = f"sequence IN ({sequences})"
-        fresh = f"SELECT sequence, detail FROM {self._events_query(chosen)}"
+        fresh = f"SELECT sequence, detail FROM {self.events} AS fresh WHERE {chosen}"
         old = (
             f" UNION ALL SELECT sequence, detail FROM {self._history} WHERE sequence <= {self._after} AND {chosen}"
             if self._history
@@ -280,7 +288,7 @@ class _Batch:
             SELECT *, count(*) FILTER (type = 'note.deleted')
                       OVER (PARTITION BY path ORDER BY {_ORDER}) AS life
             FROM note_event WHERE NOT connected AND path IN (
-                SELECT path FROM note_event WHERE title IS NULL AND sequence > {self._after}
+                SELECT path FROM note_event WHERE title IS NULL AND type <> 'note.deleted' AND sequence > {self._after}
                 INTERSECT SELECT path FROM note_event WHERE title IS NOT NULL)"""
         return f"""
             SELECT coalesce(s.note_id, {self._id("e.path")}) AS note_id, {self._name} AS source, e.sequence,

@@ -31,7 +31,8 @@ _MARKER: Final = re.compile(
     r"(?:[-*+]|\d{1,9}[.)])[ \t]{1,4}(?:#{1,6}[ \t]+)?"
     rf"(?:\[([ xX/-])\](?=[ \t])|({'|'.join(sorted(_WORDS, reverse=True))})(?=[ \t]))[ \t]*"
 )
-_THIRD: Final = frozenset("#TLWDNIC0123456789.) \t")
+_THIRD: Final = frozenset("#0123456789.) \t")
+_BEGUN: Final = frozenset(word[:3] for word in _WORDS)
 _DAY: Final = r"(\d{4}-\d{2}-\d{2})"
 _DUE: Final = re.compile(rf"[📅📆🗓]\ufe0f?[ \t]*{_DAY}|[\[(]due::[ \t]*{_DAY}|DEADLINE:[ \t]*<{_DAY}")
 _SCHEDULED: Final = re.compile(rf"[⏳⌛]\ufe0f?[ \t]*{_DAY}|[\[(]scheduled::[ \t]*{_DAY}|SCHEDULED:[ \t]*<{_DAY}")
@@ -63,7 +64,7 @@ class Dates(NamedTuple):
 
 def may_be_task(begun: str) -> bool:
     """Return False for most items that are no task, by their third to fifth character: cheaper than `find_marker`."""
-    return begun[2:] == "]" if begun[:1] == "[" else begun[:1] in _THIRD
+    return begun[2:] == "]" if begun[:1] == "[" else begun[:1] in _THIRD or begun in _BEGUN
 
 
 def find_marker(view: str, item: int) -> Marker | None:

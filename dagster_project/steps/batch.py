@@ -24,11 +24,14 @@ from dagster_project.lake.read import quoted, relation, scan
 from dagster_project.lake.staging import StagedFile, discard
 from dagster_project.sources import Source
 
-REFUSALS: Final = "unit VARCHAR, rule VARCHAR, reason VARCHAR, key VARCHAR, file VARCHAR, line BIGINT, payload VARCHAR, sequence BIGINT"
+REFUSALS: Final = (
+    "unit VARCHAR, rule VARCHAR, reason VARCHAR, key VARCHAR, file VARCHAR, line BIGINT, payload VARCHAR, "
+    "sequence BIGINT"
+)
 INPUTS: Final = (
     "path VARCHAR, op VARCHAR, status VARCHAR, parser VARCHAR, seen BIGINT, committed BIGINT, duplicate BIGINT, "
-    "quarantined BIGINT, failed BIGINT, removed BIGINT, unchanged BIGINT, bytes BIGINT, dropped VARCHAR, error VARCHAR, "
-    "line BIGINT, sequence BIGINT, unit VARCHAR"
+    "quarantined BIGINT, failed BIGINT, removed BIGINT, unchanged BIGINT, bytes BIGINT, dropped VARCHAR, "
+    "error VARCHAR, line BIGINT, sequence BIGINT, unit VARCHAR"
 )
 
 

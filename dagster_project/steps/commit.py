@@ -26,23 +26,26 @@ _OPS: Final = (LEDGER, QUARANTINE, AUDITS)
 
 
 def commit_batch(batch: Batch, *, moves_cursor: bool = True) -> dict[str, int]:
-    """Commit the batch and return the new snapshot of each table. Without `moves_cursor` only what is staged is written.
+    """Commit the batch and return the new snapshot of each table. Without `moves_cursor` only the staged is written.
 
-    Raises `Superseded` if another run was first, `CommitConflict` after many attempts. What was staged is deleted then.
+    Raises `Superseded` if another run was first, `CommitConflict` after many attempts: what was staged is deleted then.
+    After any other error it stays, since the commit may hold all the same; upkeep deletes it if it does not.
     """
     for attempt in range(1, ATTEMPTS + 1):
         pins = batch.lake.pins(table.identifier for table in SHARED)
         _refuse_superseded(batch, pins)
         changes, rewritten = _plan(batch, pins, moves_cursor=moves_cursor)
         try:
-            return commit(batch.lake, changes, summary=_summary(batch))
+            snapshots = commit(batch.lake, changes, summary=_summary(batch))
+            batch.staged.clear()  # the files are the tables' now; whatever goes wrong from here on must not delete them
+            return snapshots
         except CommitConflict:
             for files in rewritten:
                 discard(batch.lake, files.added)
             if attempt == ATTEMPTS:
                 batch.discard()
                 raise
-            time.sleep(random.uniform(0, 0.02 * attempt))
+            time.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311  spreads the attempts, keeps no secret
     raise AssertionError("the last attempt returns or raises")
 
 

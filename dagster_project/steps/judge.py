@@ -60,7 +60,7 @@ def take_out(batch: Batch, verdict: Verdict) -> None:
         batch.con.unregister("verdict")
         _tell(batch)
         for table in batch.tables():
-            query = f"SELECT * FROM {batch.rows(table)} AS staged WHERE {_is_kept(batch, table)}"
+            query = f"SELECT * FROM {batch.rows(table)} AS staged WHERE {_is_kept(table)}"
             batch.restage(table, stage_query(batch.lake, batch.con, query, table=table, source=batch.source.name))
         batch.con.execute("DELETE FROM replaced WHERE note_id IN (SELECT unit FROM refused)")
     _mark_stale(batch)
@@ -86,7 +86,7 @@ def _tell(batch: Batch) -> None:
     )
 
 
-def _is_kept(batch: Batch, table: Table) -> str:
+def _is_kept(table: Table) -> str:
     units = "(SELECT unit FROM refused)"
     if table == EVENTS:
         return f"event_id NOT IN {units}"
@@ -103,7 +103,8 @@ def _mark_stale(batch: Batch) -> None:
         return
     batch.con.execute(
         f"INSERT INTO stale SELECT note_id FROM {current} AS n WHERE NOT stale "
-        "AND note_id IN (SELECT unit FROM refusals) AND note_id NOT IN (SELECT note_id FROM replaced WHERE note_id IS NOT NULL)"
+        "AND note_id IN (SELECT unit FROM refusals) "
+        "AND note_id NOT IN (SELECT note_id FROM replaced WHERE note_id IS NOT NULL)"
     )
     query = f"SELECT * REPLACE (true AS stale) FROM {current} AS n WHERE note_id IN (SELECT note_id FROM stale)"
     batch.stage(NOTES, stage_query(batch.lake, batch.con, query, table=NOTES, source=batch.source.name))

@@ -29,8 +29,8 @@ def next_batch_end(lake: Lake, source: Source, pins: Mapping[str, Pin], after: i
         return None
     with lake.connect() as con:
         landing = _LANDING[source.kind]
-        query = f"SELECT max(sequence) FROM {relation(raw)} AS r WHERE sequence > {after} GROUP BY {landing} ORDER BY 1 LIMIT 1"
-        row = con.execute(query).fetchone()
+        ends = f"SELECT max(sequence) FROM {relation(raw)} AS r WHERE sequence > {after} GROUP BY {landing}"
+        row = con.execute(f"{ends} ORDER BY 1 LIMIT 1").fetchone()
     return int(row[0]) if row else None
 
 
@@ -40,5 +40,6 @@ def refuse_other_kind(raw: Pin, source: Source) -> None:
     own = raw_table(source.name, source.kind).columns
     if missing := [column.name for column in own if column.name not in present]:
         raise SourceInvalid(
-            f"{raw.table.identifier} holds another kind of source (it has no {missing[0]}). Give this source another name."
+            f"{raw.table.identifier} holds another kind of source (it has no {missing[0]}). "
+            "Give this source another name."
         )

@@ -40,9 +40,9 @@ def record_refusal(batch: Batch, verdict: Verdict) -> AuditFailed:
     commit_batch(batch, moves_cursor=False)
     broken = [f"{result.suite}/{result.expectation} (observed {result.observed})" for result in verdict.failed_tables]
     return AuditFailed(
-        f"{batch.source.name}: {', '.join(broken)} did not hold for batch {batch.batch_id}; nothing of it was committed, "
-        f"and the last good state is served. The rows stay in raw.{batch.source.name}; mend the source or the suite in "
-        "expectations/ and run again."
+        f"{batch.source.name}: {', '.join(broken)} did not hold for batch {batch.batch_id}; nothing of it was "
+        f"committed, and the last good state is served. The rows stay in raw.{batch.source.name}; mend the source or "
+        "the suite in expectations/ and run again."
     )
 
 
@@ -108,7 +108,8 @@ def counts(batch: Batch) -> Counts:
     """Return what became of the batch's units; those that changed nothing count as unchanged."""
     row = batch.con.execute(
         "SELECT sum(seen) + sum(coalesce(unchanged, 0)), sum(coalesce(unchanged, 0)), sum(committed), sum(removed), "
-        "sum(duplicate), sum(quarantined), 0, sum(failed), count(*) FILTER (status = 'partial' AND unit IS NOT NULL) FROM inputs"
+        "sum(duplicate), sum(quarantined), 0, sum(failed), count(*) FILTER (status = 'partial' AND unit IS NOT NULL) "
+        "FROM inputs"
     ).fetchone()
     return Counts(*(int(value or 0) for value in row or ()))
 

@@ -11,7 +11,7 @@ from typing import Any, Final, assert_never
 import pyarrow as pa
 
 from dagster_project.contracts import BY_IDENTIFIER, EVENTS, NOTES, PARTS, VERSIONS, Column, Shape, raw_table
-from dagster_project.lake.read import batches
+from dagster_project.lake.read import batches, scan
 from dagster_project.lake.staging import Stager, stage_query
 from dagster_project.model.fold import fold_table
 from dagster_project.model.identity import note_id
@@ -32,7 +32,7 @@ def shape(batch: Batch, *, observe: Observer) -> None:
         case TableSource():
             _stage(batch, _shape_of_rows(batch, batch.source), observe)
         case StreamSource():
-            _stage(batch, _shape_of_events(batch, batch.source), observe)
+            _stage(batch, _shape_of_events(batch, batch.source, observe), observe)
         case _:
             assert_never(batch.source)
 
@@ -133,12 +133,18 @@ def _kept_mapping(batch: Batch, columns: Sequence[Column]) -> NoteMapping:
     return mapping
 
 
-def _shape_of_events(batch: Batch, source: StreamSource) -> Shape:
+def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> Shape:
     known = batch.current(EVENTS)
     since = batch.now - timedelta(days=source.dedupe_days)
     within = (
         f"(SELECT event_id FROM {known} AS k WHERE landed_at >= TIMESTAMPTZ '{since.isoformat()}')" if known else None
     )
+
+    def keep(query: str) -> str:
+        observe(source.name, "shape")
+        batch.stage(EVENTS, stage_query(batch.lake, batch.con, query, table=EVENTS, source=source.name))
+        return batch.rows(EVENTS) or scan(EVENTS.columns, ())
+
     return events.shape_events(
         batch.con,
         source,
@@ -151,6 +157,7 @@ def _shape_of_events(batch: Batch, source: StreamSource) -> Shape:
         batch_id=batch.batch_id,
         observed_at=batch.now,
         fold=fold_table,
+        keep=keep,
     )
 
 

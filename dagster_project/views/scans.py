@@ -46,8 +46,8 @@ def text(value: str) -> str:
 def name(value: str) -> str:
     """Return `value` as a quoted SQL name.
 
-    >>> name('a "b"')
-    '"a ""b\"""'
+    >>> name('a "b" c')
+    '"a ""b"" c"'
     """
     return '"' + value.replace('"', '""') + '"'
 

@@ -217,7 +217,7 @@ def test_exactly_one_front_matter_is_broken_and_where_told() -> None:
 
 
 def test_exactly_one_file_is_not_utf_8_and_where_told() -> None:
-    readable = [path for path in _files() if path.suffix not in {".png"}]
+    readable = [path for path in _files() if path.suffix != ".png"]
     wrong = []
     for path in (path for path in readable if not _is_utf8(path)):
         lines = path.read_bytes().split(b"\n")

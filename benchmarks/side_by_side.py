@@ -1,0 +1,84 @@
+"""Measure commands as whole processes, one after the other in turn: wall seconds, CPU seconds, peak memory.
+
+What belongs here: running a command and reading the system's own accounting of it. What does not: what is compared.
+Also a command of its own: `python benchmarks/side_by_side.py --runs 3 'command one' 'command two'`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MB = 1 / 1024 if sys.platform != "darwin" else 1 / (1024 * 1024)
+"""Linux tells the peak in KiB, macOS in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run of a command; `cpu` is user and system seconds together, `peak_mb` the largest it was."""
+
+    wall: float
+    cpu: float
+    peak_mb: float
+    output: str
+
+
+def measure(command: Sequence[str], *, environment: dict[str, str] | None = None, fine: Sequence[int] = (0,)) -> Measured:
+    """Run `command` to its end; RuntimeError with its output if its exit code is none of `fine`."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(environment or {})}
+    ) as process:
+        output = process.stdout.read() if process.stdout else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.perf_counter() - began
+    if process.returncode not in fine:
+        raise RuntimeError(f"{shlex.join(command)} ended with {process.returncode}:\n{output}")
+    return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * MB, output)
+
+
+def in_turn(commands: Sequence[Sequence[str]], runs: int, *, fine: Sequence[int] = (0,)) -> list[list[Measured]]:
+    """Run the commands A B A B …, so that a machine whose speed drifts is as slow for one as for the other."""
+    results: list[list[Measured]] = [[] for _ in commands]
+    for _ in range(runs):
+        for place, command in enumerate(commands):
+            results[place].append(measure(command, fine=fine))
+    return results
+
+
+def median(runs: Sequence[Measured], figure: str) -> float:
+    """Return the median of one figure over runs."""
+    return statistics.median(getattr(run, figure) for run in runs)
+
+
+def table(names: Sequence[str], results: Sequence[Sequence[Measured]]) -> str:
+    """Return a Markdown table of medians, and of each command's ratio to the last one."""
+    lines = ["| command | wall s | CPU s | peak MB | wall ratio | CPU ratio |", "|---|---:|---:|---:|---:|---:|"]
+    for name, runs in zip(names, results, strict=True):
+        wall, cpu, peak = (median(runs, figure) for figure in ("wall", "cpu", "peak_mb"))
+        walls = wall / median(results[-1], "wall")
+        cpus = cpu / median(results[-1], "cpu")
+        lines.append(f"| {name} | {wall:.2f} | {cpu:.2f} | {peak:,.0f} | {walls:.2f} | {cpus:.2f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Compare the commands given as arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("commands", nargs="+", help="each one string, split as a shell splits words")
+    parser.add_argument("--runs", type=int, default=3)
+    given = parser.parse_args()
+    results = in_turn([shlex.split(command) for command in given.commands], given.runs)
+    print(table(given.commands, results))
+
+
+if __name__ == "__main__":
+    main()

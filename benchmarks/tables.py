@@ -1,0 +1,81 @@
+"""Landing a large CSV file against DuckDB's bare COPY of the same file to Parquet, in one run.
+
+`python benchmarks/tables.py --rows 5000000` repeats talks.csv to that many rows (about 4.3 GB in benchmarks/.data).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from side_by_side import in_turn, table
+
+HERE = Path(__file__).parent
+DATA = HERE / ".data"
+TALKS = HERE.parents[1] / "shared" / "corpora" / "talks" / "talks.csv"
+
+COPY = """
+import duckdb, sys
+con = duckdb.connect(config={{"memory_limit": "1GB", "temp_directory": "{data}/spill"}})
+con.execute("COPY (FROM read_csv('{csv}')) TO '{data}/bare.parquet' (FORMAT parquet)")
+"""
+LAND = """
+import sys
+from datetime import UTC, datetime
+from uuid import uuid4
+from dagster_project.lake.lake import open_lake
+from dagster_project.settings import settings
+from dagster_project.sources import TableSource
+from dagster_project.pipeline import land, run_source
+from dagster_project.reports import quiet
+import shutil
+shutil.rmtree("{data}/lake", ignore_errors=True)
+lake = open_lake(settings("{data}/lake"), clock=lambda: datetime.now(UTC), ids=lambda: uuid4().hex)
+source = TableSource(name="talks", path="{csv}")
+landed = {call}
+print(landed)
+"""
+
+
+def prepare(rows: int) -> Path:
+    """Write the CSV if it is not there; records of talks.csv are never cut."""
+    import csv
+
+    DATA.mkdir(exist_ok=True)
+    target = DATA / f"talks-{rows}.csv"
+    if target.exists():
+        return target
+    text = TALKS.read_text("utf-8")
+    head, body = text.split("\n", 1)
+    body = body if body.endswith("\n") else f"{body}\n"
+    count = sum(1 for _ in csv.reader(text.splitlines(keepends=True))) - 1
+    draft = target.with_suffix(".tmp")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(f"{head}\n")
+        for _ in range(-(-rows // count)):
+            file.write(body)
+    draft.rename(target)
+    return target
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rows", type=int, default=5_000_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--whole", action="store_true", help="the whole run, source to commit, instead of landing alone")
+    given = parser.parse_args()
+    names = {"data": DATA, "csv": prepare(given.rows)}
+    call = "run_source(lake, source)" if given.whole else "land(lake, source, observe=quiet)"
+    commands = [[sys.executable, "-c", text.format(**names, call=call)] for text in (LAND, COPY)]
+    results = in_turn(commands, given.runs)
+    print(results[0][-1].output.strip()[:400])
+    print(table(["notelake run" if given.whole else "notelake land", "DuckDB COPY"], results))
+    shutil.rmtree(DATA / "lake", ignore_errors=True)
+    (DATA / "bare.parquet").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()
