@@ -30,7 +30,9 @@ class Measured:
     output: str
 
 
-def measure(command: Sequence[str], *, environment: dict[str, str] | None = None, fine: Sequence[int] = (0,)) -> Measured:
+def measure(
+    command: Sequence[str], *, environment: dict[str, str] | None = None, fine: Sequence[int] = (0,)
+) -> Measured:
     """Run `command` to its end; RuntimeError with its output if its exit code is none of `fine`."""
     began = time.perf_counter()
     with subprocess.Popen(

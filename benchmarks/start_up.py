@@ -1,4 +1,4 @@
-"""What starting costs: `import dagster_project.definitions` against `import dagster`, and a run over unchanged sources."""
+"""What starting costs: `import dagster_project.definitions` against `import dagster`, and a run over nothing new."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import shutil
 import sys
 from pathlib import Path
@@ -41,21 +42,19 @@ print(landed)
 
 def prepare(rows: int) -> Path:
     """Write the CSV if it is not there; records of talks.csv are never cut."""
-    import csv
-
     DATA.mkdir(exist_ok=True)
     target = DATA / f"talks-{rows}.csv"
     if target.exists():
         return target
-    text = TALKS.read_text("utf-8")
-    head, body = text.split("\n", 1)
-    body = body if body.endswith("\n") else f"{body}\n"
-    count = sum(1 for _ in csv.reader(text.splitlines(keepends=True))) - 1
+    content = TALKS.read_bytes()  # as it is: its line ends are not those of this machine
+    head, body = content.split(b"\n", 1)
+    with TALKS.open(encoding="utf-8", newline="") as file:
+        count = sum(1 for _ in csv.reader(file)) - 1
     draft = target.with_suffix(".tmp")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(f"{head}\n")
+    with draft.open("wb") as out:
+        out.write(head + b"\n")
         for _ in range(-(-rows // count)):
-            file.write(body)
+            out.write(body)
     draft.rename(target)
     return target
 
@@ -65,7 +64,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--whole", action="store_true", help="the whole run, source to commit, instead of landing alone")
+    parser.add_argument(
+        "--whole", action="store_true", help="the whole run, source to commit, instead of landing alone"
+    )
     given = parser.parse_args()
     names = {"data": DATA, "csv": prepare(given.rows)}
     call = "run_source(lake, source)" if given.whole else "land(lake, source, observe=quiet)"

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from dagster_project.audit.verdict import AuditBroken, Rule
+from dagster_project.audit.verdict import Rule
 from dagster_project.contracts import SHARED, Table
+from dagster_project.errors import AuditBroken
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ def suites_markdown(folder: Path) -> str:
     """Return the reference page of all expectations."""
     intro = (
         "# Expectations\n\n"
-        "A **row** rule refuses single units, which go to `ops.quarantine`; a **table** rule refuses the batch, and the "
-        "last good state is served. The suites lie in `expectations/`, one JSON file per table.\n"
+        "A **row** rule refuses single units, which go to `ops.quarantine`; a **table** rule refuses the batch, and "
+        "the last good state is served. The suites lie in `expectations/`, one JSON file per table.\n"
     )
     return "\n".join([intro, *map(_section, read_suites(folder))])
 

@@ -12,7 +12,6 @@ from typing import Final, Literal
 import pyarrow as pa
 
 from dagster_project.contracts import TEXT, Table
-from dagster_project.errors import AuditBroken
 
 Rule = Literal["row", "table"]
 """row: refuses single units; table: refuses the batch."""

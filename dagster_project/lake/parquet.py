@@ -289,8 +289,7 @@ def _repeating(group: pa.Table) -> list[str]:
 
 def _repeats(values: pa.ChunkedArray) -> bool:
     given = len(values) - values.null_count
-    distinct: int = 0 if pa.types.is_boolean(values.type) else pc.count_distinct(values).as_py()
-    return distinct <= DISTINCT_SHARE * given
+    return bool(pa.types.is_boolean(values.type) or pc.count_distinct(values).as_py() <= DISTINCT_SHARE * given)
 
 
 def _locked(new_path: Callable[[], str]) -> Callable[[], str]:

@@ -166,7 +166,7 @@ def _staged(table: Table, source: str, day: int | None, file: WrittenFile) -> St
 
 
 def check_field_ids(table: Table, metadata: pq.FileMetaData, path: str) -> None:
-    """Refuse a file whose field ids are not the contract's: Iceberg trusts them, swapped ids swap columns in silence."""
+    """Refuse a file whose field ids are not the contract's: Iceberg trusts them, and swaps columns in silence."""
     found = _ids(metadata.schema.to_arrow_schema())
     expected = _ids(table.schema)
     if found != expected:

@@ -3,7 +3,8 @@
 What belongs here: listing, hashing, telling put, move and gone apart. What does not: what the bytes mean (`shaping`).
 
 A file is new if raw has no live row of its path, changed if its SHA-256 is another. A file that vanished and a new one
-of equal content are a move; among equals, paths are paired in order; empty files are not, since being empty says nothing.
+of equal content are a move; among equals, paths are paired in order; empty files are not, since being empty says
+nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -96,7 +97,7 @@ class Files(Protocol):
 
 @dataclass(slots=True)
 class StatCache:
-    """Hashes of files that have not been touched since they were read. Disposable: without it files are hashed again."""
+    """Hashes of files that have not been touched since they were read. Disposable: without it they are hashed again."""
 
     file: Path
     hashes: dict[str, tuple[tuple[int | str, ...], str]] = field(default_factory=dict)

@@ -33,7 +33,7 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
 from dagster_project.contracts import INSTANT, raw_table
-from dagster_project.errors import SourceInvalid, SourceUnavailable
+from dagster_project.errors import SourceUnavailable
 from dagster_project.sources import StreamSource
 
 SUFFIXES: Final = (".jsonl", ".ndjson", ".json")
@@ -218,8 +218,8 @@ def _list(source: StreamSource) -> tuple[AbstractFileSystem, list[Shard]]:
         entries = filesystem.ls(root, detail=True)
     except Exception as error:  # whatever the store's own client raises
         raise SourceUnavailable(
-            f"The stream {source.name!r} can't be listed at {source.path}: {error or type(error).__name__}. Nothing was read; "
-            "see that the folder is there and may be read, then run again."
+            f"The stream {source.name!r} can't be listed at {source.path}: {error or type(error).__name__}. Nothing "
+            "was read; see that the folder is there and may be read, then run again."
         ) from error
     files = [entry for entry in entries if entry["type"] != "directory"]
     return filesystem, [shard for entry in files if (shard := _as_shard(entry))]
@@ -372,7 +372,7 @@ def _unfinished(shard: Shard, at: Position, size: int) -> Problem:
 
 
 class _Decoder:
-    """Turns lines into rows of `raw.<source>`: DuckDB says what is in them, and their text goes on as it lies in memory."""
+    """Turns lines into rows of `raw.<source>`: DuckDB says what is in them, their text goes on as it lies in memory."""
 
     def __init__(self, source: StreamSource, con: duckdb.DuckDBPyConnection, landed_at: datetime) -> None:
         self._schema = raw_table(source.name, "stream").schema
@@ -399,7 +399,9 @@ class _Decoder:
 
     def _read(self, arrived: pa.Table) -> pa.Table:
         """Return `sequence, event_id, type, occurred_at, error` of each line, in the lines' order."""
-        self._con.register("arrived", pa.Table.from_batches(arrived.to_batches(max_chunksize=BATCH_ROWS), arrived.schema))
+        self._con.register(
+            "arrived", pa.Table.from_batches(arrived.to_batches(max_chunksize=BATCH_ROWS), arrived.schema)
+        )
         try:
             found = self._con.execute(self._query).to_arrow_table()
         finally:
@@ -410,10 +412,12 @@ class _Decoder:
 
 
 def _arrow_lines(lines: _Lines, first_sequence: int) -> pa.Table:
-    """Return `sequence, shard_sequence, payload, undecoded` of each line that isn't blank; `payload` without its newline."""
+    """Return `sequence, shard_sequence, payload, undecoded` of each line that isn't blank, without its newline."""
     data = np.frombuffer(lines.data, dtype=np.uint8)
     edges = np.concatenate(([_first_byte(lines)], lines.ends))
-    raw = pa.Array.from_buffers(pa.large_binary(), len(lines.ends), [None, pa.py_buffer(edges), pa.py_buffer(lines.data)])
+    raw = pa.Array.from_buffers(
+        pa.large_binary(), len(lines.ends), [None, pa.py_buffer(edges), pa.py_buffer(lines.data)]
+    )
     starts = edges[:-1]
     blank = _blank(data, starts, raw)
     if blank:
@@ -463,7 +467,7 @@ def _is_text(line: bytes) -> bool:
 
 
 def _query(source: StreamSource) -> str:
-    """Return the query of `sequence, event_id, type, occurred_at, error` over the view `arrived`; each line is parsed once.
+    """Return the query of `sequence, event_id, type, occurred_at, error` over the view `arrived`: lines parsed once.
 
     `TRY` gives null for a line that is no JSON. JSON is what DuckDB takes for it, which is a little more than the
     standard allows: `NaN`, a comma before a closing bracket.
@@ -476,7 +480,8 @@ def _query(source: StreamSource) -> str:
         WITH parsed AS (
             SELECT sequence, undecoded IS NOT NULL AS is_undecoded,
                    TRY(json_extract_string(payload, [{", ".join(map(literal, pointers))}])) AS found,
-                   CASE WHEN starts_with(payload, '{{') THEN true ELSE starts_with(ltrim(payload, E' \\t\\r'), '{{') END AS is_object
+                   CASE WHEN starts_with(payload, '{{') THEN true
+                        ELSE starts_with(ltrim(payload, E' \\t\\r'), '{{') END AS is_object
             FROM arrived),
         read AS (
             SELECT *, CASE WHEN is_object THEN found END AS f FROM parsed),

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -114,8 +115,9 @@ def steps(events: Iterable[NoteEvent], *, source: str = "") -> Iterator[Step]:
 
 
 def _steps(events: Iterable[NoteEvent], source: str, notes: dict[str, _Note]) -> Iterator[Step]:
+    borne = {note.note_id for note in notes.values()}
     for event in _in_order(events):
-        yield _apply(notes, event, source)
+        yield _apply(notes, borne, event, source)
 
 
 def _in_order(events: Iterable[NoteEvent]) -> list[NoteEvent]:
@@ -128,26 +130,36 @@ def _in_order(events: Iterable[NoteEvent]) -> list[NoteEvent]:
     return list(once.values())
 
 
-def _apply(notes: dict[str, _Note], event: NoteEvent, source: str) -> Step:
+def _apply(notes: dict[str, _Note], borne: set[str], event: NoteEvent, source: str) -> Step:
+    """Play one event; `borne` holds the ids of `notes` and is kept up with them."""
     path = event.path or ""
     if event.type == "note.deleted":
-        gone = notes.pop(path, None)
-        return Step(event, gone.note_id if gone else _new_id(notes, source, path), path, None)
+        gone = _remove(notes, borne, path)
+        return Step(event, gone.note_id if gone else _new_id(borne, source, path), path, None)
     if event.type == "note.moved" and event.moved_from in notes:
-        notes[path] = replace(notes.pop(event.moved_from), path=path)
-    note = notes[path] = _changed(notes.get(path) or _begun(notes, event, source, path), event)
+        moving = notes.pop(event.moved_from)
+        _remove(notes, borne, path)
+        notes[path] = replace(moving, path=path)
+    note = notes[path] = _changed(notes.get(path) or _begun(borne, event, source, path), event)
+    borne.add(note.note_id)
     return Step(event, note.note_id, path, note.title if note.title is not None else stem(path))
 
 
-def _begun(notes: Mapping[str, _Note], event: NoteEvent, source: str, path: str) -> _Note:
-    return _Note(_new_id(notes, source, path), path, event.occurred_at, event)
+def _remove(notes: dict[str, _Note], borne: set[str], path: str) -> _Note | None:
+    gone = notes.pop(path, None)
+    if gone:
+        borne.discard(gone.note_id)
+    return gone
 
 
-def _new_id(notes: Mapping[str, _Note], source: str, path: str) -> str:
+def _begun(borne: AbstractSet[str], event: NoteEvent, source: str, path: str) -> _Note:
+    return _Note(_new_id(borne, source, path), path, event.occurred_at, event)
+
+
+def _new_id(borne: AbstractSet[str], source: str, path: str) -> str:
     """Return the first id of `path` that no note bears; only notes that moved away from there can bear one."""
-    used = {note.note_id for note in notes.values()}
     generation = 0
-    while (found := note_id(source, path, generation)) in used:
+    while (found := note_id(source, path, generation)) in borne:
         generation += 1
     return found
 
@@ -207,7 +219,7 @@ STEPS_SCHEMA: Final = pa.schema([("note_id", TEXT), ("sequence", INT), ("title",
 
 
 def fold_table(events: pa.Table, source: str) -> tuple[pa.Table, pa.Table]:
-    """Fold a table of events, columns as `NoteEvent`: the notes (`NOTES_SCHEMA`), and what each event did (`STEPS_SCHEMA`)."""
+    """Fold a table of events, columns as `NoteEvent`: the notes (`NOTES_SCHEMA`), what events did (`STEPS_SCHEMA`)."""
     given = [_event(row) for row in events.to_pylist()]
     notes: dict[str, _Note] = {}
     done = list(_steps(given, source, notes))

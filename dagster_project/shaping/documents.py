@@ -25,6 +25,7 @@ from dagster_project.contracts import (
     TAGS,
     TASKS,
     VERSIONS,
+    Table,
 )
 from dagster_project.shaping import READERS
 from dagster_project.shaping.parsed import Parsed, Unreadable
@@ -89,6 +90,12 @@ class _Parts:
         return pa.Table.from_arrays([note_ids, sources, ordinals, *_arrays(self.rows, schema.types[3:])], schema=schema)
 
 
+_WHOLE: Final[tuple[Table, ...]] = (NOTES, VERSIONS, ATTACHMENTS)
+"""Tables whose rows are made here column for column."""
+_PARTS: Final[tuple[Table, ...]] = (SECTIONS, LINKS, TAGS, TASKS, CODE_BLOCKS)
+"""Tables whose rows are as readers return them, after note, source and ordinal."""
+
+
 @dataclass(slots=True)
 class Documents:
     """What a batch of observations of `source` became."""
@@ -134,12 +141,6 @@ def _table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
 
 def _arrays(rows: Sequence[Row], types: Sequence[pa.DataType]) -> list[pa.Array]:
     return [pa.array(column, type_) for column, type_ in zip(zip(*rows, strict=True), types, strict=True)]
-
-
-_WHOLE: Final = (NOTES, VERSIONS, ATTACHMENTS)
-"""Tables whose rows are made here column for column."""
-_PARTS: Final = (SECTIONS, LINKS, TAGS, TASKS, CODE_BLOCKS)
-"""Tables whose rows are as readers return them, after note, source and ordinal."""
 
 
 class _Seen(NamedTuple):
@@ -258,7 +259,13 @@ def _add(seen: _Seen, shaped: Documents, note: _Note, parser: str, parsed: Parse
     shaped.rows[NOTES.identifier].append(_note_row(seen, note, parsed))
     op = "moved" if seen.op == "move" else "updated" if note.is_live else "created"
     shaped.rows[VERSIONS.identifier].append(_version(seen, note, op, parsed))
-    found = (parsed.sections, parsed.links, parsed.tag_uses, parsed.tasks, parsed.code_blocks)
+    found: tuple[Sequence[Row], ...] = (
+        parsed.sections,
+        parsed.links,
+        parsed.tag_uses,
+        parsed.tasks,
+        parsed.code_blocks,
+    )
     for table, parts in zip(_PARTS, found, strict=True):
         if parts:
             shaped.parts[table.identifier].add(note.note_id, parts)

@@ -45,7 +45,6 @@ def shape_events(
     known_events: str | None,
     all_events: str | None,
     notes: str | None,
-    batch_id: str,
     observed_at: datetime,
     fold: Fold,
     keep: Keep | None = None,
@@ -55,8 +54,8 @@ def shape_events(
     `known_events` gives the `event_id` of this source within the dedupe window, `all_events` its whole notes.events,
     `notes` its notes as they stand; each is SQL that can stand after FROM, or None where there are none yet. They may
     hold this batch's own rows (a batch done again): arrivals after `after` are left out of them where they say so.
-    Makes temporary tables in `con`, which the queries of the result need. With `keep`, the rows of notes.events are made
-    once, kept by it, and read from there for the notes; they are then not among the result's rows.
+    Makes temporary tables in `con`, which the queries of the result need. With `keep`, the rows of notes.events are
+    made once, kept by it, and read from there for the notes; they are then not among the result's rows.
 
     Per shard: seen = events + duplicate + quarantined.
     """
@@ -133,10 +132,13 @@ class _Batch:
             "dropped",
             f"""
             WITH doubled AS (
-                SELECT event_id, min(sequence) AS first FROM arrival WHERE rule IS NULL GROUP BY event_id HAVING count(*) > 1),
+                SELECT event_id, min(sequence) AS first FROM arrival WHERE rule IS NULL
+                GROUP BY event_id HAVING count(*) > 1),
             duplicate AS (
-                SELECT sequence FROM arrival JOIN doubled USING (event_id) WHERE rule IS NULL AND sequence > first {seen})
-            SELECT sequence, shard, rule FROM arrival WHERE rule IS NOT NULL OR sequence IN (SELECT sequence FROM duplicate)
+                SELECT sequence FROM arrival JOIN doubled USING (event_id)
+                WHERE rule IS NULL AND sequence > first {seen})
+            SELECT sequence, shard, rule FROM arrival
+            WHERE rule IS NOT NULL OR sequence IN (SELECT sequence FROM duplicate)
             """,
         )
         self._make(
@@ -170,7 +172,7 @@ class _Batch:
         return [path for path in (*mapping.event_id, *mapping.type, *mapping.occurred_at) if "." not in path]
 
     def find_note_events(self, history: str | None) -> None:
-        """Make `affected(path, connected)`, and `note_event`: what changes these notes, old and new, without its text."""
+        """Make `affected(path, connected)`, and `note_event`: what changes these notes, old and new, without text."""
         chosen = f"type IN ({_FOLDED[1:-1]}) AND path IS NOT NULL"
         fresh = f"(SELECT * FROM {self.events} AS fresh WHERE {chosen})"
         self._history = history
@@ -213,7 +215,7 @@ class _Batch:
     def _consumed(self) -> list[str]:
         """Keys of a detail that went to columns: those with a place in the notes, and where path and actor stood."""
         mapping = self._source.event
-        keys = [path for path in (*mapping.path, *mapping.moved_from, *mapping.actor)]
+        keys = [*mapping.path, *mapping.moved_from, *mapping.actor]
         prefixes = tuple(f"{detail}." for detail in mapping.detail)
         inner = [key.removeprefix(prefix) for key in keys for prefix in prefixes if key.startswith(prefix)]
         return [*USED, *dict.fromkeys(key for key in (*inner, *keys) if "." not in key)]
@@ -228,7 +230,8 @@ class _Batch:
                     SELECT path, max({_KEY}) AS died FROM note_event
                     WHERE NOT connected AND type = 'note.deleted' GROUP BY path) d USING (path)
                 WHERE NOT connected AND (died IS NULL OR {_KEY} > died))
-            SELECT path, arg_max(sequence, {_KEY}) AS sequence, min(occurred_at) AS created_at, max(occurred_at) AS modified_at,
+            SELECT path, arg_max(sequence, {_KEY}) AS sequence,
+                   min(occurred_at) AS created_at, max(occurred_at) AS modified_at,
                    arg_min(actor, {_KEY}) FILTER (actor IS NOT NULL AND actor <> '') AS author,
                    arg_max(title, {_KEY}) FILTER (title IS NOT NULL) AS title,
                    arg_max(sequence, {_KEY}) FILTER (has_body) AS body_from,
@@ -254,14 +257,14 @@ class _Batch:
         return f"md5({self._name} || chr(31) || {path} || chr(31) || '0')"
 
     def fold_connected(self, fold: Fold) -> None:
-        """Add to `folded` the notes that moves connect, and make `step`: the note that each of their events was about."""
+        """Add to `folded` the notes that moves connect, and make `step`: the note each of their events was about."""
         self._make("step", "SELECT NULL::VARCHAR AS note_id, NULL::BIGINT AS sequence, NULL::VARCHAR AS title LIMIT 0")
         if not self._con.execute("SELECT 1 FROM note_event WHERE connected LIMIT 1").fetchone():
             return
         texts = self._texts("SELECT sequence FROM note_event WHERE connected")
         events = self._con.execute(
-            f"""SELECT e.event_id, e.type, e.occurred_at, e.path, e.moved_from, e.actor, t.title, t.body, t.tags, t.properties,
-                       e.sequence FROM note_event e JOIN ({texts}) t USING (sequence) WHERE e.connected"""
+            f"""SELECT e.event_id, e.type, e.occurred_at, e.path, e.moved_from, e.actor, t.title, t.body, t.tags,
+                       t.properties, e.sequence FROM note_event e JOIN ({texts}) t USING (sequence) WHERE e.connected"""
         ).to_arrow_table()
         notes, steps = fold(events, self._source.name)
         self._con.register("fold_notes", notes)
@@ -276,7 +279,8 @@ class _Batch:
         at = f"TIMESTAMPTZ {_literal(observed_at.isoformat())}"
         return f"""
             SELECT note_id, {self._name} AS source, 'event' AS kind, path, title, body, author, created_at, modified_at,
-                   list_sort(list_distinct(tags)) AS tags, []::VARCHAR[] AS aliases, properties, {_words("body")} AS word_count,
+                   list_sort(list_distinct(tags)) AS tags, []::VARCHAR[] AS aliases, properties,
+                   {_words("body")} AS word_count,
                    NULL::VARCHAR AS content_sha256, NULL::BIGINT AS row_hash, false AS stale, {at} AS observed_at,
                    shard AS file, NULL::BIGINT AS line, sequence
             FROM folded LEFT JOIN (SELECT sequence, shard FROM note_event) USING (sequence)"""
@@ -292,8 +296,10 @@ class _Batch:
                 INTERSECT SELECT path FROM note_event WHERE title IS NOT NULL)"""
         return f"""
             SELECT coalesce(s.note_id, {self._id("e.path")}) AS note_id, {self._name} AS source, e.sequence,
-                   replace(e.type, 'note.', '') AS op, e.path, CASE WHEN e.type = 'note.moved' THEN e.moved_from END AS moved_from,
-                   CASE WHEN e.type <> 'note.deleted' THEN coalesce(s.title, e.title, h.said, {_stem("e.path")}) END AS title,
+                   replace(e.type, 'note.', '') AS op, e.path,
+                   CASE WHEN e.type = 'note.moved' THEN e.moved_from END AS moved_from,
+                   CASE WHEN e.type <> 'note.deleted'
+                        THEN coalesce(s.title, e.title, h.said, {_stem("e.path")}) END AS title,
                    NULL::VARCHAR AS content_sha256, NULL::BIGINT AS word_count, e.occurred_at AS modified_at,
                    e.occurred_at AS valid_from
             FROM note_event e LEFT JOIN step s ON s.sequence = e.sequence
@@ -315,8 +321,9 @@ class _Batch:
     def refusals(self) -> str:
         """The arrivals that are no events."""
         return f"""
-            SELECT stream || '/' || shard || '/' || shard_sequence AS unit, rule, {_REASON} AS reason, event_id AS key, shard AS file,
-                   NULL::BIGINT AS line, coalesce(payload, 'base64:' || base64(undecoded)) AS payload, sequence
+            SELECT stream || '/' || shard || '/' || shard_sequence AS unit, rule, {_REASON} AS reason, event_id AS key,
+                   shard AS file, NULL::BIGINT AS line,
+                   coalesce(payload, 'base64:' || base64(undecoded)) AS payload, sequence
             FROM {self._arrivals} JOIN (SELECT sequence, rule FROM dropped WHERE rule IS NOT NULL) USING (sequence)"""
 
     def inputs(self) -> str:
@@ -327,15 +334,16 @@ class _Batch:
                    0::BIGINT AS removed, 0::BIGINT AS unchanged, NULL::BIGINT AS bytes, NULL::VARCHAR AS dropped,
                    NULL::VARCHAR AS error, NULL::BIGINT AS line, sequence
             FROM arrived_shard LEFT JOIN (
-                SELECT shard, count(*) FILTER (rule IS NULL) AS duplicate, count(*) FILTER (rule IS NOT NULL) AS quarantined
+                SELECT shard, count(*) FILTER (rule IS NULL) AS duplicate,
+                       count(*) FILTER (rule IS NOT NULL) AS quarantined
                 FROM dropped GROUP BY shard) USING (shard)"""
 
 
 def _said(events: str) -> str:
     """What events say of notes, text left out: `has_body` and `has_tags` tell where there is some."""
     return f"""
-        SELECT event_id, type, list_position({_FOLDED}, type) AS rank, occurred_at, path, moved_from, actor, shard, sequence,
-               f[1] AS title, f[2] IS NOT NULL OR f[3] IS NOT NULL AS has_body, f[4] IS NOT NULL AS has_tags
+        SELECT event_id, type, list_position({_FOLDED}, type) AS rank, occurred_at, path, moved_from, actor, shard,
+               sequence, f[1] AS title, f[2] IS NOT NULL OR f[3] IS NOT NULL AS has_body, f[4] IS NOT NULL AS has_tags
         FROM (SELECT *, json_extract_string(detail, ['/title', '/body', '/text', '/tags']) AS f FROM {events})"""
 
 

@@ -134,7 +134,7 @@ def _front_matter(source: Text) -> FrontMatter:
     return read_front_matter(source.view, start, end, source.read(source.view[start:end]), body) or FrontMatter()
 
 
-def _walk(body: str, view: str, line: int) -> _Outline:
+def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls would cost more than what they do
     """Collect what the note is made of in one pass. The hot loop, and most of what a note costs."""
     outline = _Outline()
     found = {"Link": outline.links, "Image": outline.links, "Heading": outline.headings, "CodeBlock": outline.codes}

@@ -21,7 +21,7 @@ CodeBlock = tuple[str | None, str, int, int, int]
 
 @dataclass(slots=True)
 class Parsed:
-    """One note as a reader found it. Byte ranges and lines are those of the source file, its mark and front matter included."""
+    """One note as a reader found it. Byte ranges and lines are the source file's, mark and front matter included."""
 
     title: str
     body: str

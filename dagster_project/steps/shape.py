@@ -78,7 +78,8 @@ def _note(batch: Batch, told: Sequence[documents.Told]) -> None:
 def _note_ids(batch: Batch) -> dict[int, str]:
     """Return the note of each arrival. Only paths that have to do with a move need their whole history."""
     name = batch.source.name
-    moved = f"SELECT path FROM {batch.raw} AS m WHERE op = 'move' UNION SELECT moved_from FROM {batch.raw} AS m WHERE op = 'move'"
+    moves = f"FROM {batch.raw} AS m WHERE op = 'move'"
+    moved = f"SELECT path {moves} UNION SELECT moved_from {moves}"
     history = batch.con.execute(
         f"SELECT sequence, op, path, moved_from FROM {batch.raw} AS h "
         f"WHERE sequence <= {batch.to} AND path IN ({moved}) ORDER BY sequence"
@@ -154,7 +155,6 @@ def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> S
         known_events=within,
         all_events=known,
         notes=batch.current(NOTES),
-        batch_id=batch.batch_id,
         observed_at=batch.now,
         fold=fold_table,
         keep=keep,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from dagster_project.contracts import LEDGER, NOTES, SHARED, TAGS, VERSIONS, Column, Table
-from dagster_project.errors import CommitConflict, LakeMoved, LakeUnsupported, SchemaMismatch
+from dagster_project.errors import CommitConflict, CommitUnknown, LakeMoved, LakeUnsupported, SchemaMismatch
 from dagster_project.failpoints import arm
+from dagster_project.lake.catalog import Catalog
 from dagster_project.lake.commit import Change, commit
 from dagster_project.lake.lake import FORMAT_PROPERTY, Lake, open_lake
 from dagster_project.lake.read import relation
@@ -192,3 +196,48 @@ def test_an_object_store_without_a_view_file_or_catalog_is_refused(monkeypatch, 
     monkeypatch.setenv("NOTELAKE_VIEW_FILE", str(tmp_path / "lake.duckdb"))
     with pytest.raises(LakeUnsupported, match="PYICEBERG_CATALOG__NOTELAKE__URI"):
         open_lake(settings("s3://bucket/lake"), clock=clock, ids=ids)
+
+
+def _break_commits(lake: Lake, monkeypatch: pytest.MonkeyPatch, *, holds: bool) -> None:
+    """Let the next COMMIT of the catalog fail, before it is carried out or right after."""
+    dialect = lake.catalog.engine.dialect
+    commit_for_real = dialect.do_commit
+
+    def fail(connection: object) -> None:
+        monkeypatch.setattr(dialect, "do_commit", commit_for_real)
+        if holds:
+            commit_for_real(connection)  # type: ignore[arg-type]
+        raise sqlite3.OperationalError("the connection was lost")
+
+    monkeypatch.setattr(dialect, "do_commit", fail)
+
+
+def test_a_commit_whose_answer_was_lost_is_found_to_hold(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = Change(lake.pins()[NOTES.identifier], staged(lake, NOTES, [{"note_id": "a"}]))
+    _break_commits(lake, monkeypatch, holds=True)
+    assert list(commit(lake, [change], summary={})) == [NOTES.identifier]
+    assert ids_in(lake, NOTES) == ["a"]
+
+
+def test_a_commit_that_was_not_carried_out_is_a_conflict(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = Change(lake.pins()[NOTES.identifier], staged(lake, NOTES, [{"note_id": "a"}]))
+    _break_commits(lake, monkeypatch, holds=False)
+    with pytest.raises(CommitConflict, match="connection was lost"):
+        commit(lake, [change], summary={})
+    assert ids_in(lake, NOTES) == []
+
+
+def test_a_commit_nobody_can_tell_of_is_said_to_be_unknown(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = staged(lake, NOTES, [{"note_id": "a"}])
+    change = Change(lake.pins()[NOTES.identifier], files)
+    _break_commits(lake, monkeypatch, holds=True)
+
+    def unreachable(self: Catalog) -> dict[str, str]:
+        raise OperationalError("SELECT", {}, sqlite3.OperationalError("no connection"))
+
+    with monkeypatch.context() as away:
+        away.setattr(Catalog, "locations", unreachable)
+        with pytest.raises(CommitUnknown, match="No file was deleted"):
+            commit(lake, [change], summary={})
+    assert Path(files[0].path).exists()
+    assert ids_in(lake, NOTES) == ["a"]

@@ -239,4 +239,4 @@ def test_applying_what_was_found_gives_the_folder_as_it_is(
             else:
                 here[row["path"]] = row["content"]
         assert here == state
-        assert folder.last.seen == folder.last.unchanged + len([s for s in folder.last.steps])
+        assert folder.last.seen == folder.last.unchanged + len(list(folder.last.steps))

@@ -99,8 +99,8 @@ def _broken_front_matter() -> dict[str, int]:
         try:
             _front_matter(text)
         except yaml.MarkedYAMLError as error:
-            assert error.problem_mark
-            broken[path] = error.problem_mark.line + 2  # from 1, and after the opening ---
+            line = error.problem_mark.line if error.problem_mark else -1
+            broken[path] = line + 2  # from 1, and after the opening ---
     return broken
 
 

@@ -44,7 +44,7 @@ def land(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
 def shape(con: duckdb.DuckDBPyConnection, after: int, to: int) -> Shape:
     return shape_events(
         con, SOURCE, raw="raw", after=after, to=to, known_events="events", all_events="events", notes="notes",
-        batch_id="b", observed_at=NOW, fold=fold_table,
+        observed_at=NOW, fold=fold_table,
     )  # fmt: skip
 
 

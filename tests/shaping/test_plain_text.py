@@ -36,6 +36,6 @@ def test_another_encoding_is_refused() -> None:
 
 @given(st.text(st.sampled_from("ab \n\t\r\x0b\x0c\x00\x1cé\u3000\u00a0"), max_size=40))
 def test_words_are_what_stands_between_spaces_and_control_characters(text: str) -> None:
-    cleared = "".join(" " if character < " " else character for character in text)
+    cleared = "".join(max(character, " ") for character in text)
 
     assert count_words(text) == len(cleared.split())
