@@ -5,8 +5,11 @@ What belongs here: rendering. What does not: computing what is rendered.
 
 from __future__ import annotations
 
+import base64
 import csv
-import json
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -20,9 +23,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from dagster_project.errors import UsageError
+from dagster_project.errors import LakeMoved, UsageError
 from dagster_project.reports import Observer, Report
-from dagster_project.settings import Settings, bundled
+from dagster_project.settings import Settings, bundled, settings
 from dagster_project.views.sql_files import read_queries
 
 if TYPE_CHECKING:
@@ -33,8 +36,22 @@ if TYPE_CHECKING:
 ROWS_SHOWN: Final = 200
 """Rows of a result that a table on the terminal shows; csv and json give all."""
 _CELL: Final = 120
-_WIDTH: Final = 120
+_WIDTH: Final = 200
 """Columns where nobody's terminal says how many."""
+_GAP: Final = 3
+"""Columns a table puts between two of its own."""
+_NUMBERS: Final = (
+    "BIGINT",
+    "DECIMAL",
+    "DOUBLE",
+    "FLOAT",
+    "HUGEINT",
+    "INTEGER",
+    "SMALLINT",
+    "TINYINT",
+    "UBIGINT",
+    "UINTEGER",
+)
 _ALWAYS: Final = ("unchanged", "committed", "quarantined")
 _OUTCOMES: Final = ("unchanged", "committed", "removed", "duplicate", "quarantined", "failed", "partial")
 _VERBS: Final = {"land": "landing", "shape": "shaping", "audit": "auditing", "commit": "committing", "serve": "serving"}
@@ -83,9 +100,12 @@ def _print_reports(reports: Sequence[Report]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for report in reports:
         figures = [_figure(name, getattr(report.counts, name)) for name in shown]
-        table.add_row(report.source, f"{report.counts.seen:,} {report.unit}", *figures, f"{report.seconds:.2f}")
-    out.print(table)
+        unit = report.unit[:-1] if report.counts.seen == 1 else report.unit
+        table.add_row(report.source, f"{report.counts.seen:,} {unit}", *figures, f"{report.seconds:.2f}")
+    _show(table)
     for report in reports:
+        if not report.counts.seen and not report.error:
+            err.print(f"[dim]{escape(report.source)}: nothing was found there[/]")
         for notice in report.landed.notices if report.landed else ():
             err.print(f"[dim]{escape(report.source)}: {escape(notice)}[/]")
         for problem in report.landed.problems if report.landed else ():
@@ -123,7 +143,7 @@ def _print_served(where: Settings, *, views: bool) -> None:
                 table.add_row(
                     name, f"{pinned[name] if name in pinned else _count(con, name):,}", escape(_short(comment, room))
                 )
-    out.print(table)
+    _show(table)
 
 
 def _count(con: duckdb.DuckDBPyConnection, view: str) -> int:
@@ -135,60 +155,145 @@ def _print_answers(view_file: Path) -> None:
     with closing(_read(view_file)) as con:
         for query in read_queries(bundled("sql") / "queries"):
             out.print(f"\n[bold]{escape(query.question)}[/]", highlight=False)
-            out.print(_table(con.execute(query.sql), most=3, note=f"sql/queries/{query.name}.sql"))
+            _show(_table(con.sql(query.sql), most=3, note=f"sql/queries/{query.name}.sql"))
 
 
 def _print_next(run: Run, where: Settings) -> None:
-    flag = "" if where.lake.endswith("/data/lake") else f" --lake {where.lake}"
+    notelake, duckdb_shell = _typed("notelake"), _typed("duckdb")
+    flag = "" if where.lake == settings().lake else f" --lake {shlex.quote(where.lake)}"
     out.print(f"\n{run.seconds:.1f} s. Next:")
+    commands = [f"{notelake} sql{flag}", f"{duckdb_shell} -readonly {shlex.quote(str(where.view_file))}"]
     if any(report.counts.quarantined for report in run.reports):
-        out.print(f"  notelake quarantine list{flag}", highlight=False)
-    for command in (f"notelake sql{flag}", f"duckdb -readonly {where.view_file}", "make ui"):
-        out.print(f"  {command}", highlight=False, soft_wrap=True)
+        commands.insert(0, f"{notelake} quarantine list{flag}")
+    if os.path.exists("Makefile") and os.path.exists("workspace.yaml"):
+        commands.append("make ui")
+    for command in commands:
+        out.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _typed(program: str) -> str:
+    """Return what to type for `program`: its name where the shell finds it, else its path beside this command."""
+    if shutil.which(program):
+        return program
+    path = os.path.join(os.path.dirname(sys.argv[0]), program)
+    return shlex.quote(path) if os.path.exists(path) else program
 
 
 def print_query(view_file: Path, query: str, form: str) -> None:
-    """Run one query on the lake, read-only, and print its result. Raises `UsageError` with DuckDB's own words."""
-    with closing(_read(view_file)) as con:
-        try:
-            result = con.execute(query)
-        except duckdb.Error as error:
+    """Run SQL on the lake, read-only, and print the result of each statement.
+
+    Raises `UsageError` with DuckDB's own words, and `LakeMoved` if the files of the views are not there.
+    """
+    with closing(_read(view_file)) as con, _refused(view_file):
+        statements = con.extract_statements(query)
+        if not statements:
+            raise UsageError("The query is empty. Give one, or no argument at all for the DuckDB shell.")
+        for statement in statements:
+            if (result := con.sql(statement.query)) is not None:
+                _print_result(result, form)
+
+
+@contextmanager
+def _refused(view_file: Path) -> Iterator[None]:
+    """Turn what DuckDB says against a query into one of notelake's own errors."""
+    try:
+        yield
+    except duckdb.IOException as error:
+        if "No files found" not in str(error):
             raise UsageError(f"DuckDB refused the query: {error}") from error
-        _print_result(result, form)
+        folder = shlex.quote(str(view_file.parent))
+        raise LakeMoved(
+            f"{view_file} reads files that are not there: {error}\nIf the lake was moved or copied, "
+            f"`notelake relocate --lake {folder}` mends it; else see `notelake doctor --lake {folder}`."
+        ) from error
+    except duckdb.Error as error:
+        raise UsageError(f"DuckDB refused the query: {error}") from error
 
 
-def _print_result(result: duckdb.DuckDBPyConnection, form: str) -> None:
-    names = [column[0] for column in result.description or ()]
+def _print_result(result: duckdb.DuckDBPyRelation, form: str) -> None:
     if form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        while rows := result.fetchmany(10_000):
-            writer.writerows(rows)
+        _print_csv(result)
     elif form == "json":
-        while rows := result.fetchmany(10_000):
-            for row in rows:
-                print(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, default=str))
+        rows = result.query("__row", "SELECT to_json(__row)::VARCHAR FROM __row")
+        for (row,) in _batches(rows):
+            print(row)
     else:
-        out.print(_table(result, most=ROWS_SHOWN))
+        _show(_table(result, most=ROWS_SHOWN))
 
 
-def _table(result: duckdb.DuckDBPyConnection, *, most: int, note: str = "--format csv or json gives all") -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    numeric = {"NUMBER", "BIGINT", "DOUBLE", "HUGEINT", "INTEGER"}
-    for column in result.description or ():
-        table.add_column(escape(column[0]), justify="right" if str(column[1]) in numeric else "left")
-    rows = result.fetchmany(most + 1)
-    for row in rows[:most]:
-        table.add_row(*(escape(_cell(value)) for value in row))
+def _print_csv(result: duckdb.DuckDBPyRelation) -> None:
+    """Print what DuckDB's own CSV writer would: NULL as nothing, an empty text as two quotes, values as their SQL text."""
+    csv.writer(sys.stdout, lineterminator="\n").writerow(result.columns)
+    for row in _batches(_texts(result)):
+        print(",".join(map(_csv_cell, row)))
+
+
+def _csv_cell(text: str | None) -> str:
+    """Quote a value where CSV asks for it.
+
+    >>> [_csv_cell(text) for text in (None, "", "a", 'say "a", b')]
+    ['', '""', 'a', '"say ""a"", b"']
+    """
+    if text is None:
+        return ""
+    if text and text == text.strip() and not any(sign in text for sign in ',"\r\n'):
+        return text
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _texts(result: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Return the rows as DuckDB writes their values, whatever Python would make of them."""
+    return result.project("CAST(COLUMNS(*) AS VARCHAR)")
+
+
+def _batches(result: duckdb.DuckDBPyRelation) -> Iterator[tuple[Any, ...]]:
+    while rows := result.fetchmany(10_000):
+        yield from rows
+
+
+def _table(result: duckdb.DuckDBPyRelation, *, most: int, note: str = "--format csv or json gives all") -> Table:
+    """Return a result as a table, or one record below the other where its columns don't fit the terminal."""
+    names, types = result.columns, [str(type_) for type_ in result.types]
+    rows = _texts(result.limit(most + 1)).fetchall()
+    fits = sum(map(len, names)) + _GAP * len(names) <= out.width
+    table = _rows(names, types, rows[:most]) if fits else _records(names, rows[:most])
     if len(rows) > most:
         table.caption, table.caption_justify = f"the first {most} rows; {note}", "left"
     return table
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return _short(str(value).replace("\n", "⏎"), _CELL)
+def _rows(names: Sequence[str], types: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name, type_ in zip(names, types, strict=True):
+        table.add_column(escape(name), justify="right" if type_.startswith(_NUMBERS) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_cell(value)) for value in row))
+    return table
+
+
+def _records(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        for name, value in zip(names, row, strict=True):
+            table.add_row(escape(name), escape(_cell(value)))
+        table.add_section()
+    return table
+
+
+def _show(table: Table) -> None:
+    """Print a table; without spaces at the ends of lines where it goes into a file or a pipe."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _cell(value: str | None) -> str:
+    return "" if value is None else _short(value.replace("\n", "⏎"), _CELL)
 
 
 def _short(text: str, most: int) -> str:
@@ -198,9 +303,7 @@ def _short(text: str, most: int) -> str:
 def print_status(lake: Lake, view_file: Path) -> None:
     """Print what each source holds and when it was last looked at, and how large the lake is."""
     with closing(_read(view_file)) as con:
-        out.print(
-            _titled("Sources", _table(con.execute("SELECT * FROM insights.sources ORDER BY source"), most=ROWS_SHOWN))
-        )
+        _show(_titled("Sources", _table(con.sql("SELECT * FROM insights.sources ORDER BY source"), most=ROWS_SHOWN)))
         (published_at, publication) = con.execute(
             "SELECT published_at::VARCHAR, publication_id FROM ops.publication"
         ).fetchall()[0]
@@ -216,7 +319,7 @@ def print_status(lake: Lake, view_file: Path) -> None:
     for name, pin in lake.pins().items():
         snapshots = len(lake.metadata(pin.metadata_location).snapshots)
         table.add_row(name, f"{pin.rows:,}", f"{len(pin.files):,}", f"{pin.bytes / 1e6:,.1f}", str(snapshots))
-    out.print(table)
+    _show(table)
     out.print(f"Served in {view_file} since {published_at} (publication {publication}).", soft_wrap=True)
 
 
@@ -236,27 +339,60 @@ _OPEN: Final = """
 """
 
 
+_PLACE: Final = (
+    "file || CASE WHEN line IS NOT NULL THEN ':' || line WHEN key = file THEN '' ELSE ' ' || coalesce(key, unit) END"
+)
+_BRIEF: Final = f"source, rule, {_PLACE} AS place, reason"
+_FULL: Final = "source, rule, reason, file, line, key, unit, batch_id, quarantined_at"
+_ENCODED: Final = "base64:"
+
+
 def print_quarantine(view_file: Path, source: str | None, *, everything: bool, form: str) -> None:
-    """Print one line per refused unit and rule."""
-    place = "file || coalesce(':' || line, '') AS place"
-    columns = f"source, rule, reason, {place}, key, quarantined_at::VARCHAR AS quarantined_at"
-    query = _OPEN.format(columns=columns, everything=str(everything).lower())
-    with closing(_read(view_file)) as con:
-        _print_result(con.execute(query, [source, source, None, None, None]), form)
+    """Print one line per refused unit and rule. Raises `UsageError` for a source the lake has never seen."""
+    query = _OPEN.format(columns=_BRIEF if form == "table" else _FULL, everything=str(everything).lower())
+    with closing(_read(view_file)) as con, _refused(view_file):
+        _check_known(con, source)
+        result = con.sql(query, params=[source, source, None, None, None])
+        if form == "table" and not result.limit(1).fetchall():
+            out.print(_NOTHING)
+        else:
+            _print_result(result, form)
 
 
 def print_refused(view_file: Path, source: str | None, unit: str | None) -> None:
-    """Print refused units in full."""
+    """Print refused units in full. Raises `UsageError` for a source the lake has never seen."""
     query = _OPEN.format(columns="source, rule, reason, file, line, key, unit, batch_id, payload", everything="true")
-    with closing(_read(view_file)) as con:
+    with closing(_read(view_file)) as con, _refused(view_file):
+        _check_known(con, source)
         rows = con.execute(query, [source, source, unit, unit, unit]).fetchall()
     for source_, rule, reason, file, line, key, unit_, batch_id, payload in rows:
         place = f"{file}:{line}" if line else file
         out.print(f"[bold]{escape(source_)}[/] {escape(str(place))}  [yellow]{escape(rule)}[/]", highlight=False)
-        out.print(f"  {escape(reason)}\n  key {escape(str(key))}, unit {unit_}, batch {batch_id}", highlight=False)
-        out.print(escape(payload or ""), highlight=False, style="dim")
+        told = f"  {reason}\n  key {key or 'none'}, unit {unit_}, batch {batch_id}"
+        out.print(told, highlight=False, soft_wrap=True, markup=False)
+        out.print(_readable(payload or ""), highlight=False, soft_wrap=True, markup=False, style="dim")
     if not rows:
-        out.print("Nothing is in quarantine here.")
+        out.print(_NOTHING)
+
+
+_NOTHING: Final = "Nothing is in quarantine here."
+
+
+def _check_known(con: duckdb.DuckDBPyConnection, source: str | None) -> None:
+    known = [name for (name,) in con.execute("SELECT DISTINCT source FROM ops.ledger ORDER BY 1").fetchall()]
+    if source is not None and source not in known:
+        raise UsageError(f"The lake holds no source called {source}. There are: {', '.join(known) or 'none yet'}.")
+
+
+def _readable(payload: str) -> str:
+    r"""Return a payload for people: bytes that are no text with escapes instead of base64.
+
+    >>> print(_readable("base64:Q2Fm6Q=="))
+    Caf\xe9
+    """
+    if not payload.startswith(_ENCODED):
+        return payload
+    return base64.b64decode(payload.removeprefix(_ENCODED)).decode("utf-8", "backslashreplace")
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

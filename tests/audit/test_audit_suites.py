@@ -364,13 +364,18 @@ def test_a_connection_that_has_a_transaction_open_is_no_obstacle() -> None:
     assert audit([Subject(TAGS, "arrived", "arrived")], folder=FOLDER, connect=in_a_transaction).passed
 
 
-def test_sqlalchemy_still_begins_a_transaction_of_its_own() -> None:
-    """Fails once it does not: then `_NoTransactions` can go."""
+def test_sqlalchemy_still_begins_a_transaction_within_a_transaction() -> None:
+    """Fails once it does not: then `_NoTransactions` can go. The second user was once GX's inspector."""
     engine = sqlalchemy.create_engine(
-        "duckdb:///:memory:", creator=lambda: duckdb_engine.ConnectionWrapper(in_a_transaction())
+        "duckdb:///:memory:",
+        creator=lambda: duckdb_engine.ConnectionWrapper(duckdb.connect()),
+        poolclass=sqlalchemy.pool.StaticPool,
     )
-    with pytest.raises(Exception, match="cannot start a transaction within a transaction"), engine.connect() as con:
-        con.execute(sqlalchemy.text("SELECT 1"))
+    with engine.connect() as first, engine.connect() as second:
+        first.execute(sqlalchemy.text("SELECT 1"))
+        with pytest.raises(Exception, match="cannot start a transaction within a transaction"):
+            second.execute(sqlalchemy.text("SELECT 1"))
+    engine.dispose()
 
 
 def test_audits_in_threads_and_in_each_other_judge_alike() -> None:
