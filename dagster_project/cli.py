@@ -71,7 +71,7 @@ def main() -> None:
     """
 
 
-@main.command("run")
+@main.command("run", short_help="Bring the declared sources into the lake.")
 @click.argument("names", metavar="[SOURCE]...", nargs=-1)
 @click.option("--answers", is_flag=True, help="Then count every view and answer the questions in sql/queries.")
 @lake_option
@@ -82,7 +82,7 @@ def run_command(names: tuple[str, ...], *, answers: bool, lake_uri: str | None, 
     _run(_chosen(names), settings(lake_uri), allow_gone=allow_gone, answers=answers)
 
 
-@main.command()
+@main.command(short_help="Bring any folder or file into the lake, undeclared.")
 @click.argument("path", metavar="PATH_OR_URI")
 @click.option("--kind", type=click.Choice(["documents", "table", "stream"]), help="What it is; guessed if left out.")
 @click.option("--name", help="Name of the source; made from the path if left out.")
@@ -101,13 +101,15 @@ def ingest(path: str, *, kind: str | None, name: str | None, lake_uri: str | Non
     _run([source], settings(lake_uri), allow_gone=allow_gone, answers=False)
 
 
-@main.command("sql")
+@main.command("sql", short_help="Ask the lake in SQL, or open the DuckDB shell.")
 @click.argument("query", required=False)
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @lake_option
 @_tells_errors
 def sql_command(query: str | None, form: str, lake_uri: str | None) -> None:
     """Ask the lake in SQL: one QUERY, a file of SQL, a query on standard input (-), or the DuckDB shell.
+
+    csv writes NULL as nothing and an empty text as ""; json writes one object per line.
 
     \b
     notelake sql "SELECT source, count(*) FROM notes.notes GROUP BY 1"
@@ -123,7 +125,7 @@ def sql_command(query: str | None, form: str, lake_uri: str | None) -> None:
     terminal.print_query(file, text, form)
 
 
-@main.command()
+@main.command(short_help="Show what the lake holds and what is served.")
 @lake_option
 @_tells_errors
 def status(lake_uri: str | None) -> None:
@@ -163,7 +165,7 @@ def quarantine_show(source: str | None, unit: str | None, lake_uri: str | None) 
     terminal.print_refused(_view_file(settings(lake_uri)), source, unit)
 
 
-@main.command()
+@main.command(short_help="Examine the set-up and the lake.")
 @lake_option
 @_tells_errors
 def doctor(lake_uri: str | None) -> None:
@@ -176,7 +178,7 @@ def doctor(lake_uri: str | None) -> None:
     raise SystemExit(FAILED if any(finding.state == "fail" for finding in findings) else OK)
 
 
-@main.command()
+@main.command(short_help="Mend a lake whose folder was moved or copied.")
 @lake_option
 @_tells_errors
 def relocate(lake_uri: str | None) -> None:
@@ -187,6 +189,9 @@ def relocate(lake_uri: str | None) -> None:
     where = settings(lake_uri)
     moved = mend(where, clock=_now, ids=_new_id)
     serve(_open(where))
+    if not moved.tables:
+        click.echo(f"Nothing was to be mended: the tables say already that they lie in {where.lake}.")
+        return
     click.echo(f"{moved.tables} tables now say that they lie in {where.lake}; lake.duckdb was built anew.")
 
 
@@ -244,11 +249,12 @@ def _view_file(where: Settings) -> Path:
 
 
 def _query_text(query: str) -> str:
-    if re.fullmatch(r"\S+\.sql", query):
-        path = Path(query)
-        if not path.is_file():
-            raise UsageError(f"There is no file {query}.")
-        return path.read_text("utf-8")
+    if not query.endswith(".sql") or "\n" in query:
+        return query
+    if Path(query).is_file():
+        return Path(query).read_text("utf-8")
+    if re.fullmatch(r"\S+", query):
+        raise UsageError(f"There is no file {query}. Check the path, or give the query itself.")
     return query
 
 

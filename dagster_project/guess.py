@@ -15,7 +15,7 @@ from typing import IO, Final
 
 import fsspec
 
-from dagster_project.errors import SourceInvalid
+from dagster_project.errors import SourceInvalid, SourceUnavailable
 from dagster_project.sources import EventMapping, Source, declare
 
 _KINDS: Final = {"documents": "DocumentSource", "table": "TableSource", "stream": "StreamSource"}
@@ -26,12 +26,15 @@ _LOOK_AT: Final = 500
 
 
 def guess_source(path: str, *, kind: str | None, name: str | None) -> Source:
-    """Return a source for `path`; `kind` and `name` are guessed where they are None. Raises `SourceInvalid`."""
+    """Return a source for `path`; `kind` and `name` are guessed where they are None.
+
+    Raises `SourceInvalid` for a path or a name that cannot be, and `SourceUnavailable` for one that cannot be listed.
+    """
     address = path if "://" in path else str(Path(path).expanduser().absolute())
     if "://" not in path and not Path(address).exists():
         raise SourceInvalid(f"There is nothing at {path}. Check the path.")
     attributes = {"name": name or _name(address), "path": address}
-    return declare(_KINDS[kind or _kind(address)], attributes, f"ingest {path}")
+    return declare(_KINDS[kind or _guessed(path, address)], attributes, f"ingest {path}")
 
 
 def _name(address: str) -> str:
@@ -44,6 +47,15 @@ def _name(address: str) -> str:
     stem = last.rsplit(".", 1)[0] if last.lower().endswith((*_TABLES, ".md", ".txt")) else last
     words = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
     return (words if words[:1].isalpha() else f"source_{words}").rstrip("_")[:63]
+
+
+def _guessed(path: str, address: str) -> str:
+    try:
+        return _kind(address)
+    except Exception as error:  # each kind of store has errors of its own, and none of them is a programming error here
+        raise SourceUnavailable(
+            f"{path} cannot be looked at: {type(error).__name__}: {error}. Check the path and its credentials."
+        ) from error
 
 
 def _kind(address: str) -> str:

@@ -214,7 +214,7 @@ def _print_result(result: duckdb.DuckDBPyRelation, form: str) -> None:
     if form == "csv":
         _print_csv(result)
     elif form == "json":
-        rows = result.query("__row", "SELECT to_json(__row)::VARCHAR FROM __row")
+        rows = result.set_alias("__row").project("CAST(to_json(__row) AS VARCHAR)")
         for (row,) in _batches(rows):
             print(row)
     else:
@@ -222,7 +222,7 @@ def _print_result(result: duckdb.DuckDBPyRelation, form: str) -> None:
 
 
 def _print_csv(result: duckdb.DuckDBPyRelation) -> None:
-    """Print what DuckDB's own CSV writer would: NULL as nothing, an empty text as two quotes, values as their SQL text."""
+    """Print what DuckDB's own writer would: NULL as nothing, an empty text as two quotes, values as SQL text."""
     csv.writer(sys.stdout, lineterminator="\n").writerow(result.columns)
     for row in _batches(_texts(result)):
         print(",".join(map(_csv_cell, row)))

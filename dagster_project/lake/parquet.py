@@ -30,7 +30,7 @@ BYTES_PER_FILE: Final = 256 * 1024 * 1024
 """Compressed. Replacing a row rewrites its file, so files stay well below Iceberg's usual 512 MB."""
 Compression = Literal["snappy", "zstd", "lz4", "gzip", "brotli", "none"]
 COMPRESSION: Final[Compression] = "zstd"
-"""At its level 1: encodes talks as fast as snappy and pages faster, a third smaller, and every Iceberg engine reads it."""
+"""At its level 1: encodes talks as fast as snappy and pages faster, a third smaller; every Iceberg engine reads it."""
 DICTIONARY_BYTES: Final = 8 << 20
 """Values that repeat within a group are stored once up to this size; the usual 1 MB gives up on long texts."""
 SAMPLE_ROWS: Final = 4096

@@ -1,0 +1,42 @@
+"""Run all benchmarks, one after the other, and print their tables: what `make bench` does.
+
+Each is a script of its own with options of its own; `--quick` makes them small enough for a look (minutes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FULL = (
+    ("start_up.py",),
+    ("markdown_extraction.py", "../shared/corpora/handbook"),
+    ("documents.py",),
+    ("streams.py",),
+    ("tables.py",),
+)
+QUICK = (
+    ("start_up.py", "--runs", "3"),
+    ("markdown_extraction.py", "../shared/corpora/handbook", "--repeat", "5"),
+    ("documents.py", "--times", "3", "--rounds", "1"),
+    ("streams.py", "--events", "100000", "--rounds", "1"),
+    ("tables.py", "--rows", "300000", "--runs", "1"),
+)
+
+
+def main() -> int:
+    """Run the scripts; the exit code is the number of those that failed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--quick", action="store_true")
+    failed = 0
+    for script, *options in QUICK if parser.parse_args().quick else FULL:
+        print(f"\n## benchmarks/{script} {' '.join(options)}\n", flush=True)
+        failed += subprocess.call([sys.executable, str(HERE / script), *options], cwd=HERE.parent) != 0
+    return failed
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
