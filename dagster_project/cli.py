@@ -132,7 +132,9 @@ def status(lake_uri: str | None) -> None:
     """Show the lake: its sources with what they hold, its tables, and what is served."""
     from dagster_project import terminal
 
-    terminal.print_status(_open(settings(lake_uri)), _view_file(settings(lake_uri)))
+    where = settings(lake_uri)
+    file = _view_file(where)  # before the lake is opened: what is not there yet is no failure of the lake
+    terminal.print_status(_open(where), file)
 
 
 @main.group()

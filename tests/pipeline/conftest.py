@@ -16,8 +16,9 @@ import pytest
 
 from dagster_project.contracts import BY_IDENTIFIER
 from dagster_project.failpoints import VARIABLE
-from dagster_project.lake.lake import open_lake
+from dagster_project.lake.lake import Lake, open_lake
 from dagster_project.lake.read import relation
+from dagster_project.pipeline import Run, run
 from dagster_project.settings import settings
 from dagster_project.sources import DocumentSource, NoteMapping, Source, StreamSource, TableSource
 
@@ -102,34 +103,59 @@ class World:
             self.lines('{"id": "cut')
 
 
+@pytest.fixture(scope="session")
+def new_world() -> type[World]:
+    """For tests that need many."""
+    return World
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path / "world")
 
 
+def fresh(lake_folder: Path | str) -> Lake:
+    """Open a lake as a new process does."""
+    return open_lake(settings(str(lake_folder)), clock=lambda: datetime.now(UTC), ids=lambda: uuid4().hex)
+
+
 def run_here(lake_folder: str, sources: list[Source], failpoint: str | None) -> None:
-    """Run all sources once in this process; what `forked` calls."""
+    """Run all sources once in this process; what `started` calls in another."""
     os.environ.pop(VARIABLE, None)
     if failpoint:
         os.environ[VARIABLE] = failpoint
-    from dagster_project.pipeline import run
+    run(fresh(lake_folder), sources)
 
-    lake = open_lake(settings(lake_folder), clock=lambda: datetime.now(UTC), ids=lambda: uuid4().hex)
-    run(lake, sources)
+
+@pytest.fixture(scope="session")
+def here() -> Callable[[Path, list[Source]], Run]:
+    """Run in this process, on a lake that is opened for it."""
+    return lambda lake_folder, sources: run(fresh(lake_folder), sources)
 
 
 @pytest.fixture
-def forked() -> Callable[..., int]:
-    """Run in a process of its own, dying at a failpoint if one is named; returns the exit code, -9 if it was killed."""
+def started() -> Callable[..., Any]:
+    """Begin a run in a process of its own, which dies at a failpoint if one is named; return the process."""
 
-    def start(lake_folder: Path, sources: list[Source], failpoint: str | None = None) -> int:
+    def start(lake_folder: Path, sources: list[Source], failpoint: str | None = None) -> Any:
         process = _PROCESSES.Process(target=run_here, args=(str(lake_folder), sources, failpoint))
         process.start()
+        return process
+
+    return start
+
+
+@pytest.fixture
+def forked(started: Callable[..., Any]) -> Callable[..., int]:
+    """Run in a process of its own; returns the exit code, -9 if it was killed."""
+
+    def finish(lake_folder: Path, sources: list[Source], failpoint: str | None = None) -> int:
+        process = started(lake_folder, sources, failpoint)
         process.join(120)
         assert process.exitcode is not None, "the run hangs"
         return process.exitcode
 
-    return start
+    return finish
 
 
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -140,7 +166,7 @@ def tables_of() -> Callable[[Path], Rows]:
     """Return all rows of all tables of a lake, clock columns aside, in an order of their own."""
 
     def read(lake_folder: Path) -> Rows:
-        lake = open_lake(settings(str(lake_folder)), clock=lambda: datetime.now(UTC), ids=lambda: uuid4().hex)
+        lake = fresh(lake_folder)
         tables: Rows = {}
         with lake.connect() as con:
             for name, pin in lake.pins().items():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dagster_project.contracts import BY_IDENTIFIER
 from dagster_project.failpoints import arm
 from dagster_project.lake.lake import open_lake
 from dagster_project.lake.read import relation
@@ -113,36 +114,60 @@ def test_a_source_of_another_kind_cannot_take_a_name(lake, world) -> None:
     assert "SourceInvalid" in str(run(lake, [other]).reports[0].error)
 
 
+_RACES = ("land.scanned", "land.staged", "land.written", "shape.staged", "commit.staged", "commit.written")
+_CURRENT = ("notes.notes", "notes.links", "notes.tags", "notes.tasks", "notes.sections", "notes.events")
+
+
 @pytest.mark.parametrize(
-    "failpoint", ["land.scanned", "land.staged", "land.written", "shape.staged", "commit.staged", "commit.written"]
+    ("failpoint", "which"),
+    [
+        pytest.param(failpoint, which, marks=[] if which == number % 3 else pytest.mark.long)
+        for number, failpoint in enumerate(_RACES)
+        for which in range(3)
+    ],
 )
-def test_a_second_run_in_between_neither_loses_nor_doubles(lake, world, failpoint, tables_of, tmp_path) -> None:
-    run(lake, world.sources)
-    run(open_lake(lake.settings, clock=lake.clock, ids=lake.ids), world.sources)
-    alone = tmp_path / "alone"
+def test_a_second_run_in_between_neither_loses_nor_doubles(
+    lake, world, failpoint, which, here, tables_of, tmp_path
+) -> None:
+    source = world.sources[which]
+    run(lake, [source])
     world.step(1)
-    other = open_lake(lake.settings, clock=lake.clock, ids=lake.ids)
     entered = []
 
     def second() -> None:
         if not entered:  # the second run passes the same failpoint
             entered.append(True)
-            run(other, world.sources)
+            run(open_lake(lake.settings, clock=lake.clock, ids=lake.ids), [source])
 
     with arm(failpoint, second):
-        done = run(lake, world.sources)
+        done = run(lake, [source])
     assert entered
-    assert [report.error for report in done.reports] == [None, None, None]
-    from dagster_project.settings import settings
+    assert done.reports[0].error is None
+    here(tmp_path / "alone", [source])
+    ours, theirs = tables_of(Path(lake.settings.lake)), tables_of(tmp_path / "alone")
+    for table in _CURRENT:
+        without_sequence = {"notes.notes": -1, "notes.events": -1}.get(table)
+        assert [row[:without_sequence] for row in ours[table]] == [row[:without_sequence] for row in theirs[table]]
+    sequences = ask(lake, "SELECT sequence FROM {} ORDER BY 1", f"raw.{source.name}")
+    assert sequences == [(number,) for number in range(1, len(sequences) + 1)]
 
-    fresh = open_lake(settings(str(alone)), clock=lake.clock, ids=lake.ids)
-    run(fresh, world.sources)
-    ours, theirs = tables_of(Path(lake.settings.lake)), tables_of(alone)
-    for table in ("notes.notes", "notes.links", "notes.tags", "notes.tasks", "notes.sections", "notes.events"):
-        drop = {"notes.notes": -1, "notes.events": -1}.get(table)
-        assert [row[:drop] for row in ours[table]] == [row[:drop] for row in theirs[table]], table
-    sequences = [row[0] for row in ours["raw.vault"]]
-    assert sequences == list(range(1, len(sequences) + 1))
+
+def test_two_processes_at_once_give_the_tables_of_one_after_the_other(
+    world, started, here, tables_of, served, tmp_path
+) -> None:
+    raced, alone = tmp_path / "raced", tmp_path / "alone"
+    for lake_folder in (raced, alone):
+        here(lake_folder, world.sources)
+    world.step(1)
+    processes = [started(raced, world.sources) for _ in range(2)]
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    for _ in range(2):
+        here(alone, world.sources)
+    expected = tables_of(alone)
+    assert tables_of(raced) == expected
+    assert served(raced) == {name: len(rows) for name, rows in expected.items() if name in BY_IDENTIFIER}
 
 
 def test_runs_of_different_sources_at_once_lose_nothing(world, where, clock, ids, tmp_path) -> None:
