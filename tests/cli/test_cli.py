@@ -23,7 +23,8 @@ from dagster_project.cli import main
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
 HARD = """SELECT NULL AS nothing, '' AS empty, [1, NULL] AS list, {'a': 'ü"x'} AS struct, 'two
-lines, "quoted"' AS words, TIMESTAMPTZ '2026-01-01 10:00:00+02' AS at, 1.50::DECIMAL(5,2) AS exact, '[red]x[/]' AS markup"""
+lines, "quoted"' AS words, TIMESTAMPTZ '2026-01-01 10:00:00+02' AS at, 1.50::DECIMAL(5,2) AS exact,
+'[red]x[/]' AS markup"""
 
 
 def notelake(*words: str, stdin: str | None = None) -> Result:

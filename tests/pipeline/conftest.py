@@ -95,7 +95,7 @@ class World:
                 file.rename(self.vault / f"moved{number}.md")
         elif (old := next(iter(sorted(self.vault.glob("moved*.md"))), None)) is not None:
             old.unlink()
-        rows = "".join(f"{n},Row {n},text {n * (number % 3)},2026-01-{n + 1:02d}\n" for n in range(1, 4 + number % 3))
+        rows = "".join(f"{n},Row {n},text {(n - 1) * number},2026-01-{n + 1:02d}\n" for n in range(1, 4 + number % 3))
         self.sheet("one.csv", f"id,title,body,at\n{rows}")
         self.event("note.updated", "n1", body=f"now {number}")
         self.event("note.moved" if number % 2 else "note.created", f"n{number}x", **{"from": "n2"})

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 PATHS = st.sampled_from(["a.md", "b.md", "latin.md", "sub/c.md"])
 TEXTS = st.sampled_from([b"# T\n[[b]] #one\n", b"---\ntags: [\n---\nx\n", b"caf\xe9\n", b"", b"- [ ] do\n"])
-ROWS = st.lists(st.sampled_from(["1,One,x,2026-01-01", "2,,y,2026-01-02", "3,Three,z,never", ",No key,,", "3,a,b"]), max_size=4)
+ROWS = st.lists(
+    st.sampled_from(["1,One,x,2026-01-01", "2,,y,2026-01-02", "3,Three,z,never", ",No key,,", "3,a,b"]), max_size=4
+)
 LINES = st.sampled_from(
     [
         '{"id": "e1", "detail-type": "note.created", "time": "2026-05-14T09:00:00Z", "detail": {"path": "n9"}}',
         '{"id": "x1", "detail-type": "note.deleted", "time": "2026-05-14T10:00:00Z", "detail": {"path": "n1"}}',
-        '{"id": "x2", "detail-type": "note.moved", "time": "2026-05-14T11:00:00Z", "detail": {"path": "n7", "from": "n2"}}',
+        '{"id": "x2", "detail-type": "note.moved", "time": "2026-05-14T11:00:00Z", "detail": {"path": "n7", "from": "n2"}}',  # noqa: E501
         '{"id": "x3", "detail-type": "note.updated", "time": "2300-01-01T00:00:00Z", "detail": {"path": "n1"}}',
         "no JSON",
         "[]",
@@ -50,7 +52,7 @@ def places(tmp_path_factory):
     return tmp_path_factory
 
 
-@settings(max_examples=4, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(CHANGES, min_size=1, max_size=6), min_size=1, max_size=2))
 def test_every_unit_seen_is_accounted_for_whatever_changes(places, here, new_world, rounds) -> None:
     folder = places.mktemp("balance")
