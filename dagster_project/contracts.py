@@ -387,6 +387,7 @@ _RAW_EVENT: Final = _columns(
     ("stream", TEXT, "Stream: the name of the source"),
     ("shard", TEXT, "Shard in the stream"),
     ("shard_sequence", INT, "Position in the shard; for a log, the byte offset of its line"),
+    ("line", INT, "Line in the shard's file, from 1"),
     ("landed_at", INSTANT, "When it landed (UTC)"),
 )
 

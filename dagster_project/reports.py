@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dagster_project.audit.verdict import Verdict
     from dagster_project.contracts import Kind
 
-UNITS: Final[Mapping[str, str]] = {"documents": "notes", "table": "rows", "stream": "events"}
+UNITS: Final[Mapping[str, str]] = {"documents": "files", "table": "rows", "stream": "events"}
 """What is counted, by the kind of source."""
 
 
@@ -106,7 +106,7 @@ class Report:
 
     @property
     def unit(self) -> str:
-        """What is counted: notes, rows or events."""
+        """What is counted: files, rows or events."""
         return UNITS[self.kind]
 
     @property

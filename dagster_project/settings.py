@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dagster_project.errors import LakeUnsupported
+from dagster_project.errors import LakeUnsupported, UsageError
 
 PACKAGE: Final = Path(__file__).parent
 DEFAULT_LAKE: Final = "data/lake"
@@ -65,6 +65,13 @@ class Settings:
         return "://" in self.lake
 
 
+def _threads() -> int:
+    written = os.environ.get("NOTELAKE_THREADS", "0")
+    if not written.isdecimal():
+        raise UsageError(f"NOTELAKE_THREADS is {written!r}; it takes a number of threads, or 0 for all cores.")
+    return int(written)
+
+
 def settings(lake: str | None = None) -> Settings:
     """Return the settings for `lake`, else `NOTELAKE_LAKE`, else `data/lake` in the project.
 
@@ -73,7 +80,7 @@ def settings(lake: str | None = None) -> Settings:
     """
     given = lake or os.environ.get("NOTELAKE_LAKE")
     memory = os.environ.get("NOTELAKE_MEMORY_LIMIT", "1GB")
-    threads = int(os.environ.get("NOTELAKE_THREADS", "0"))
+    threads = _threads()
     view_file = os.environ.get("NOTELAKE_VIEW_FILE")
     if given and "://" in given:
         if not view_file:

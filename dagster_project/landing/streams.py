@@ -392,6 +392,7 @@ class _Decoder:
             "stream": pa.repeat(self._stream, len(arrived)),
             "shard": pa.repeat(lines.shard.name, len(arrived)),
             "shard_sequence": arrived["shard_sequence"],
+            "line": arrived["line"],
             "landed_at": pa.repeat(pa.scalar(self._landed_at, INSTANT), len(arrived)),
         }
         columns = [found[name] if name in found.column_names else same[name] for name in self._schema.names]
@@ -412,21 +413,23 @@ class _Decoder:
 
 
 def _arrow_lines(lines: _Lines, first_sequence: int) -> pa.Table:
-    """Return `sequence, shard_sequence, payload, undecoded` of each line that isn't blank, without its newline."""
+    """Return `sequence, shard_sequence, line, payload, undecoded` of each line that isn't blank, without its newline."""
     data = np.frombuffer(lines.data, dtype=np.uint8)
     edges = np.concatenate(([_first_byte(lines)], lines.ends))
     raw = pa.Array.from_buffers(
         pa.large_binary(), len(lines.ends), [None, pa.py_buffer(edges), pa.py_buffer(lines.data)]
     )
     starts = edges[:-1]
+    numbers = np.arange(len(raw), dtype=np.int64)
     blank = _blank(data, starts, raw)
     if blank:
-        kept = np.delete(np.arange(len(raw)), blank)
-        raw, starts = raw.take(pa.array(kept)), starts[kept]
+        numbers = np.delete(numbers, blank)
+        raw, starts = raw.take(pa.array(numbers)), starts[numbers]
     payload, undecoded = _decoded(raw)
     columns = {
         "sequence": pa.array(np.arange(first_sequence, first_sequence + len(raw), dtype=np.int64)),
         "shard_sequence": pa.array(starts + lines.before.offset),
+        "line": pa.array(numbers + lines.before.lines + 1),
         "payload": payload,
         "undecoded": undecoded,
     }

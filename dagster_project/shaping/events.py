@@ -322,7 +322,7 @@ class _Batch:
         """The arrivals that are no events."""
         return f"""
             SELECT stream || '/' || shard || '/' || shard_sequence AS unit, rule, {_REASON} AS reason, event_id AS key,
-                   shard AS file, NULL::BIGINT AS line,
+                   shard AS file, line,
                    coalesce(payload, 'base64:' || base64(undecoded)) AS payload, sequence
             FROM {self._arrivals} JOIN (SELECT sequence, rule FROM dropped WHERE rule IS NOT NULL) USING (sequence)"""
 

@@ -58,6 +58,7 @@ _COMMENT: Final = re.compile("%%")
 _IN_WORDS: Final = frozenset(("Mn", "Mc", "Me", "Pc"))
 _PROPERTY: Final = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,60})::(?:[ \t]+([^\r\n]*))?\r?(?:\n|\Z)")
 _ANCHORED: Final = bytes.maketrans(b" ", b"-")
+_BLANK: Final = "\n\r\t "
 _DROPPED: Final = bytes(code for code in range(128) if not (chr(code).isalnum() or chr(code) in "-_ "))
 """ASCII that an anchor does not take over."""
 
@@ -309,6 +310,8 @@ def _links(note: _Note) -> list[Link]:
         fragment = None
         is_image = note.view[start] == "!"
         if type_.__class__ is dict:
+            if "\n" in target:  # code that looks like a link: no page's name goes over two lines
+                continue
             kind = "embed" if is_image else "wikilink"
             target, fragment = _page(target)
         else:
@@ -397,6 +400,8 @@ def _tasks(note: _Note, sections: list[Section]) -> list[Task]:
     tasks: list[Task] = []
     for index, span in enumerate(items):
         item = span["start"]
+        if view[item] in _BLANK:  # an item indented by a tab is said to begin at the line end before it
+            item = span["end"] - len(view[item : span["end"]].lstrip())
         if not may_be_task(view[item + 2 : item + 5]) or (marker := find_marker(view, item)) is None:
             continue
         limit = min(span["end"], items[index + 1]["start"] if index + 1 < len(items) else len(view))

@@ -190,8 +190,7 @@ def _look_at_table(context: _Context, source: TableSource) -> Look:
     file = context.lake.settings.scratch / "stat" / f"{source.name}.json"
     known = _known_files(context)
     scan = tables.look(source, known, stamps=_stamps(file))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({path: asdict(stamp) for path, stamp in scan.stamps.items()}), "utf-8")
+    _keep(file, json.dumps({path: asdict(stamp) for path, stamp in scan.stamps.items()}))
     unchanged = sum(known[path].rows for path in scan.unchanged if not known[path].error)
     notices = (
         [f"{len(scan.skipped)} files in no known format were left out, e.g. {scan.skipped[0]}"] if scan.skipped else []
@@ -211,6 +210,13 @@ def _look_at_table(context: _Context, source: TableSource) -> Look:
         scratch=context.lake.settings.scratch,
     )
     return Look(unchanged, landing.batches(), landing.table, notices=notices)
+
+
+def _keep(file: Path, text: str) -> None:
+    """Write a cache, unless it says so already."""
+    if not file.exists() or file.read_text("utf-8") != text:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
 
 
 def _stamps(file: Path) -> dict[str, tables.Stamp]:

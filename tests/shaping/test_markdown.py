@@ -300,3 +300,17 @@ def test_the_list_of_readers_names_parser_and_version() -> None:
 )
 def test_the_media_type_goes_by_the_name(path: str, expected: str) -> None:
     assert media_type(path) == expected
+
+
+def test_an_item_indented_by_a_tab_is_a_task_at_its_own_place() -> None:
+    content = b"- ## Functionality\n\t- TODO Fill it out\n\t- [x] done\n"
+    tasks = read(content, "a.md").tasks
+    assert [(state, text, line) for state, text, *_, line, _, _ in tasks] == [
+        ("open", "Fill it out", 2),
+        ("done", "done", 3),
+    ]
+    assert [content[start:end] for *_, start, end in tasks] == [b"- TODO Fill it out", b"- [x] done"]
+
+
+def test_two_brackets_over_two_lines_are_no_wikilink() -> None:
+    assert read(b"[[(not-task ?b)\n  (not x)]]\n", "a.md").links == []
