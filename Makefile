@@ -48,7 +48,7 @@ test: $(DEV_STAMP) ## set up, and run the tests that need no server
 
 test-servers: $(DEV_STAMP) ## install and start real servers on loopback, and run the tests that need them
 	@bash tests/servers/install.sh
-	@$(BIN)/python -m pytest -m servers tests/servers
+	@$(BIN)/python -m pytest -n 0 -m servers tests/servers
 
 check: $(DEV_STAMP) $(DAGSTER_YAML) ## format, lint, types, import contracts, definitions, docs up to date
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

@@ -47,7 +47,11 @@ def record_refusal(batch: Batch, verdict: Verdict) -> AuditFailed:
 
 
 def settle(batch: Batch) -> None:
-    """Work what the audit refused into `inputs`: an input that is one unit is quarantined, others count their units."""
+    """Work what the audit refused into `inputs`: an input that is one unit is quarantined, others count their units.
+
+    A stream counts events: a note that is refused with the event that made it is no unit of its own.
+    """
+    judged = "notes.events" if batch.source.kind == "stream" else "%"
     batch.con.execute(
         "UPDATE inputs SET status = 'quarantined', committed = 0, quarantined = 1, error = refused.reason "
         "FROM (SELECT unit, min(reason) AS reason FROM refusals GROUP BY unit) AS refused "
@@ -55,7 +59,8 @@ def settle(batch: Batch) -> None:
     )
     batch.con.execute(
         "UPDATE inputs SET quarantined = inputs.quarantined + later.units "
-        "FROM (SELECT file, count(DISTINCT unit) AS units FROM refusals WHERE rule LIKE '%/%' GROUP BY file) AS later "
+        "FROM (SELECT file, count(DISTINCT unit) AS units FROM refusals "
+        f"WHERE rule LIKE '{judged}/%' GROUP BY file) AS later "
         "WHERE inputs.unit IS NULL AND inputs.path = later.file"
     )
     batch.con.execute(

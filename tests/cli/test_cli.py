@@ -109,7 +109,7 @@ def test_a_query_that_does_not_hold_is_wrong_use_in_duckdb_s_own_words(kept: str
 def test_a_run_in_which_something_was_refused_has_exit_code_3_and_says_what_next(vault: Path, tmp_path: Path) -> None:
     result = notelake("ingest", str(vault), "--lake", str(tmp_path / "lake"))
     assert result.exit_code == 3
-    assert "3 notes" in result.stdout
+    assert "3 files" in result.stdout
     assert "quarantine list --lake" in result.stdout
     assert "is read as documents, source 'my_notes'" in result.stderr
 
