@@ -413,7 +413,7 @@ class _Decoder:
 
 
 def _arrow_lines(lines: _Lines, first_sequence: int) -> pa.Table:
-    """Return `sequence, shard_sequence, line, payload, undecoded` of each line that isn't blank, its newline cut off."""
+    """Return `sequence, shard_sequence, line, payload, undecoded` of each line with text, its newline cut off."""
     data = np.frombuffer(lines.data, dtype=np.uint8)
     edges = np.concatenate(([_first_byte(lines)], lines.ends))
     raw = pa.Array.from_buffers(
