@@ -54,7 +54,7 @@ check: $(DEV_STAMP) $(DAGSTER_YAML) ## format, lint, types, import contracts, de
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/dg check yaml && $(BIN)/dg check defs
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/dg check yaml && VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/dg check defs
 	@$(BIN)/python docs/build.py --check
 
 format: $(DEV_STAMP) ## format the code
