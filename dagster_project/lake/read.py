@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dagster_project.contracts import Column
-from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
+
+if TYPE_CHECKING:
+    from dagster_project.lake.lake import Lake
 
 _STEP: Final = 256
 
@@ -61,7 +63,8 @@ def scan(columns: Sequence[Column], files: Sequence[str]) -> str:
         "default_value: NULL}"
         for column in columns
     )
-    return f"read_parquet([{listed}], schema = MAP {{{fields}}})"
+    # Hive partitioning is off: a folder called `source=x` must not stand in for what the file itself says.
+    return f"read_parquet([{listed}], schema = MAP {{{fields}}}, hive_partitioning = false)"
 
 
 def _empty(columns: Sequence[Column]) -> str:

@@ -8,48 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-import pyarrow as pa
-
 from dagster_project.contracts import Column, Table, raw_table
-from dagster_project.errors import NotelakeError
 from dagster_project.lake.pins import Pin
+from dagster_project.lake.read import duckdb_type as sql_type
+from dagster_project.lake.read import identifier as name
+from dagster_project.lake.read import quoted as text
+from dagster_project.lake.read import relation as rows_of
+
+__all__ = ["current_columns", "current_rows", "is_table_source", "name", "relation", "scan", "sql_type", "text"]
 
 ARRIVAL: Final = tuple(column.name for column in raw_table("any", "table").columns)
 """The columns every raw table of a table source begins with; those after them are the source's own."""
 PLACE: Final = ("_file", "_row")
 """What a current row keeps of its arrival."""
-
-_PLAIN: Final = (
-    (pa.types.is_string, "VARCHAR"),
-    (pa.types.is_large_string, "VARCHAR"),
-    (pa.types.is_int64, "BIGINT"),
-    (pa.types.is_int32, "INTEGER"),
-    (pa.types.is_boolean, "BOOLEAN"),
-    (pa.types.is_float64, "DOUBLE"),
-    (pa.types.is_float32, "FLOAT"),
-    (pa.types.is_date32, "DATE"),
-    (pa.types.is_time64, "TIME"),
-    (pa.types.is_binary, "BLOB"),
-    (pa.types.is_large_binary, "BLOB"),
-)
-
-
-def text(value: str) -> str:
-    """Return `value` as an SQL string literal.
-
-    >>> text("it's")
-    "'it''s'"
-    """
-    return "'" + value.replace("'", "''") + "'"
-
-
-def name(value: str) -> str:
-    """Return `value` as a quoted SQL name.
-
-    >>> name('a "b" c')
-    '"a ""b"" c"'
-    """
-    return '"' + value.replace('"', '""') + '"'
 
 
 def relation(identifier: str) -> str:
@@ -57,47 +28,10 @@ def relation(identifier: str) -> str:
     return ".".join(name(part) for part in identifier.split(".", 1))
 
 
-def sql_type(type_: pa.DataType) -> str:
-    """Return DuckDB's name of an Arrow type. Raises `NotelakeError` for a type no lake table has.
-
-    >>> sql_type(pa.list_(pa.string())), sql_type(pa.timestamp("us", tz="UTC"))
-    ('VARCHAR[]', 'TIMESTAMPTZ')
-    """
-    for holds, word in _PLAIN:
-        if holds(type_):
-            return word
-    if pa.types.is_timestamp(type_):
-        return "TIMESTAMPTZ" if type_.tz else "TIMESTAMP"
-    if pa.types.is_decimal(type_):
-        return f"DECIMAL({type_.precision}, {type_.scale})"
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
-        return f"{sql_type(type_.value_type)}[]"
-    if pa.types.is_struct(type_):
-        return "STRUCT(" + ", ".join(f"{name(field.name)} {sql_type(field.type)}" for field in type_) + ")"
-    raise NotelakeError(
-        f"A column has the type {type_}, which the view file cannot show. Tables of a lake have none such."
-    )
-
-
 def scan(pin: Pin) -> str:
-    """Return the SELECT that reads the table as pinned.
-
-    Columns are found by field id, so that one that was renamed keeps its values and one that was added is null in older
-    files. Hive partitioning is off: a folder called `source=x` must not stand in for what the file itself says.
-    """
-    columns = pin.table.columns
-    if not pin.files:
-        nothing = ", ".join(f"CAST(NULL AS {sql_type(c.type)}) AS {name(c.name)}" for c in columns)
-        return f"SELECT {nothing} WHERE false"
-    files = ", ".join(map(text, pin.files))
-    fields = ", ".join(map(_field, columns))
-    names = ", ".join(name(column.name) for column in columns)
-    return f"SELECT {names} FROM read_parquet([{files}], schema = MAP {{{fields}}}, hive_partitioning = false)"
-
-
-def _field(column: Column) -> str:
-    type_ = text(sql_type(column.type))
-    return f"{column.field_id}: {{'name': {text(column.name)}, 'type': {type_}, 'default_value': NULL}}"
+    """Return the SELECT that reads the table as pinned, its columns found by field id."""
+    names = ", ".join(name(column.name) for column in pin.table.columns)
+    return f"SELECT {names} FROM {rows_of(pin)} AS pinned"
 
 
 def is_table_source(table: Table) -> bool:
