@@ -104,13 +104,21 @@ class Table:
 _SOURCE: Final = (Partition("source"),)
 
 
-def _columns(*rows: tuple[str, pa.DataType, str]) -> tuple[Column, ...]:
-    """Number columns 1, 2, 3 … in order, and list elements after them, as Iceberg does on creation."""
+_Described = tuple[str, pa.DataType, str]
+"""Name, type and meaning of a column."""
+
+
+def _columns(*rows: _Described, added: Sequence[_Described] = ()) -> tuple[Column, ...]:
+    """Number columns 1, 2, 3 … in order, and list elements after them, as Iceberg does on creation.
+
+    `added` came later, to tables that exist: their ids follow all of these, in the order in which they came.
+    """
     element_ids = iter(range(len(rows) + 1, 2 * len(rows) + 2))
-    return tuple(
+    first = tuple(
         Column(index, name, type_, doc, next(element_ids) if pa.types.is_list(type_) else None)
         for index, (name, type_, doc) in enumerate(rows, start=1)
     )
+    return (*first, *(Column(id_, *row) for id_, row in enumerate(added, start=next(element_ids))))
 
 
 NOTES: Final = Table(
@@ -138,6 +146,9 @@ NOTES: Final = Table(
         ("file", TEXT, "File it came from, relative to the source"),
         ("line", INT, "Line in that file where it begins, from 1; null where the format has none"),
         ("sequence", INT, "Arrival in raw.<source> that this version came from"),
+        added=(
+            ("file_id", TEXT, "Id of the file it came from: its own, unless the file holds several notes; else null"),
+        ),
     ),
     key=("note_id",),
     partition=_SOURCE,
@@ -176,8 +187,8 @@ _PART: Final = (
     ("ordinal", INT, "Its place among the note's parts of this sort, from 0"),
 )
 _WHERE: Final = (
-    ("line", INT, "Line in the source file, from 1"),
-    ("byte_start", INT, "First byte in the source file, from 0"),
+    ("line", INT, "Line in the source file, from 1; null where the format has no lines"),
+    ("byte_start", INT, "First byte in the source file, from 0; null where its text does not lie in the file as such"),
     ("byte_end", INT, "Byte after the last, so that file[byte_start:byte_end] is the text"),
 )
 
@@ -201,7 +212,7 @@ SECTIONS: Final = _part(
 LINKS: Final = _part(
     "links",
     "a link, image or embed as it is written; see notes.resolved_links for where it leads",
-    ("kind", TEXT, "wikilink, markdown, reference, autolink, image or embed"),
+    ("kind", TEXT, "wikilink, markdown, reference, autolink, html, image, embed or block (a Logseq block reference)"),
     ("target", TEXT, "What it points to as written, without fragment"),
     ("fragment", TEXT, "Heading or block after #, without the #; null if none"),
     ("text", TEXT, "Text shown for it"),
@@ -210,7 +221,7 @@ TAGS: Final = _part(
     "tags",
     "one use of a tag",
     ("tag", TEXT, "The tag as written, without the leading #"),
-    ("origin", TEXT, "Where it stands: front_matter, inline or column"),
+    ("origin", TEXT, "Where it stands: front_matter, inline, property (of a file that is no Markdown) or column"),
 )
 TASKS: Final = _part(
     "tasks",
@@ -229,10 +240,25 @@ CODE_BLOCKS: Final = _part(
     ("language", TEXT, "First word of the info string; null if none"),
     ("code", TEXT, "The code itself"),
 )
+FIELDS: Final = _part(
+    "fields",
+    "an inline field as Dataview writes it, or a property of a page or block as Logseq does: `key:: value`",
+    ("key", TEXT, "The key as written"),
+    ("value", TEXT, "The value as written"),
+    ("origin", TEXT, "inline, page or block: in the text, at the top of the page, or below a block"),
+)
+BLOCKS: Final = _part(
+    "blocks",
+    "a block that has a name or a kind: one that links can point to, a callout or an alert",
+    ("kind", TEXT, "block (it has an id), callout (Obsidian) or alert (GitHub)"),
+    ("name", TEXT, "The id without ^, or the callout's type in lower case"),
+    ("title", TEXT, "Title of a callout; null if it has none"),
+    ("text", TEXT, "Text of the block, without its id, marks and title"),
+)
 ATTACHMENTS: Final = _part(
     "attachments",
-    "a file that is kept beside the notes and not itself read as one",
-    ("path", TEXT, "Where it lies in its source"),
+    "a file that is kept beside the notes and not itself read as one, or one that lies within a note's file",
+    ("path", TEXT, "Where it lies in its source; within a file, that file's path and its name there"),
     ("media_type", TEXT, "Media type, by name"),
     ("size", INT, "Size in bytes"),
     ("sha256", TEXT, "SHA-256 of its bytes, hex"),
@@ -282,11 +308,20 @@ LEDGER: Final = Table(
         ("failed", INT, "Units that could not be read"),
         ("removed", INT, "Units that the source removed"),
         ("bytes", INT, "Size of the input in bytes"),
-        ("dropped", TEXT, "Constructs that were not understood, in words"),
+        (
+            "dropped",
+            TEXT,
+            'Constructs that were not understood, as JSON: [{"construct": …, "count": …, "line": first or null}]',
+        ),
         ("error", TEXT, "What went wrong, in words"),
         ("line", INT, "Line of the first error, from 1"),
         ("sequence", INT, "First arrival in raw.<source>"),
         ("recorded_at", INSTANT, "When the batch ran (UTC)"),
+        added=(
+            ("encoding", TEXT, "Encoding of its text; one that had to be guessed says so. Null if it is no text"),
+            ("characters_in", INT, "Characters of the text in the file; null if it is no text"),
+            ("characters_out", INT, "Characters in the bodies of the notes it became; null if none"),
+        ),
     ),
     key=("batch_id", "path", "sequence"),
     partition=_SOURCE,
@@ -334,7 +369,7 @@ AUDITS: Final = Table(
     sort=("suite", "expectation"),
 )
 
-PARTS: Final[tuple[Table, ...]] = (SECTIONS, LINKS, TAGS, TASKS, CODE_BLOCKS, ATTACHMENTS)
+PARTS: Final[tuple[Table, ...]] = (SECTIONS, LINKS, TAGS, TASKS, CODE_BLOCKS, FIELDS, BLOCKS, ATTACHMENTS)
 """Tables whose rows belong to a note and are replaced with it."""
 
 SHARED: Final[tuple[Table, ...]] = (NOTES, VERSIONS, *PARTS, EVENTS, LEDGER, QUARANTINE, AUDITS)

@@ -21,7 +21,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table.metadata import TableMetadata
 
-from dagster_project.contracts import BY_IDENTIFIER, FORMAT, SHARED, Clock, Ids, Table
+from dagster_project.contracts import BY_IDENTIFIER, FORMAT, SHARED, Clock, Column, Ids, Table
 from dagster_project.errors import LakeMoved, LakeUnsupported
 from dagster_project.lake.catalog import Catalog, open_catalog
 from dagster_project.lake.pins import Pin
@@ -179,13 +179,21 @@ def _config(settings: Settings) -> dict[str, str | bool | int | float | list[str
 
 
 def _contract(identifier: str, metadata: TableMetadata) -> Table:
-    """Return the contract with the columns the table has now (the table of a table source has its own)."""
+    """Return the contract with the columns the table has now (the table of a table source has its own).
+
+    A shared table that an older notelake made has the contract's later columns too: files without them read as null,
+    and the next commit adds them.
+    """
     columns = columns_of(metadata.schema())
     if shared := BY_IDENTIFIER.get(identifier):
-        return shared if columns == shared.columns else replace(shared, columns=columns)
+        return shared if _ids(columns) <= _ids(shared.columns) else replace(shared, columns=columns)
     namespace, name = identifier.split(".", 1)
     key = _raw_key(tuple(column.name for column in columns))
     return Table(namespace, name, metadata.properties.get("comment", ""), columns, key, sort=("sequence",))
+
+
+def _ids(columns: Iterable[Column]) -> set[tuple[Any, ...]]:
+    return {(column.field_id, column.name, column.type, column.element_id) for column in columns}
 
 
 @lru_cache(maxsize=256)

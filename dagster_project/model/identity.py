@@ -18,3 +18,14 @@ def note_id(source: str, path: str, generation: int = 0) -> str:
     '21cf37e8480b6f49a7a2da268ed01926'
     """
     return md5(SEPARATOR.join((source, path, str(generation))).encode(), usedforsecurity=False).hexdigest()
+
+
+def member_id(file_id: str, member: str) -> str:
+    """Return the id of a note within a file that holds several: made from that file's own id and its name there.
+
+    It stays through moves of the file, as the file's id does.
+
+    >>> member_id(note_id("vault", "export.enex"), "20240105T100000Z Milk")
+    '1b3feb257e952eddf2db0e0f68b29697'
+    """
+    return md5(SEPARATOR.join((file_id, member)).encode(), usedforsecurity=False).hexdigest()

@@ -1,62 +1,40 @@
 """Shaping: the bytes of a file to the parts of a note.
 
-What belongs here: one file per format with its `PARSER` and `read`, and this list of them. What does not: where bytes
-come from (`landing`), which note they are (`model`), and what becomes of rows (`lake`). Readers are pure: no clock, no
-network, no ids.
-
-A new format is one file beside this one and one line in `_MODULES` (and one in `_NOTES` if its names are unknown).
-Reading the list imports no reader: each is imported when it is first asked for.
+What belongs here: `formats/`, one file per format, and what they share; `documents`, `rows` and `events`, which put
+what was read into the columns of the note tables. What does not: where bytes come from (`landing`), which note they
+are (`model`), and what becomes of rows (`lake`). Readers are pure: no clock, no network, no ids.
 """
 
 from __future__ import annotations
 
 import mimetypes
+import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from types import MappingProxyType
-from typing import Final
+from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType, ModuleType
+from typing import Final, NamedTuple
 
-from dagster_project.shaping.parsed import Parsed, Reader, Unreadable
+from dagster_project.shaping import formats
+from dagster_project.shaping.parsed import Container, Parsed, Reader, Unreadable
 
-__all__ = ["READERS", "Parsed", "Reader", "Unreadable", "media_type"]
+__all__ = ["READERS", "Container", "Format", "Parsed", "Reader", "Unreadable", "media_type"]
 
-_MODULES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "text/markdown": "markdown",
-        "text/plain": "plain_text",
-    }
-)
-"""The module here that reads each media type."""
-
-_NOTES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        ".md": "text/markdown",
-        ".markdown": "text/markdown",
-        ".mdown": "text/markdown",
-        ".mkd": "text/markdown",
-        ".mdx": "text/markdown",
-        ".txt": "text/plain",
-        ".text": "text/plain",
-        ".org": "text/org",
-        ".rst": "text/x-rst",
-        ".adoc": "text/asciidoc",
-    }
-)
 _FILES: Final[Mapping[str, str]] = MappingProxyType(
     {
+        ".adoc": "text/asciidoc",
         ".avif": "image/avif",
         ".canvas": "application/json",
-        ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
         ".edn": "application/edn",
-        ".epub": "application/epub+zip",
         ".excalidraw": "application/json",
         ".heic": "image/heic",
         ".jsonl": "application/jsonl",
         ".m4a": "audio/mp4",
         ".ogg": "audio/ogg",
+        ".org": "text/org",
         ".parquet": "application/vnd.apache.parquet",
-        ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        ".rst": "text/x-rst",
         ".toml": "application/toml",
         ".webm": "video/webm",
         ".webp": "image/webp",
@@ -65,34 +43,66 @@ _FILES: Final[Mapping[str, str]] = MappingProxyType(
         ".yml": "application/yaml",
     }
 )
-"""Names that Python's own table lacks in some version."""
+"""Names of files that are kept and not read, which Python's own table lacks in some version."""
 UNKNOWN: Final = "application/octet-stream"
 
 
+class Format(NamedTuple):
+    """What reads a media type: the parser's name with its version, the extra that brings it, and the reader."""
+
+    parser: str
+    extra: str | None
+    read: Reader
+
+
 @cache
-def _reader(name: str) -> tuple[str, Reader]:
-    module = import_module(f"{__name__}.{name}")
-    return module.PARSER, module.read
+def _modules() -> tuple[ModuleType, ...]:
+    found = pkgutil.iter_modules(formats.__path__)
+    return tuple(import_module(f"{formats.__name__}.{module.name}") for module in found)
 
 
-class _Readers(Mapping[str, tuple[str, Reader]]):
-    """Media type to the parser's name, with its version, and the reader."""
+@cache
+def _by_media_type() -> Mapping[str, ModuleType]:
+    return {media_type: module for module in _modules() for media_type in module.MEDIA_TYPES.values()}
 
-    def __getitem__(self, media_type: str) -> tuple[str, Reader]:
-        return _reader(_MODULES[media_type])
+
+@cache
+def _by_extension() -> Mapping[str, str]:
+    return {extension: media_type for module in _modules() for extension, media_type in module.MEDIA_TYPES.items()}
+
+
+@cache
+def _format(media_type: str) -> Format:
+    module = _by_media_type()[media_type]
+    return Format(_named(module.PARSER), module.EXTRA, module.read)
+
+
+def _named(parser: str) -> str:
+    """Return a parser's name with the version of its library; as it is if that is not installed, or it has its own."""
+    try:
+        return f"{parser}-{version(parser.partition('/')[2])}"
+    except PackageNotFoundError:
+        return parser
+
+
+class _Readers(Mapping[str, Format]):
+    """Media type to the format that reads it."""
+
+    def __getitem__(self, media_type: str) -> Format:
+        return _format(media_type)
 
     def __contains__(self, media_type: object) -> bool:
-        return media_type in _MODULES
+        return media_type in _by_media_type()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_MODULES)
+        return iter(_by_media_type())
 
     def __len__(self) -> int:
-        return len(_MODULES)
+        return len(_by_media_type())
 
 
-READERS: Final[Mapping[str, tuple[str, Reader]]] = _Readers()
-"""Media type to (parser with version, reader). A file of any other type is kept as an attachment."""
+READERS: Final[Mapping[str, Format]] = _Readers()
+"""Media type to its format. A file of any other type is kept as an attachment."""
 
 
 def media_type(path: str) -> str:
@@ -117,7 +127,7 @@ def suffix(path: str) -> str:
 
 @cache
 def _type_of(extension: str) -> str:
-    return _NOTES.get(extension) or _FILES.get(extension) or _pythons_own().get(extension, UNKNOWN)
+    return _by_extension().get(extension) or _FILES.get(extension) or _pythons_own().get(extension, UNKNOWN)
 
 
 @cache

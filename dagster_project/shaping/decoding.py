@@ -14,11 +14,11 @@ from array import array
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from dagster_project.shaping.parsed import CodeBlock, Link, Parsed, Section, Tag, Task, Unreadable
+from dagster_project.shaping.parsed import Parsed, Unreadable
 
 RULE: Final = "encoding"
 
@@ -121,15 +121,14 @@ def count_words(text: str) -> int:
 
 
 def in_file(parsed: Parsed, text: Text) -> Parsed:
-    """Return `parsed` with the byte ranges of its parts, given in the view, made those of the file."""
+    """Return `parsed` with its encoding, and the byte ranges of its parts, given in the view, as those of the file."""
+    parsed.encoding, parsed.characters = text.encoding, len(text.text)
     if text.encoding == "utf-8":
         return parsed
     at = _utf16_offsets(text.text)
-    parsed.sections = [_section_at(part, at) for part in parsed.sections]
-    parsed.links = [_link_at(part, at) for part in parsed.links]
-    parsed.tag_uses = [_tag_at(part, at) for part in parsed.tag_uses]
-    parsed.tasks = [_task_at(part, at) for part in parsed.tasks]
-    parsed.code_blocks = [_code_at(part, at) for part in parsed.code_blocks]
+    for name in ("sections", "links", "tag_uses", "tasks", "code_blocks", "fields", "blocks", "attachments"):
+        parts: list[tuple[Any, ...]] = getattr(parsed, name)
+        setattr(parsed, name, [(*part[:-2], at[part[-2]], at[part[-1]]) for part in parts])
     return parsed
 
 
@@ -142,23 +141,3 @@ def _utf16_offsets(text: str) -> array[int]:
         offset += 4 if ord(character) >= _SURROGATE_PAIR else 2
     offsets.append(offset)
     return offsets
-
-
-def _section_at(part: Section, at: array[int]) -> Section:
-    return (*part[:-2], at[part[-2]], at[part[-1]])
-
-
-def _link_at(part: Link, at: array[int]) -> Link:
-    return (*part[:-2], at[part[-2]], at[part[-1]])
-
-
-def _tag_at(part: Tag, at: array[int]) -> Tag:
-    return (*part[:-2], at[part[-2]], at[part[-1]])
-
-
-def _task_at(part: Task, at: array[int]) -> Task:
-    return (*part[:-2], at[part[-2]], at[part[-1]])
-
-
-def _code_at(part: CodeBlock, at: array[int]) -> CodeBlock:
-    return (*part[:-2], at[part[-2]], at[part[-1]])

@@ -282,7 +282,7 @@ class _Batch:
                    list_sort(list_distinct(tags)) AS tags, []::VARCHAR[] AS aliases, properties,
                    {_words("body")} AS word_count,
                    NULL::VARCHAR AS content_sha256, NULL::BIGINT AS row_hash, false AS stale, {at} AS observed_at,
-                   shard AS file, NULL::BIGINT AS line, sequence
+                   shard AS file, NULL::BIGINT AS line, sequence, NULL::VARCHAR AS file_id
             FROM folded LEFT JOIN (SELECT sequence, shard FROM note_event) USING (sequence)"""
 
     def versions_rows(self) -> str:

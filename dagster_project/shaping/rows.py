@@ -280,6 +280,7 @@ def _note_columns(source: TableSource, names: _Names) -> str:
         "file": "r._file",
         "line": "NULL::BIGINT",
         "sequence": "r.sequence",
+        "file_id": "NULL::VARCHAR",
     }
     return ", ".join(f"{values[column.name]} AS {column.name}" for column in NOTES.columns)
 
@@ -341,7 +342,8 @@ def _inputs(raw: str, changes: str, *, after: int, to: int) -> str:
         )
     )
     counts += ", count(*) FILTER (what = 'deleted') AS removed"
-    told = "n.duplicate || ' rows have a key that a later row has, or were superseded in the same batch'"
+    construct = "'row with a key that a later row has, or superseded in the same batch'"
+    told = f"json_array(json_object('construct', {construct}, 'count', n.duplicate, 'line', NULL))"
     return (
         "SELECT f._file AS path, CASE f._op WHEN 'gone' THEN 'gone' ELSE 'rows' END AS op, "
         "CASE WHEN f._op = 'gone' THEN 'removed' WHEN f._error IS NULL THEN 'parsed' ELSE 'failed' END AS status, "

@@ -31,7 +31,8 @@ REFUSALS: Final = (
 INPUTS: Final = (
     "path VARCHAR, op VARCHAR, status VARCHAR, parser VARCHAR, seen BIGINT, committed BIGINT, duplicate BIGINT, "
     "quarantined BIGINT, failed BIGINT, removed BIGINT, unchanged BIGINT, bytes BIGINT, dropped VARCHAR, "
-    "error VARCHAR, line BIGINT, sequence BIGINT, unit VARCHAR"
+    "error VARCHAR, line BIGINT, sequence BIGINT, unit VARCHAR, encoding VARCHAR, characters_in BIGINT, "
+    "characters_out BIGINT"
 )
 
 

@@ -101,9 +101,10 @@ def _mark_stale(batch: Batch) -> None:
     current = batch.current(NOTES)
     if current is None:
         return
+    waiting = "(SELECT unit FROM refusals UNION ALL SELECT unit FROM inputs WHERE status = 'failed')"
     batch.con.execute(
         f"INSERT INTO stale SELECT note_id FROM {current} AS n WHERE NOT stale "
-        "AND note_id IN (SELECT unit FROM refusals) "
+        f"AND (note_id IN {waiting} OR file_id IN {waiting}) "
         "AND note_id NOT IN (SELECT note_id FROM replaced WHERE note_id IS NOT NULL)"
     )
     query = f"SELECT * REPLACE (true AS stale) FROM {current} AS n WHERE note_id IN (SELECT note_id FROM stale)"

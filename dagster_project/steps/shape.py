@@ -15,7 +15,7 @@ from dagster_project.contracts import BY_IDENTIFIER, EVENTS, NOTES, PARTS, VERSI
 from dagster_project.lake.read import batches, scan
 from dagster_project.lake.staging import Stager, stage_query
 from dagster_project.model.fold import fold_table
-from dagster_project.model.identity import note_id
+from dagster_project.model.identity import member_id, note_id
 from dagster_project.model.moves import Identities
 from dagster_project.reports import Observer
 from dagster_project.shaping import documents, events, rows
@@ -47,7 +47,7 @@ class _Observation:
 
 def _shape_documents(batch: Batch, observe: Observer) -> None:
     note_ids = _note_ids(batch)
-    live = _live(batch)
+    present = _present(batch)
     name = batch.source.name
     raw = batch.pins[f"raw.{name}"]
     with ExitStack() as stack:
@@ -56,7 +56,9 @@ def _shape_documents(batch: Batch, observe: Observer) -> None:
         done = 0
         told: list[documents.Told] = []
         for observed in batches(batch.lake, raw, columns=documents.COLUMNS, after=batch.after, to=batch.to):
-            shaped = documents.shape_documents(observed, source=name, note_ids=note_ids, live=live)
+            shaped = documents.shape_documents(
+                observed, source=name, note_ids=note_ids, present=present, member_id=member_id
+            )
             for identifier, table in shaped.tables():
                 stagers[identifier].write(table)
             told.append(shaped.report())
@@ -111,11 +113,16 @@ def _note_ids(batch: Batch) -> dict[int, str]:
     return {sequence: through_moves.get(sequence) or note_id(name, path) for sequence, path in arrived}
 
 
-def _live(batch: Batch) -> frozenset[str]:
+def _present(batch: Batch) -> documents.Present:
     current = batch.current(NOTES)
     if current is None:
-        return frozenset()
-    return frozenset(row[0] for row in batch.con.execute(f"SELECT note_id FROM {current} AS n").fetchall())
+        return documents.Present({}, {})
+    rows_ = batch.con.execute(f"SELECT note_id, content_sha256, file_id, path FROM {current} AS n").fetchall()
+    members: dict[str, dict[str, str]] = {}
+    for id_, _, file_id, path in rows_:
+        if file_id is not None:
+            members.setdefault(file_id, {})[id_] = path
+    return documents.Present({id_: sha256 for id_, sha256, _, _ in rows_}, members)
 
 
 def _shape_of_rows(batch: Batch, source: TableSource) -> Shape:

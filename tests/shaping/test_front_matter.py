@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dagster_project.shaping.markdown import read
+from dagster_project.shaping.formats.markdown import read
 
 
 def properties(block: str, fence: str = "---") -> dict[str, Any]:

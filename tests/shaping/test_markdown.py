@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dagster_project.shaping import READERS, Unreadable, media_type
-from dagster_project.shaping.markdown import anchor, read
+from dagster_project.shaping.formats.markdown import anchor, read
 
 
 def links(text: str) -> list[tuple[str, str, str | None, str]]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagster_project.shaping.markdown import read
+from dagster_project.shaping.formats.markdown import read
 from dagster_project.shaping.parsed import Parsed
 
 CORPORA = Path(__file__).parents[3] / "shared" / "corpora"

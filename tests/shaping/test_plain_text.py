@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dagster_project.shaping import Unreadable
 from dagster_project.shaping.decoding import count_words
-from dagster_project.shaping.plain_text import read
+from dagster_project.shaping.formats.plain_text import read
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -11,7 +11,9 @@ from typing import Final
 from dagster_project.shaping.decoding import count_words, decode, in_file
 from dagster_project.shaping.parsed import Parsed
 
+MEDIA_TYPES: Final = {".txt": "text/plain", ".text": "text/plain"}
 PARSER: Final = "plain_text/1"
+EXTRA: Final = None
 
 
 def read(content: bytes, path: str) -> Parsed:

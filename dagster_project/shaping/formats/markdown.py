@@ -1,7 +1,7 @@
 """Markdown as Obsidian, Logseq, Jekyll, Hugo and GitHub write it.
 
 What belongs here: from pyromark's events to the parts of a note. What does not: front matter, tags and tasks, each in
-a file of its own beside this one.
+files of their own in the folder above.
 
 Rules:
 
@@ -38,7 +38,9 @@ from dagster_project.shaping.parsed import CodeBlock, Link, Parsed, Section, Tas
 from dagster_project.shaping.tags import find_tags, outside
 from dagster_project.shaping.tasks import find_dates, find_marker, joined, may_be_task, text_end
 
-PARSER: Final = f"markdown/pyromark-{pyromark.__version__}"
+MEDIA_TYPES: Final = dict.fromkeys((".md", ".markdown", ".mdown", ".mkd", ".mdx"), "text/markdown")
+PARSER: Final = "markdown/pyromark"
+EXTRA: Final = None
 
 _PARSER: Final = pyromark.Markdown(options=pyromark.Options.ENABLE_WIKILINKS)
 
@@ -395,7 +397,7 @@ def _definitions(note: _Note) -> list[tuple[int, int]]:
 
 def _tasks(note: _Note, sections: list[Section]) -> list[Task]:
     view, base, line, last = note.view, note.base, note.line, 0
-    starts = [section[-2] for section in sections]
+    starts: list[int] = [section[-2] for section in sections if section[-2] is not None]
     items = note.outline.items
     tasks: list[Task] = []
     for index, span in enumerate(items):
@@ -418,7 +420,8 @@ def _add_front_matter(parsed: Parsed, front: FrontMatter, source: Text) -> None:
     parsed.author, parsed.created_at, parsed.modified_at = front.author, front.created_at, front.modified_at
     parsed.aliases, parsed.properties = front.aliases, front.properties
     if front.error:
-        parsed.dropped, parsed.error, parsed.line = "front matter", front.error, front.line
+        parsed.dropped.append(("front matter", 1, front.line))
+        parsed.error, parsed.line = front.error, front.line
     for tag, start, end in front.tags:
         line = source.view.count("\n", 0, start) + 1
         parsed.tag_uses.append((tag, "front_matter", line, source.mark + start, source.mark + end))
