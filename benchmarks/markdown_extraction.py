@@ -51,7 +51,7 @@ def _drain(texts: Sequence[str]) -> None:
 
 
 def _extract(pages: Sequence[Page]) -> None:
-    _, read = READERS["text/markdown"]
+    read = READERS["text/markdown"].read
     for content, path in pages:
         read(content, path)
 

@@ -95,7 +95,7 @@ def test_a_broken_block_is_kept_as_text_beside_its_body(block: str, line: int) -
     assert (note.properties, note.title, note.dropped, note.body) == (
         {"front_matter": f"{block}\n"},
         "Body",
-        "front matter",
+        [("front matter", 1, note.line)],
         "# Body",
     )
     assert note.error
@@ -109,7 +109,7 @@ def test_a_broken_block_is_kept_as_text_beside_its_body(block: str, line: int) -
 def test_a_rule_is_no_front_matter(text: str) -> None:
     note = read(text.encode(), "a.md")
 
-    assert (note.body, note.properties, note.dropped) == (text, {}, None)
+    assert (note.body, note.properties, note.dropped) == (text, {}, [])
 
 
 @pytest.mark.parametrize(
