@@ -60,6 +60,8 @@ GOOD: dict[str, Row] = {
         **PART, "state": "open", "text": "t", "due_on": "2024-02-29", "scheduled_on": None, "done_on": None,
     },
     "notes.code_blocks": {**PART, "language": "c++", "code": ""},
+    "notes.fields": {**PART, "key": "due date", "value": "", "origin": "inline"},
+    "notes.blocks": {**PART, "kind": "callout", "name": "tip", "title": None, "text": ""},
     "notes.attachments": {**PART, "path": "a/b.png", "size": 0, "sha256": SHA, "width": 1, "height": 1},
     "notes.events": {
         "event_id": "e1", "source": "s", "type": "note.moved", "occurred_at": NOW, "landed_at": NOW, "path": "a",
@@ -126,6 +128,16 @@ BREAKS: dict[str, dict[str, list[Row]]] = {
         },
     },
     "notes.code_blocks": {**_PART_BREAKS, "language_is_one_word": [{"language": ""}, {"language": "a b"}]},
+    "notes.fields": {
+        **_PART_BREAKS,
+        "key_trimmed": [{"key": None}, {"key": ""}, {"key": " a"}],
+        "origin_known": [{"origin": "front_matter"}],
+    },
+    "notes.blocks": {
+        **_PART_BREAKS,
+        "kind_known": [{"kind": "quote"}],
+        "name_present": [{"name": None}, {"name": ""}],
+    },
     "notes.attachments": {
         **_PART_BREAKS,
         "path_stays_inside": [{"path": None}, {"path": ""}, {"path": "/a"}, {"path": "a/../b"}],
