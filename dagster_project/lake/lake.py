@@ -15,7 +15,7 @@ from typing import Any, Final
 import duckdb
 import fsspec
 import pyarrow.fs as pafs
-from pyiceberg.exceptions import TableAlreadyExistsError
+from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
 from pyiceberg.io import FileIO, load_file_io
 from pyiceberg.manifest import DataFile
 from pyiceberg.serializers import FromInputFile
@@ -25,7 +25,7 @@ from dagster_project.contracts import BY_IDENTIFIER, FORMAT, SHARED, Clock, Colu
 from dagster_project.errors import LakeMoved, LakeUnsupported
 from dagster_project.lake.catalog import Catalog, open_catalog
 from dagster_project.lake.pins import Pin
-from dagster_project.lake.schema import columns_of, iceberg_schema, partition_spec, sort_order
+from dagster_project.lake.schema import as_created, columns_of, iceberg_schema, partition_spec, sort_order
 from dagster_project.settings import Settings
 
 FORMAT_PROPERTY: Final = "notelake.format"
@@ -117,16 +117,25 @@ class Lake:
                 self._create(table)
 
     def _create(self, table: Table) -> None:
+        """Create a table; columns whose ids Iceberg would not give at its creation are added to it, and get theirs so.
+
+        If another run looks in between, or this one dies there, the table lacks them until the next commit adds them.
+        """
         self.catalog.make_namespace(table.namespace)
-        with suppress(TableAlreadyExistsError):
-            self.catalog.create_table(
+        first = as_created(table.columns)
+        with suppress(TableAlreadyExistsError, CommitFailedException):
+            created = self.catalog.create_table(
                 table.identifier,
-                schema=iceberg_schema(table.columns),
+                schema=iceberg_schema(first),
                 location=self.location(table),
                 partition_spec=partition_spec(table),
                 sort_order=sort_order(table),
                 properties={**_TABLE_PROPERTIES, "comment": table.row},
             )
+            if later := table.columns[len(first) :]:
+                with created.update_schema() as update:
+                    for field_ in iceberg_schema(later).fields:
+                        update.add_column(field_.name, field_.field_type, doc=field_.doc)
 
     def location(self, table: Table) -> str:
         """Return the folder or prefix of a table: `<lake>/<namespace>/<table>`."""

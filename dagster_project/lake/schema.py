@@ -64,6 +64,16 @@ def _iceberg_type(column: contracts.Column) -> IcebergType:
         ) from None
 
 
+def as_created(columns: tuple[contracts.Column, ...]) -> tuple[contracts.Column, ...]:
+    """Return the first of `columns`, as many as get their ids from Iceberg when a table is created with them.
+
+    Iceberg numbers the columns first and the elements of lists after them, whatever ids it is given.
+    """
+    elements = [column.element_id for column in columns if column.element_id is not None]
+    count = min(elements, default=len(columns) + 1) - 1
+    return columns[:count]
+
+
 def columns_of(schema: Schema) -> tuple[contracts.Column, ...]:
     """Return the columns of an Iceberg schema in the terms of the contracts."""
     return tuple(_column(field) for field in schema.fields)

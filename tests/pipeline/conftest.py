@@ -179,6 +179,18 @@ def tables_of() -> Callable[[Path], Rows]:
 
 
 @pytest.fixture
+def without_sequence() -> Callable[[str, list[tuple[Any, ...]]], list[tuple[Any, ...]]]:
+    """Take the arrival they came from out of a table's rows: it is another where two runs landed in turn."""
+
+    def take_out(table: str, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        kept = [name for name in BY_IDENTIFIER[table].schema.names if name not in CLOCK_COLUMNS]
+        at = kept.index("sequence") if "sequence" in kept else len(kept)
+        return [(*row[:at], *row[at + 1 :]) for row in rows]
+
+    return take_out
+
+
+@pytest.fixture
 def served() -> Callable[[Path], dict[str, int]]:
     """Return what the published file says: rows by view."""
 
