@@ -137,6 +137,30 @@ def status(lake_uri: str | None) -> None:
     terminal.print_status(_open(where), file)
 
 
+@main.command(short_help="Show what became of each input.")
+@click.argument("source", required=False)
+@click.option("--bad", is_flag=True, help="Only what came through in part or not at all.")
+@click.option("--all", "everything", is_flag=True, help="Also what was told of an input before it was looked at last.")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@lake_option
+@_tells_errors
+def ledger(source: str | None, *, bad: bool, everything: bool, form: str, lake_uri: str | None) -> None:
+    """Show what became of each input of SOURCE or of all when it was last looked at: one line each.
+
+    A line begins with the place, FILE:LINE, as editors open it, and tells the status, how many constructs were not
+    understood, the error, and what read the file. The exit code is 3 if one of them is partial, quarantined or failed.
+
+    \b
+    notelake ledger --bad
+    notelake ledger my_vault --format json
+    """
+    from dagster_project import terminal
+
+    wanted = terminal.LedgerWanted(source, only_bad=bad, every_row=everything, form=form)
+    found = terminal.print_ledger(_view_file(settings(lake_uri)), wanted, _declared())
+    raise SystemExit(TROUBLE if found else OK)
+
+
 @main.group()
 def quarantine() -> None:
     """Look at what was refused, and why."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import csv
+import json
 import os
 import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from dagster_project.errors import LakeMoved, UsageError
+from dagster_project.lake.read import quoted
 from dagster_project.reports import Observer, Report
 from dagster_project.settings import Settings, bundled, settings
 from dagster_project.views.sql_files import read_queries
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from dagster_project.doctor import Finding
     from dagster_project.lake.lake import Lake
     from dagster_project.pipeline import Run
+    from dagster_project.sources import Source
 
 ROWS_SHOWN: Final = 200
 """Rows of a result that a table on the terminal shows; csv and json give all."""
@@ -393,6 +397,100 @@ def _readable(payload: str) -> str:
     if not payload.startswith(_ENCODED):
         return payload
     return base64.b64decode(payload.removeprefix(_ENCODED)).decode("utf-8", "backslashreplace")
+
+
+BAD: Final = ("partial", "quarantined", "failed")
+"""What the ledger calls an input that did not come through whole."""
+_ROOTED: Final = "rtrim({root}, '/') || '/' || path"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerWanted:
+    """Which rows of the ledger to print, and how."""
+
+    source: str | None
+    only_bad: bool
+    every_row: bool
+    form: str
+
+
+def print_ledger(view_file: Path, wanted: LedgerWanted, sources: Sequence[Source]) -> bool:
+    """Print what became of inputs, the place first as an editor opens it; return whether one of them is bad.
+
+    A place is a path on this machine where `sources` tell of one, else the path in the source. Raises `UsageError` for
+    a source the lake has never seen.
+    """
+    relation = f"({_EVERY_ROW})" if wanted.every_row else "ops.inputs"
+    told = f"SELECT {_place_of(sources)} AS place, * FROM {relation} AS input WHERE ? IS NULL OR source = ?"
+    with closing(_read(view_file)) as con, _refused(view_file):
+        _check_known(con, wanted.source)
+        params = [wanted.source, wanted.source]
+        (bad,) = con.execute(f"SELECT count(*) FROM ({told}) AS t WHERE is_bad", params).fetchone() or (0,)
+        only = " WHERE is_bad" if wanted.only_bad else ""
+        result = con.sql(f"SELECT * FROM ({told}) AS t{only} ORDER BY source, path, sequence", params=params)
+        if wanted.form == "table":
+            _print_inputs(result)
+        else:
+            _print_result(result, wanted.form)
+    return bool(bad)
+
+
+_EVERY_ROW: Final = f"""
+    SELECT source, path, op, status, status IN {BAD} AS is_bad, parser, encoding, dropped, error, line, bytes,
+      characters_in, characters_out, sequence, batch_id, recorded_at
+    FROM ops.ledger"""
+
+
+def _place_of(sources: Sequence[Source]) -> str:
+    """Return SQL for the place of an input: `path:line`, absolute where its source is a folder or file on this machine.
+
+    >>> _place_of([])
+    "path || coalesce(':' || line, '')"
+    """
+    local = [(source.name, root) for source in sources if (root := _root_of(source))]
+    whole = "".join(f" WHEN {quoted(name)} THEN {_ROOTED.format(root=quoted(root))}" for name, root in local)
+    return f"{f'CASE source{whole} ELSE path END' if whole else 'path'} || coalesce(':' || line, '')"
+
+
+def _root_of(source: Source) -> str | None:
+    """Return the folder that the paths of a source count from, if it lies on this machine."""
+    if source.is_remote or not os.path.exists(source.path):
+        return None
+    return source.path if os.path.isdir(source.path) else os.path.dirname(source.path)
+
+
+def _print_inputs(result: duckdb.DuckDBPyRelation) -> None:
+    """Print one line per input, as compilers do: editors find the place at its beginning."""
+    empty = True
+    columns = "place, status, dropped, error, parser, encoding"
+    for place, status, dropped, error, parser, encoding in _batches(result.project(columns)):
+        empty = False
+        style = "yellow" if status in BAD else "dim"
+        words = [word for word in (_constructs(dropped), error) if word]
+        read_by = ", ".join(word for word in (parser, encoding) if word)
+        told = f"{': ' if words else ''}{'; '.join(words)}{f'  [{read_by}]' if read_by else ''}"
+        line = f"{escape(place)}: [{style}]{status}[/]{escape(told)}".replace("\n", "⏎")
+        out.print(line, highlight=False, soft_wrap=True)
+    if empty:
+        out.print("Nothing of that sort is in the ledger.")
+
+
+def _constructs(dropped: str | None) -> str | None:
+    """Return what was not understood, in words.
+
+    >>> _constructs('[{"construct": "front matter", "count": 2, "line": 3}]')
+    '2 x front matter (first in line 3)'
+    """
+    if dropped is None:
+        return None
+    try:
+        told = json.loads(dropped)
+        return ", ".join(
+            f"{each['count']} x {each['construct']}" + (f" (first in line {each['line']})" if each["line"] else "")
+            for each in told
+        )
+    except (ValueError, TypeError, KeyError):
+        return dropped  # as an earlier version of notelake wrote it
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
