@@ -19,6 +19,8 @@ from dagster_project.components.checks import (
     evaluation_of,
     expectation_specs,
     last_verdicts,
+    whole_result,
+    whole_spec,
 )
 from dagster_project.components.failures import RETRIES, failure_of, told
 from dagster_project.components.metadata import columns_metadata, committed_metadata, counts_metadata, landed_metadata
@@ -107,7 +109,7 @@ def notes_asset(source: Source) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"notes__{source.name}_notes",
         specs=[spec],
-        check_specs=[balance_spec(key), *expectation_specs(source, key)],
+        check_specs=[balance_spec(key), *_whole_specs(source, key), *expectation_specs(source, key)],
         can_subset=True,
         retry_policy=RETRIES,
     )
@@ -116,6 +118,11 @@ def notes_asset(source: Source) -> dg.AssetsDefinition:
             yield from _commit(context, lake, source)
 
     return commit
+
+
+def _whole_specs(source: Source, key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """Return the check of the share that came through whole: documents only, as rows and events are units of a file."""
+    return [whole_spec(key)] if source.kind == "documents" else []
 
 
 def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: Source) -> Iterator[Any]:
@@ -138,6 +145,8 @@ def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: S
         }
         yield dg.MaterializeResult(asset_key=key, metadata={**counts_metadata(counts), **metadata, **about})
         results.append(balance_result(counts, key))
+    if _whole_specs(source, key):
+        results.append(whole_result(lake, source, key))
     yield from _tell(context, key, results)
     if refused:
         raise refused

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BALANCE: Final = "balance"
 COMPLETE: Final = "read_as_a_whole"
+WHOLE: Final = "came_through_whole"
 JUDGED: Final[Mapping[Kind, tuple[Table, ...]]] = {
     "documents": (NOTES, VERSIONS, *PARTS, LEDGER),
     "table": (NOTES, VERSIONS, TAGS, LEDGER),
@@ -64,6 +65,49 @@ def balance_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
 def balance_result(counts: Counts, asset: dg.AssetKey) -> dg.AssetCheckResult:
     """Return whether every unit seen has become something."""
     return dg.AssetCheckResult(asset_key=asset, check_name=BALANCE, passed=counts.is_balanced, metadata=asdict(counts))
+
+
+def whole_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Return the check that every file of a document source came through whole."""
+    description = "The share of files that came through whole, in percent; `notelake ledger --bad` lists the others."
+    return dg.AssetCheckSpec(WHOLE, asset=asset, description=description)
+
+
+def whole_result(lake: Lake, source: Source, asset: dg.AssetKey) -> dg.AssetCheckResult:
+    """Return which share of a source's files came through whole when they were last looked at; the figure is plotted.
+
+    Files that are gone count no more. A share below 100 % is a warning: the notes of these files are served as far as
+    they could be read, or as they were before.
+    """
+    standing = _last_status(lake, source)
+    parts = {status: standing.get(status, 0) for status in ("partial", "quarantined", "failed")}
+    files = sum(standing.values())
+    whole = files - sum(parts.values())
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=WHOLE,
+        passed=whole == files,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=None if whole == files else f"See `notelake ledger {source.name} --bad`.",
+        metadata={"share in percent": 100.0 * whole / files if files else 100.0, "files": files, **parts},
+    )
+
+
+def _last_status(lake: Lake, source: Source) -> dict[str, int]:
+    """Return how many files of a source have which status since they were last looked at."""
+    from dagster_project.lake.read import relation
+
+    pin = lake.pins([LEDGER.identifier])[LEDGER.identifier]
+    files = [file.file_path for file in lake.source_files(pin, source.name)]
+    if not files:
+        return {}
+    query = (
+        "SELECT status, count(*) FROM (SELECT DISTINCT ON (path) path, status "
+        f"FROM {relation(pin, files)} AS l ORDER BY path, recorded_at DESC, sequence DESC) "
+        "WHERE status <> 'removed' GROUP BY status"
+    )
+    with lake.connect() as con:
+        return dict(con.execute(query).fetchall())
 
 
 def expectation_specs(source: Source, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:

@@ -14,7 +14,7 @@ import pytest
 
 from dagster_project.audit.suites import expectation_names
 from dagster_project.components.assets import notes_key, raw_key
-from dagster_project.components.checks import BALANCE, COMPLETE, JUDGED, check_name
+from dagster_project.components.checks import BALANCE, COMPLETE, JUDGED, WHOLE, check_name
 from dagster_project.components.failures import told
 from dagster_project.settings import bundled
 
@@ -51,6 +51,18 @@ def test_a_run_tells_its_figures_and_every_verdict(world: World) -> None:
     assert unique.metadata["bad"].value == 0
 
 
+def test_the_share_that_came_through_whole_warns_below_a_hundred_and_counts_what_is_gone_no_more(world: World) -> None:
+    whole = evaluations(world, world.run("vault_job").run_id)[WHOLE]
+    assert (whole.passed, whole.metadata["share in percent"].value) == (True, 100.0)
+    world.note("d.md", "---\na: [\n---\n# Broken\n")
+    partly = evaluations(world, world.run("vault_job").run_id)[WHOLE]
+    assert (partly.passed, partly.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (partly.metadata["share in percent"].value, partly.metadata["partial"].value) == (75.0, 1)
+    (world.folder / "vault" / "d.md").unlink()
+    mended = evaluations(world, world.run("vault_job").run_id)[WHOLE]
+    assert (mended.passed, mended.metadata["files"].value) == (True, 3)
+
+
 def test_every_expectation_of_a_suite_that_judges_a_source_is_a_check(world: World) -> None:
     for source in world.sources:
         asset = world.definitions.resolve_assets_def(notes_key(source.name))
@@ -61,7 +73,7 @@ def test_every_expectation_of_a_suite_that_judges_a_source_is_a_check(world: Wor
             for table in JUDGED[source.kind]
             for rule in expectation_names(folder, table)
         }
-        assert declared == written | {BALANCE}
+        assert declared == written | {BALANCE} | ({WHOLE} if source.kind == "documents" else set())
         assert len(written) > 20
 
 
