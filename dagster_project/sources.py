@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import yaml
+from pathspec import GitIgnoreSpec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dagster_project.contracts import Kind
@@ -20,8 +21,23 @@ from dagster_project.errors import SourceInvalid
 
 NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,62}$"
 DECLARATION: Final = "defs.yaml"
-IGNORED: Final = (".*", "node_modules/", "__pycache__/", "~$*", "*.tmp", "*.swp")
-"""What a document source leaves out unless told otherwise: hidden files and folders, and what editors leave behind."""
+IGNORED: Final = (
+    ".*",
+    "**/logseq/bak/",
+    "node_modules/",
+    "__pycache__/",
+    "~$*",
+    "*~",
+    "\\#*#",
+    "*.tmp",
+    "*.swp",
+    "*.swo",
+    "Thumbs.db",
+    "desktop.ini",
+    "$RECYCLE.BIN/",
+)
+"""What every document source leaves out unless it says `!`: hidden files and folders (`.obsidian`, `.trash`, `.git`,
+`logseq/.recycle` …), backups, and what programs leave behind."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, description="Name of the source: lower case letters, digits and _.")]
 
@@ -66,12 +82,31 @@ class DocumentSource(Declared):
     kind: ClassVar[Kind] = "documents"
 
     include: tuple[str, ...] = Field(("*",), description="Patterns of what to read, as .gitignore writes them.")
-    exclude: tuple[str, ...] = Field(IGNORED, description="Patterns of what to leave out, as .gitignore writes them.")
+    exclude: tuple[str, ...] = Field(
+        (),
+        description="Patterns of what to leave out, as .gitignore writes them, beside what is always left out: "
+        f"{', '.join(f'`{pattern}`' for pattern in IGNORED)}. `!pattern` takes back in. What is newly left out counts "
+        "as gone.",
+    )
     max_file_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Larger files are told as failed and not read.")
     max_gone_share: float = Field(
         0.3, ge=0, le=1, description="Refuse a scan in which a larger share vanished at once."
     )
     cron: str | None = Field("0 * * * *", description="When Dagster reads it; none to read it by hand only.")
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """All patterns of what is left out, in order."""
+        return (*IGNORED, *self.exclude)
+
+    @field_validator("include", "exclude")
+    @classmethod
+    def _are_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            GitIgnoreSpec.from_lines(value)
+        except ValueError as error:
+            raise ValueError(f"not as .gitignore writes patterns: {error}") from error
+        return value
 
 
 class NoteMapping(BaseModel):

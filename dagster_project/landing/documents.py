@@ -1,67 +1,51 @@
 """Landing of documents: what changed in a folder of files since it was last looked at, as rows of `raw`.
 
-What belongs here: listing, hashing, telling put, move and gone apart. What does not: what the bytes mean (`shaping`).
+What belongs here: comparing a listing with what raw knows, and the rows of what is new. What does not: listing and
+reading (`files`), which files are a move (`moves`), and what the bytes mean (`shaping`).
 
-A file is new if raw has no live row of its path, changed if its SHA-256 is another. A file that vanished and a new one
-of equal content are a move; among equals, paths are paired in order; empty files are not, since being empty says
-nothing.
+A file is new if raw has no live row of its path, changed if its SHA-256 is another. Files are told by stat first: one
+that looks as it did when it was hashed is not read. A file that vanished and a new one of equal content are a move;
+among equals, paths are paired in order; empty files are not, since being empty says nothing. Of those that are left,
+a pair whose texts are close beyond doubt is a move too, with an edit.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import stat
 import time
-import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
-import fsspec
 import pyarrow as pa
-from pathspec import GitIgnoreSpec
 
 from dagster_project.contracts import raw_table
-from dagster_project.errors import SourceUnavailable, TooManyGone
+from dagster_project.errors import TooManyGone
+from dagster_project.landing import moves
+from dagster_project.landing.files import File, Files, files_of, reason
+from dagster_project.landing.stat_cache import StatCache
 from dagster_project.sources import DocumentSource
 
-SETTLED_NS: Final = 2_000_000_000
-"""A file modified within so many nanoseconds before it was hashed may change again without a new modification time."""
+__all__ = ["File", "Files", "Known", "Scan", "StatCache", "Step", "Texts", "arrivals", "files_of", "refusal", "scan"]
+
 BATCH_BYTES: Final = 16 * 1024 * 1024
 BATCH_FILES: Final = 1_024
-_CHUNK: Final = 1024 * 1024
 _SCHEMA: Final = raw_table("any", "documents").schema
 
-MediaType = Any  # Callable[[str], str]; handed in, since formats are the business of shaping
+MediaType = Callable[[str], str]
+"""Returns the media type of a path; handed in, since formats are the business of shaping."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """The latest row raw has of a path that was not seen to vanish."""
 
     op: str
     sha256: str | None
     size: int | None
     error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file as the listing shows it. `stamp` changes whenever the file may have changed."""
-
-    path: str
-    path_bytes: bytes | None
-    address: str
-    size: int
-    stamp: tuple[int | str, ...]
-    modified_ns: int
-    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +57,10 @@ class Step:
     file: File | None = None
     moved_from: str | None = None
     error: str | None = None
+    is_new: bool = False
+    """Whether raw knew nothing of the path."""
+    is_edited: bool = False
+    """Whether a file that moved also changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,84 +70,74 @@ class Scan:
     steps: tuple[Step, ...]
     seen: int
     unchanged: int
+    known: int = 0
+    """Files that raw knew of."""
     warnings: tuple[str, ...] = ()
+    """What could not be listed."""
+    notices: tuple[str, ...] = ()
+    """What is worth knowing."""
+
+    @property
+    def gone(self) -> int:
+        """How many files vanished and are no move."""
+        return sum(step.op == "gone" for step in self.steps)
 
 
-class Files(Protocol):
-    """Where documents lie."""
+class Texts(Protocol):
+    """What raw holds of the files it knows; asked only if files vanished while others appeared."""
 
-    def listing(self) -> tuple[list[File], list[str]]:
-        """Return the files in path order, and what could not be listed."""
+    def contents(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the bytes that each of these files last had."""
 
-    def read(self, file: File) -> bytes:
-        """Return the bytes of a file; raises OSError."""
-
-
-@dataclass(slots=True)
-class StatCache:
-    """Hashes of files that have not been touched since they were read. Disposable: without it they are hashed again."""
-
-    file: Path
-    hashes: dict[str, tuple[tuple[int | str, ...], str]] = field(default_factory=dict)
-    changed: bool = False
-
-    @classmethod
-    def load(cls, file: Path) -> StatCache:
-        """Read the cache; an absent or broken one is empty."""
-        try:
-            content = json.loads(file.read_bytes())
-            return cls(file, {path: (tuple(stamp), sha256) for path, (stamp, sha256) in content.items()})
-        except (OSError, ValueError, TypeError, AttributeError):
-            return cls(file)
-
-    def get(self, file: File) -> str | None:
-        """Return the hash of a file that is as it was."""
-        stamp, sha256 = self.hashes.get(file.path, ((), ""))
-        return sha256 if stamp == file.stamp else None
-
-    def put(self, file: File, sha256: str, *, now_ns: int) -> None:
-        """Remember a hash, unless the file is so young that it may change unseen."""
-        if now_ns - file.modified_ns > SETTLED_NS:
-            self.hashes[file.path] = (file.stamp, sha256)
-            self.changed = True
-
-    def save(self, present: Iterable[str]) -> None:
-        """Write the cache for the files that are still there."""
-        if not self.changed:
-            return
-        here = set(present)
-        content = json.dumps({path: entry for path, entry in self.hashes.items() if path in here})
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.file.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(content, "utf-8")
-        os.replace(draft, self.file)
-
-
-def files_of(source: DocumentSource) -> Files:
-    """Return where the documents of `source` lie: a local folder (or one file), or an object store."""
-    return RemoteFiles(source) if source.is_remote else LocalFiles(source)
+    def lines_elsewhere(self, lines: frozenset[bytes], *, but: Sequence[str]) -> frozenset[bytes]:
+        """Return those of `lines` that a known file has, the files `but` aside."""
 
 
 def scan(
-    source: DocumentSource, files: Files, *, known: Mapping[str, Known], cache: StatCache, allow_gone: bool = False
+    files: Files,
+    *,
+    known: Mapping[str, Known],
+    cache: StatCache,
+    media_type: MediaType,
+    texts: Texts | None = None,
+    again: Collection[str] = frozenset(),
 ) -> Scan:
     """Look at the source and say what is new, changed, moved, gone or unreadable against what raw knows.
 
-    Raises `SourceUnavailable` if there is no such folder and `TooManyGone` if more than the declared share vanished.
-    A part that could not be listed is told in `warnings`, and then nothing counts as gone.
+    `texts` lets files be found that moved and changed at once; paths in `again` are told as changed though they are
+    not. Writes nothing, the cache in memory aside. Raises `SourceUnavailable` if there is no such folder. A part that
+    could not be listed is told in `warnings`, and then nothing counts as gone; ask `refusal` before landing it.
     """
     listed, problems = files.listing()
     here = {file.path for file in listed}
     vanished = [path for path in sorted(known) if path not in here] if not problems else []
-    look = _Look(files, known, cache, hash_new=any(known[path].sha256 for path in vanished))
+    look = _Look(files, known, cache, again, hash_new=any(known[path].sha256 for path in vanished))
     puts = [step for file in listed if (step := look.at(file)) is not None]
-    moves, gone = _moves(puts, [(path, known[path]) for path in vanished], look.hashes)
-    if not allow_gone:
-        _refuse_too_many(source, gone=len(gone), known=len(known))
-    moved = {step.path for step in moves}
-    steps = (*moves, *(Step("gone", path) for path in gone), *(step for step in puts if step.path not in moved))
-    cache.save(here)
-    return Scan(steps, seen=len(listed) + len(gone), unchanged=len(listed) - len(puts), warnings=tuple(problems))
+    pairs, notices = _Pairing(files, known, look.hashes, media_type, texts).pairs(vanished, puts)
+    moved = [_moved(step, pairs[step.path], known, look.hashes) for step in puts if step.path in pairs]
+    left_behind = {step.moved_from for step in moved}
+    gone = [Step("gone", path) for path in vanished if path not in left_behind]
+    steps = (*moved, *gone, *(step for step in puts if step.path not in pairs))
+    if left_out := sum(files.leaves_out(step.path) for step in gone):
+        notices.append(f"{left_out} of the {len(gone)} files that count as gone are now left out by include or exclude")
+    return Scan(steps, len(listed) + len(gone), len(listed) - len(puts), len(known), tuple(problems), tuple(notices))
+
+
+def refusal(source: DocumentSource, scan: Scan) -> TooManyGone | None:
+    """Return why a scan is not to be landed: more than the declared share of the source vanished at once."""
+    gone, known = scan.gone, scan.known
+    if gone <= known * source.max_gone_share or (gone == 1 and known > 1):
+        return None
+    told = "".join(f"{notice}. " for notice in scan.notices)
+    return TooManyGone(
+        f"{source.name}: {gone} of {known} files vanished from {source.path} at once; nothing was landed. {told}"
+        "If they were deleted on purpose, run again with --allow-gone; if not, check the path."
+    )
+
+
+def _moved(step: Step, before: str, known: Mapping[str, Known], hashes: Mapping[str, str]) -> Step:
+    is_edited = known[before].sha256 != hashes[step.path]
+    return Step("move", step.path, step.file, moved_from=before, is_edited=is_edited)
 
 
 @dataclass(slots=True)
@@ -167,6 +145,7 @@ class _Look:
     files: Files
     known: Mapping[str, Known]
     cache: StatCache
+    again: Collection[str]
     hash_new: bool
     """New files are hashed before they are landed only if something vanished: only then can they be moves."""
     hashes: dict[str, str] = field(default_factory=dict)
@@ -177,16 +156,16 @@ class _Look:
         if file.error is not None:
             return self._unreadable(file, file.error, before)
         if before is None and not self.hash_new:
-            return Step("put", file.path, file)
+            return Step("put", file.path, file, is_new=True)
         try:
             sha256 = self._sha256(file)
         except OSError as error:
             return self._unreadable(file, reason(error), before)
-        if before is not None and before.sha256 == sha256:
+        if before is not None and before.sha256 == sha256 and file.path not in self.again:
             return None
         if before is None:  # a file that was there and changed is no place that another moved to
             self.hashes[file.path] = sha256
-        return Step("put", file.path, file)
+        return Step("put", file.path, file, is_new=before is None)
 
     def _sha256(self, file: File) -> str:
         if sha256 := self.cache.get(file):
@@ -202,37 +181,65 @@ class _Look:
         return Step("unreadable", file.path, file, error=error)
 
 
-def reason(error: OSError) -> str:
-    """Return why a file could not be read, without its path."""
-    return error.strerror or type(error).__name__
+@dataclass(frozen=True, slots=True)
+class _Pairing:
+    """Finds which new file is which vanished one."""
+
+    files: Files
+    known: Mapping[str, Known]
+    hashes: Mapping[str, str]
+    """Of new files."""
+    media_type: MediaType
+    texts: Texts | None
+
+    def pairs(self, vanished: Sequence[str], puts: Sequence[Step]) -> tuple[dict[str, str], list[str]]:
+        """Return new path -> vanished path, and what is worth knowing."""
+        new = {s.path: s.file for s in puts if s.file is not None and s.file.size > 0 and s.path in self.hashes}
+        old = {path: sha256 for path in vanished if (sha256 := self.known[path].sha256)}
+        equal = moves.equal_moves(list(old.items()), [(path, self.hashes[path]) for path in new])
+        close, notices = self._close(
+            [path for path in old if path not in set(equal.values())],
+            [file for path, file in new.items() if path not in equal],
+        )
+        return {**equal, **close}, notices
+
+    def _close(self, vanished: Sequence[str], new: Sequence[File]) -> tuple[dict[str, str], list[str]]:
+        found: dict[str, str] = {}
+        notices: list[str] = []
+        if self.texts is None:
+            return found, notices
+        for kind in sorted({kind for file in new if (kind := self.media_type(file.path)).startswith("text/")}):
+            old = {path: self.known[path].size or 0 for path in vanished if self.media_type(path) == kind}
+            now = {file: file.size for file in new if self.media_type(file.path) == kind}
+            old, now = _small(old), _small(now)
+            if max(sum(old.values()), sum(now.values())) > moves.MOST_BYTES:
+                notices.append(
+                    f"so much vanished and appeared at once ({len(old)} and {len(now)} files of {kind}) that their "
+                    "texts were not compared: those that moved and changed are told as gone and new"
+                )
+            elif old and now:
+                found |= self._close_texts(self.texts, sorted(old), list(now))
+        return found, notices
+
+    def _close_texts(self, texts: Texts, vanished: Sequence[str], new: Sequence[File]) -> dict[str, str]:
+        elsewhere = partial(texts.lines_elsewhere, but=vanished)
+        return moves.close_moves(texts.contents(vanished), _contents(self.files, new), elsewhere)
 
 
-def _moves(
-    puts: list[Step], vanished: list[tuple[str, Known]], hashes: Mapping[str, str]
-) -> tuple[list[Step], list[str]]:
-    """Pair vanished files with new ones of equal content; return the moves, and the paths that are just gone."""
-    waiting: dict[str, list[Step]] = defaultdict(list)
-    for step in reversed(puts):
-        if step.file is not None and step.file.size > 0 and step.path in hashes:
-            waiting[hashes[step.path]].append(step)
-    moves, gone = [], []
-    for path, before in vanished:
-        candidates = waiting.get(before.sha256 or "")
-        if candidates:
-            step = candidates.pop()
-            moves.append(Step("move", step.path, step.file, moved_from=path))
-        else:
-            gone.append(path)
-    return sorted(moves, key=lambda step: step.path), gone
+K = TypeVar("K")
 
 
-def _refuse_too_many(source: DocumentSource, *, gone: int, known: int) -> None:
-    if gone <= known * source.max_gone_share or (gone == 1 and known > 1):
-        return
-    raise TooManyGone(
-        f"{source.name}: {gone} of {known} files vanished from {source.path} at once; nothing was landed. "
-        "If they were deleted on purpose, run again with --allow-gone; if not, check the path."
-    )
+def _small(sizes: Mapping[K, int]) -> dict[K, int]:
+    return {key: size for key, size in sizes.items() if moves.TELLING_BYTES <= size <= moves.MOST_FILE_BYTES}
+
+
+def _contents(files: Files, wanted: Sequence[File]) -> dict[str, bytes]:
+    """Return the bytes of files by path; what cannot be read is told when it is landed."""
+    found = {}
+    for file in wanted:
+        with suppress(OSError):
+            found[file.path] = files.read(file)
+    return found
 
 
 def arrivals(
@@ -307,180 +314,7 @@ def _row(step: Step, files: Files, media_type: MediaType, cache: StatCache) -> _
         now_ns = time.time_ns()
         content = files.read(file)
     except OSError as error:
-        return row._replace(op="unreadable", error=reason(error))
+        return row._replace(op="unreadable", moved_from=None, error=reason(error))
     sha256 = hashlib.sha256(content).hexdigest()
     cache.put(file, sha256, now_ns=now_ns)
     return row._replace(content=content, sha256=sha256, size=len(content))
-
-
-@dataclass(slots=True)
-class _Paths:
-    """Turns names as the file system has them into paths as raw has them: NFC, and one path for each name."""
-
-    taken: set[str] = field(default_factory=set)
-
-    def path(self, name: bytes) -> tuple[str, bytes | None]:
-        """Return the path, and the bytes if they are not simply its UTF-8.
-
-        Two names that differ only in normal form are two files: the second keeps its own form.
-        """
-        text = name.decode("utf-8", "backslashreplace")
-        path = unicodedata.normalize("NFC", text)
-        if path in self.taken:
-            path = text
-        while path in self.taken:
-            path += "~"
-        self.taken.add(path)
-        return path, None if path.encode("utf-8") == name else name
-
-
-@dataclass(slots=True)
-class LocalFiles:
-    """Documents in a local folder, or one local file. Links that lead outside the folder are not followed."""
-
-    source: DocumentSource
-    root: bytes = b""
-    include: GitIgnoreSpec = field(init=False)
-    exclude: GitIgnoreSpec = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.root = os.path.realpath(os.fsencode(self.source.path))
-        self.include = GitIgnoreSpec.from_lines(self.source.include)
-        self.exclude = GitIgnoreSpec.from_lines(self.source.exclude)
-
-    def listing(self) -> tuple[list[File], list[str]]:
-        """List the folder; raises `SourceUnavailable` if it is not there."""
-        if os.path.isfile(self.root):
-            folder, name = os.path.split(self.root)
-            self.root = folder
-            return self._files([(name, os.stat(os.path.join(folder, name)))]), []
-        if not os.path.isdir(self.root):
-            raise SourceUnavailable(
-                f"{self.source.name}: there is no folder {self.source.path}. Nothing counts as gone; check the path."
-            )
-        problems: list[str] = []
-        return self._files(self._walk(b"", problems)), problems
-
-    def _walk(self, folder: bytes, problems: list[str]) -> Iterator[tuple[bytes, os.stat_result | OSError]]:
-        try:
-            entries = sorted(os.scandir(os.path.join(self.root, folder)), key=lambda entry: entry.name)
-        except OSError as error:
-            problems.append(f"{os.fsdecode(folder) or '.'} could not be listed: {reason(error)}")
-            return
-        for entry in entries:
-            name = os.path.join(folder, entry.name)
-            text = name.decode("utf-8", "backslashreplace")
-            if entry.is_dir(follow_symlinks=False):
-                if not self.exclude.match_file(f"{text}/"):
-                    yield from self._walk(name, problems)
-            elif not self.exclude.match_file(text) and self.include.match_file(text):
-                yield name, self._stat(entry)
-
-    def _stat(self, entry: os.DirEntry[bytes]) -> os.stat_result | OSError:
-        try:
-            if entry.is_symlink() and not self._is_inside(os.path.realpath(entry.path)):
-                return OSError(0, "a link that leads out of the source")
-            found = entry.stat()
-            return found if stat.S_ISREG(found.st_mode) else OSError(0, "not a regular file")
-        except OSError as error:
-            return error
-
-    def _is_inside(self, path: bytes) -> bool:
-        return os.path.commonpath([self.root, path]) == self.root
-
-    def _files(self, entries: Iterable[tuple[bytes, os.stat_result | OSError]]) -> list[File]:
-        paths = _Paths()
-        return sorted((self._file(name, found, paths) for name, found in entries), key=lambda file: file.path)
-
-    def _file(self, name: bytes, found: os.stat_result | OSError, paths: _Paths) -> File:
-        path, path_bytes = paths.path(name)
-        address = os.fsdecode(os.path.join(self.root, name))
-        if isinstance(found, OSError):
-            return File(path, path_bytes, address, 0, (), 0, reason(found))
-        stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-        return File(
-            path,
-            path_bytes,
-            address,
-            found.st_size,
-            stamp,
-            found.st_mtime_ns,
-            _too_large(self.source, found.st_size),
-        )
-
-    def read(self, file: File) -> bytes:
-        """Return the bytes of a file; raises OSError."""
-        handle = os.open(file.address, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        try:
-            # Asked for one byte more, a file that gives what the listing said is at its end: half the calls of `open`.
-            content = os.read(handle, file.size + 1)
-            if len(content) == file.size:
-                return content
-            return content + b"".join(iter(lambda: os.read(handle, _CHUNK), b""))
-        finally:
-            os.close(handle)
-
-
-@dataclass(slots=True)
-class RemoteFiles:
-    """Documents below a prefix of an object store, through fsspec (s3fs)."""
-
-    source: DocumentSource
-    filesystem: Any = None
-
-    def __post_init__(self) -> None:
-        self.filesystem = fsspec.filesystem(self.source.path.split("://", 1)[0])
-
-    def listing(self) -> tuple[list[File], list[str]]:
-        """List the prefix; raises `SourceUnavailable` if nothing lies below it or the store does not answer."""
-        prefix = self.source.path.split("://", 1)[1].rstrip("/")
-        try:
-            self.filesystem.invalidate_cache()
-            found = self.filesystem.find(prefix, detail=True)
-        except Exception as error:  # the store's client raises errors of its own making
-            raise SourceUnavailable(f"{self.source.name}: {self.source.path} cannot be listed: {error}.") from error
-        if not found:
-            raise SourceUnavailable(
-                f"{self.source.name}: nothing lies at {self.source.path}. Nothing counts as gone; check the path."
-            )
-        base = "" if prefix in found else f"{prefix}/"
-        include, exclude = GitIgnoreSpec.from_lines(self.source.include), GitIgnoreSpec.from_lines(self.source.exclude)
-        paths = _Paths()
-        files = []
-        for address, info in sorted(found.items()):
-            name = address.removeprefix(base) if base else address.rsplit("/", 1)[1]
-            if (
-                info.get("type") == "file"
-                and not name.endswith("/")
-                and not exclude.match_file(name)
-                and include.match_file(name)
-            ):
-                files.append(self._file(name, address, info, paths))
-        return sorted(files, key=lambda file: file.path), []
-
-    def _file(self, name: str, address: str, info: Mapping[str, Any], paths: _Paths) -> File:
-        path, path_bytes = paths.path(name.encode("utf-8", "surrogateescape"))
-        modified = info.get("LastModified") or info.get("mtime") or info.get("created")
-        modified_at = modified.timestamp() if isinstance(modified, datetime) else float(modified or 0)
-        modified_us = round(modified_at * 1e6)
-        size = int(info.get("size") or 0)
-        stamp = (size, str(info.get("ETag", "")), modified_us)
-        return File(
-            path,
-            path_bytes,
-            address,
-            size,
-            stamp,
-            modified_us * 1_000,
-            _too_large(self.source, size),
-        )
-
-    def read(self, file: File) -> bytes:
-        """Return the bytes of an object; raises OSError."""
-        return bytes(self.filesystem.cat_file(file.address))
-
-
-def _too_large(source: DocumentSource, size: int) -> str | None:
-    if size <= source.max_file_bytes:
-        return None
-    return f"{size} bytes; this source reads files of at most {source.max_file_bytes} (max_file_bytes)"

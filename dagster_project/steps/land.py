@@ -6,7 +6,8 @@ The commit holds only if raw is still as it was when the source was compared wit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from dagster_project.shaping import media_type
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
 from dagster_project.steps.cursors import SOURCE_CURSOR, SourceCursor, source_cursor
 from dagster_project.steps.pending import refuse_other_kind
+from dagster_project.steps.workers import warm_up
 
 ATTEMPTS: Final = 8
 
@@ -67,7 +69,7 @@ def land(lake: Lake, source: Source, *, observe: Observer, allow_gone: bool = Fa
 def _land_once(lake: Lake, source: Source, pin: Pin, *, observe: Observer, allow_gone: bool) -> Landed:
     cursor = source_cursor(lake, pin)
     with lake.connect() as con:
-        look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone), source)
+        look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone, frozenset()), source)
         failpoint("land.scanned")
         added = () if look.total == 0 else _write(lake, source, look, observe)
         landed = Landed(
@@ -128,6 +130,8 @@ class _Context:
     cursor: SourceCursor
     now: datetime
     allow_gone: bool
+    again: frozenset[str]
+    """Files to land although they are as they were."""
 
     @property
     def next_sequence(self) -> int:
@@ -146,43 +150,122 @@ def _look(context: _Context, source: Source) -> Look:
 
 
 def _look_at_documents(context: _Context, source: DocumentSource) -> Look:
-    files = documents.files_of(source)
-    cache = documents.StatCache.load(context.lake.settings.scratch / "stat" / f"{source.name}.json")
-    known = _known_documents(context)
-    scan = documents.scan(source, files, known=known, cache=cache, allow_gone=context.allow_gone)
+    seen = scan_documents(context.lake, context.con, context.pin, source, again=context.again)
+    if not context.allow_gone and (refused := documents.refusal(source, seen.scan)):
+        raise refused
 
     def rows() -> Iterator[pa.RecordBatch]:
         yield from documents.arrivals(
-            scan,
-            files,
+            seen.scan,
+            seen.files,
             media_type=media_type,
-            cache=cache,
+            cache=seen.cache,
             first_sequence=context.next_sequence,
             scan_id=f"{source.name}-{context.next_sequence}",
             observed_at=context.now,
         )
-        cache.save({*known, *(step.path for step in scan.steps)})
+        seen.keep()
 
-    return Look(scan.unchanged, rows(), context.pin.table, total=len(scan.steps), problems=list(scan.warnings))
+    seen.keep()
+    return Look(
+        seen.scan.unchanged,
+        rows(),
+        context.pin.table,
+        total=len(seen.scan.steps),
+        notices=list(seen.scan.notices),
+        problems=list(seen.scan.warnings),
+    )
 
 
-def _known_documents(context: _Context) -> dict[str, documents.Known]:
+@dataclass(frozen=True, slots=True)
+class SeenDocuments:
+    """A scan of a document source with all that went into it."""
+
+    files: documents.Files
+    known: Mapping[str, documents.Known]
+    cache: documents.StatCache
+    scan: documents.Scan
+
+    def keep(self) -> None:
+        """Write what hashing has taught to the cache."""
+        self.cache.save({*self.known, *(step.path for step in self.scan.steps)})
+
+
+def scan_documents(
+    lake: Lake, con: duckdb.DuckDBPyConnection, raw: Pin | None, source: DocumentSource, *, again: Collection[str] = ()
+) -> SeenDocuments:
+    """Compare a source with what `raw` knows of it (None: nothing yet). Writes nothing."""
+    files = documents.files_of(source)
+    cache = documents.StatCache.load(lake.settings.scratch / "stat" / f"{source.name}.txt")
+    known = known_documents(con, raw) if raw is not None else {}
+    texts = None if raw is None else _Texts(con, raw, known)
+    scan = documents.scan(files, known=known, cache=cache, media_type=media_type, texts=texts, again=frozenset(again))
+    return SeenDocuments(files, known, cache, scan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What raw holds of the files it knows, by DuckDB: only what is asked for."""
+
+    con: duckdb.DuckDBPyConnection
+    raw: Pin
+    known: Mapping[str, documents.Known]
+
+    def contents(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the bytes that each of these files last had."""
+        with self._given("wanted", "path", paths):
+            return dict(self.con.execute(f"SELECT path, content FROM {self._latest()} AS l").fetchall())
+
+    def lines_elsewhere(self, lines: frozenset[bytes], *, but: Sequence[str]) -> frozenset[bytes]:
+        """Return those of `lines` that a known text file has, the files `but` aside, and those that are no UTF-8."""
+        texts, undecoded = {}, set()
+        for line in lines:
+            try:
+                texts[line.decode()] = line
+            except UnicodeDecodeError:
+                undecoded.add(line)
+        here = [path for path in self.known.keys() - set(but) if media_type(path).startswith("text/")]
+        blank = r"' \t\r\f\v'"
+        with self._given("wanted", "path", here), self._given("sought", "line", list(texts)):
+            found = self.con.execute(f"""
+                SELECT DISTINCT line FROM (
+                    SELECT trim(unnest(string_split(TRY(decode(content)), chr(10))), E{blank}) AS line
+                    FROM {self._latest()} AS l
+                ) AS split SEMI JOIN sought USING (line)
+            """).fetchall()
+        return frozenset(undecoded) | {texts[line] for (line,) in found}
+
+    def _latest(self) -> str:
+        """Return SQL that gives path and content of the files in `wanted` as raw last had them."""
+        latest = f"SELECT max(sequence) FROM {relation(self.raw)} AS s SEMI JOIN wanted USING (path) GROUP BY path"
+        return f"(SELECT path, content FROM {relation(self.raw)} AS r WHERE sequence IN ({latest}))"
+
+    @contextmanager
+    def _given(self, name: str, column: str, values: Sequence[str]) -> Iterator[None]:
+        self.con.register(name, pa.table({column: pa.array(values, pa.string())}))
+        try:
+            yield
+        finally:
+            self.con.unregister(name)
+
+
+def known_documents(con: duckdb.DuckDBPyConnection, raw: Pin) -> dict[str, documents.Known]:
     """Return the latest live row of each path; a path that was moved away is live no more."""
-    raw = relation(context.pin)
+    rows = relation(raw)
     query = f"""
         SELECT path, max_by(op, sequence), max_by(sha256, sequence), max_by(size, sequence), max_by(error, sequence)
         FROM (
             SELECT path, op, coalesce(sha256, '') AS sha256, coalesce(size, -1) AS size,
                    coalesce(error, '') AS error, sequence * 2 + 1 AS sequence
-            FROM {raw} AS here
+            FROM {rows} AS here
             UNION ALL
-            SELECT moved_from, 'gone', '', -1, '', sequence * 2 FROM {raw} AS left_behind WHERE op = 'move'
+            SELECT moved_from, 'gone', '', -1, '', sequence * 2 FROM {rows} AS left_behind WHERE op = 'move'
         ) AS observations
         GROUP BY path HAVING max_by(op, sequence) <> 'gone'
     """
     return {
         path: documents.Known(op, sha256 or None, None if size < 0 else size, error or None)
-        for path, op, sha256, size, error in context.con.execute(query).fetchall()
+        for path, op, sha256, size, error in con.execute(query).fetchall()
     }
 
 

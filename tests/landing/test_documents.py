@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.errors import SourceUnavailable, TooManyGone
-from dagster_project.landing.documents import Known, StatCache, arrivals, files_of, scan
+from dagster_project.landing.documents import Known, StatCache, arrivals, files_of, refusal, scan
+from dagster_project.landing.files import LocalFiles
 from dagster_project.shaping import media_type
 from dagster_project.sources import DocumentSource
 
@@ -27,7 +29,8 @@ class Folder:
         self.root = root
         self.source = DocumentSource(name="vault", path=str(root), **{"max_gone_share": 1, **fields})
         self.known: dict[str, Known] = {}
-        self.cache = root.parent / "stat.json"
+        self.held: dict[str, bytes] = {}
+        self.cache = root.parent / "stat.txt"
 
     def write(self, path: str | bytes, content: bytes = b"x") -> None:
         file = os.path.join(os.fsencode(self.root), os.fsencode(path))
@@ -35,9 +38,18 @@ class Folder:
         with open(file, "wb") as stream:
             stream.write(content)
 
-    def look(self, **options: bool) -> list[dict]:
+    def contents(self, paths: Sequence[str]) -> dict[str, bytes]:
+        return {path: self.held[path] for path in paths}
+
+    def lines_elsewhere(self, lines: frozenset[bytes], *, but: Sequence[str]) -> frozenset[bytes]:
+        others = [content for path, content in self.held.items() if path in self.known and path not in but]
+        return lines & {line.strip() for content in others for line in content.splitlines()}
+
+    def look(self, *, allow_gone: bool = False, again: Collection[str] = ()) -> list[dict]:
         files, cache = files_of(self.source), StatCache.load(self.cache)
-        self.last = scan(self.source, files, known=self.known, cache=cache, **options)
+        self.last = scan(files, known=self.known, cache=cache, media_type=media_type, texts=self, again=again)
+        if not allow_gone and (refused := refusal(self.source, self.last)):
+            raise refused
         batches = arrivals(
             self.last, files, media_type=media_type, cache=cache, first_sequence=1, scan_id="s", observed_at=NOW
         )
@@ -48,6 +60,8 @@ class Folder:
                 self.known.pop(row["path"])
             else:
                 self.known[row["path"]] = Known(row["op"], row["sha256"], row["size"], row["error"])
+                self.held[row["path"]] = row["content"] or b""
+        cache.save(self.known)
         return rows
 
     def ops(self) -> list[tuple]:
@@ -89,7 +103,10 @@ def test_without_its_cache_it_concludes_the_same(folder: Folder) -> None:
     folder.look()
     folder.cache.unlink(missing_ok=True)
     assert folder.ops() == []
-    folder.cache.write_text("{broken")
+    for broken in ("{broken", "notelake stat cache 2\0a.md\0", "notelake stat cache 2\0a.md\0x\0y", "\0\0\0\0"):
+        folder.cache.write_text(broken)
+        assert folder.ops() == []
+    folder.cache.write_bytes(b"\xff")
     assert folder.ops() == []
 
 
@@ -127,13 +144,6 @@ def test_names_that_are_no_utf8_or_differ_in_normal_form_only_are_files_of_their
     assert folder.ops() == []
 
 
-def test_hidden_folders_and_what_is_excluded_stay_out(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "vault", exclude=(".*", "drafts/", "*.log"))
-    for path in ("a.md", ".obsidian/app.json", ".git/x", "drafts/d.md", "sub/x.log", "sub/b.md"):
-        folder.write(path)
-    assert [path for _, path in folder.ops()] == ["a.md", "sub/b.md"]
-
-
 def test_include_reads_only_what_it_names(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "vault", include=("*.md",))
     for path in ("a.md", "b.txt"):
@@ -141,13 +151,42 @@ def test_include_reads_only_what_it_names(tmp_path: Path) -> None:
     assert folder.ops() == [("put", "a.md")]
 
 
-def test_a_link_that_leads_outside_is_told_and_not_followed(folder: Folder, tmp_path: Path) -> None:
+def test_a_link_that_leads_outside_is_told_once_and_not_followed(folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "secret.md").write_text("secret")
     (folder.root / "out.md").symlink_to(tmp_path / "secret.md")
     row = folder.look()[0]
     assert (row["op"], row["content"]) == ("unreadable", None)
     assert "leads out" in row["error"]
     assert folder.ops() == []
+
+
+def test_what_is_newly_left_out_is_gone_and_told_and_guarded(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "vault", max_gone_share=0.3)
+    for number in range(10):
+        folder.write(f"{'drafts' if number < 4 else 'notes'}/{number}.md", bytes([number]))
+    folder.look()
+    folder.source = folder.source.model_copy(update={"exclude": ("drafts/",)})
+    with pytest.raises(TooManyGone, match="4 of the 4 files that count as gone are now left out by include or exclude"):
+        folder.look()
+    rows = folder.look(allow_gone=True)
+    assert [(row["op"], row["path"]) for row in rows] == [("gone", f"drafts/{number}.md") for number in range(4)]
+    assert "4 of the 4" in folder.last.notices[0]
+    folder.source = folder.source.model_copy(update={"exclude": ()})
+    assert folder.ops() == [("put", f"drafts/{number}.md") for number in range(4)]
+
+
+def test_a_touched_but_equal_file_costs_one_hash_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.md", "b.md"):
+        folder.write(name)
+        os.utime(folder.root / name, (1, 1))
+    monkeypatch.setattr("dagster_project.landing.stat_cache.SETTLED_NS", 0)
+    folder.look()
+    read: list[str] = []
+    of_disk = LocalFiles.read
+    monkeypatch.setattr(LocalFiles, "read", lambda self, file: read.append(file.path) or of_disk(self, file))
+    os.utime(folder.root / "a.md", (2, 2))
+    assert (folder.ops(), read) == ([], ["a.md"])
+    assert (folder.ops(), read) == ([], ["a.md"])
 
 
 def test_a_file_that_is_too_large_is_told_and_not_read(tmp_path: Path) -> None:
@@ -232,7 +271,7 @@ def test_applying_what_was_found_gives_the_folder_as_it_is(
         before = dict(here)
         for row in folder.look():
             if row["op"] == "move":
-                assert here.pop(row["moved_from"]) == row["content"]
+                assert here.pop(row["moved_from"]) == row["content"]  # these are too short for an edit to be told
                 assert row["path"] not in before
             if row["op"] == "gone":
                 here.pop(row["path"])
