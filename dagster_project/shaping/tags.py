@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final, TypeVar
 from unicodedata import category
 
 _START: Final = re.compile(r"#(?:[A-Za-z0-9_/\-\x80-\xff]+|\[\[)")
@@ -20,6 +20,7 @@ _WIDE_SPACES: Final = ("\xe3\x80\x80", "\xc2\xa0", "\xe2\x80\x8b")
 """U+3000, U+00A0 and U+200B, as the view has them."""
 _PIECES: Final = frozenset("-_/\u200d")
 _KINDS: Final = frozenset("LMNS")
+_Place = TypeVar("_Place", bound=tuple[Any, ...])
 LONGEST_WORD: Final = 2_000
 """How far back a word is searched for `://`: a limit keeps the search linear."""
 
@@ -65,10 +66,11 @@ def _in_address(view: str, at: int) -> bool:
     return "://" in word[space + 1 :]
 
 
-def outside(
-    places: Sequence[tuple[str, int, int]], hidden: Sequence[tuple[int, int]]
-) -> Iterator[tuple[str, int, int]]:
-    """Yield the `places`, in order, that begin in none of the sorted ranges `hidden`, which may overlap."""
+def outside(places: Sequence[_Place], hidden: Sequence[tuple[int, int]]) -> Iterator[_Place]:
+    """Yield the `places`, sorted by their second item, that begin in none of the ranges `hidden`.
+
+    These are sorted too, and may overlap.
+    """
     index, reach = 0, -1
     for place in places:
         while index < len(hidden) and hidden[index][0] <= place[1]:

@@ -107,7 +107,7 @@ def joined(written: str) -> str:
     if "\n" not in written:
         return written.strip()
     first, *rest = written.split("\n")
-    return " ".join([first.strip(), *(line.strip(_PREFIX + "\r") for line in rest)])
+    return " ".join([first.strip(), *(line.lstrip(_PREFIX).rstrip() for line in rest)])
 
 
 def find_dates(text: str, planning: str) -> Dates:

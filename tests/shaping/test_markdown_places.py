@@ -53,6 +53,17 @@ PIECES = st.sampled_from(
         "\0",
         "===\n",
         "1. ",
+        "a:: b",
+        "[k:: ",
+        "]",
+        " ^id1\n",
+        "> [!note] T\n",
+        "$",
+        "$$",
+        "<a href='x'>",
+        "</a>",
+        "((63bc6201-53b1-47a4-834f-83934b69ad49))",
+        "id:: ",
     ]
 )
 NOTES = st.lists(PIECES | st.text(max_size=4), max_size=30).map("".join)
@@ -65,7 +76,7 @@ def check(note: Parsed, content: bytes, encoding: str) -> None:
     for section in note.sections:
         assert at(*section[-2:]) == section[4]
     for link in note.links:
-        assert at(*link[-2:])[0] in "[!<"
+        assert at(*link[-2:])[0] in "[!<("
         assert at(*link[-2:])[-1] in "])>"
     for tag, *_, start, end in note.tag_uses:
         assert tag in at(start, end)
@@ -77,7 +88,24 @@ def check(note: Parsed, content: bytes, encoding: str) -> None:
         assert [line.strip(" \t>") for line in stored.split("\n")] == [
             line.strip(" \t>") for line in written.split("\n")
         ]
-    for part in (*note.sections, *note.links, *note.tag_uses, *note.tasks, *note.code_blocks):
+    for key, value, *_, start, end in note.fields:
+        written = at(start, end)
+        assert key in written
+        assert written.endswith(value) or written[:-1].rstrip(" \t\r").endswith(value)
+    for kind, name, title, text, _, start, end in note.blocks:
+        written = at(start, end)
+        assert (name or "").lower() in at(start, len(content)).lower()
+        assert (title or "") in written
+        assert all(line.strip(" \t>\r") in written for line in text.split("\n")), kind
+    for part in (
+        *note.sections,
+        *note.links,
+        *note.tag_uses,
+        *note.tasks,
+        *note.code_blocks,
+        *note.fields,
+        *note.blocks,
+    ):
         before = content[: part[-2]].decode(encoding)
         assert part[-3] == before.count("\n") + 1
 
@@ -116,7 +144,7 @@ def test_the_encoding_changes_nothing_but_the_ranges(text: str) -> None:
 
     for name in ("title", "body", "tags", "aliases", "properties", "word_count", "dropped", "error", "line"):
         assert getattr(plain, name) == getattr(wide, name)
-    for name in ("sections", "links", "tag_uses", "tasks", "code_blocks"):
+    for name in ("sections", "links", "tag_uses", "tasks", "code_blocks", "fields", "blocks"):
         assert [part[:-2] for part in getattr(plain, name)] == [part[:-2] for part in getattr(wide, name)]
 
 

@@ -1,7 +1,7 @@
 """Markdown as Obsidian, Logseq, Jekyll, Hugo and GitHub write it.
 
-What belongs here: from pyromark's events to the parts of a note. What does not: front matter, tags and tasks, each in
-files of their own in the folder above.
+What belongs here: from pyromark's events to the parts of a note. What does not: front matter, tags, tasks, fields,
+blocks and links in HTML, each in files of their own in the folder above.
 
 Rules:
 
@@ -12,7 +12,13 @@ Rules:
 - A link's target is what it points to after Markdown's escapes, without the fragment. In a relative link `%20` and its
   like are decoded, since they stand for a file's name; an address with a scheme stays as it is. A mail address gets
   `mailto:`. An image is `image` however its target is given.
-- Nothing in code, HTML, `<!-- -->` or `%% %%` is a heading, link, tag or task. An unclosed `%%` hides nothing.
+- Nothing in code, HTML, `<!-- -->`, `%% %%` or math is a heading, Markdown link, tag, task, field or block. An unclosed
+  `%%` or `$` hides nothing. `<a href>` and `<img src>` in HTML are links of kind `html`.
+- Math is `$…$` in one line, with no space within its marks and no word at them, and `$$…$$`, over several lines if it
+  begins one.
+- `((id))` is Logseq's reference to a block: a link of kind `block`. `{{embed …}}` of one or of a page is an `embed`;
+  that of a block keeps its brackets in the target, which tells it from a page.
+- Wikilinks in front matter are links, as Obsidian has them.
 - A code block's range is that of its lines, its text is without the indentation or `>` of what it stands in, and with
   `\\n` for `\\r\\n`.
 - `key:: value` lines at the very top are Logseq's page properties; they stay in the body, as Logseq shows them.
@@ -32,9 +38,23 @@ from urllib.parse import unquote
 
 import pyromark
 
+from dagster_project.shaping.blocks import Found as FoundBlock
+from dagster_project.shaping.blocks import (
+    Layout,
+    find_callouts,
+    find_ids,
+    find_named,
+    innermost,
+    item_block,
+    text_block,
+    without_properties,
+)
 from dagster_project.shaping.decoding import Text, count_words, decode, in_file
+from dagster_project.shaping.fields import Found as FoundField
+from dagster_project.shaping.fields import find_fields
 from dagster_project.shaping.front_matter import FrontMatter, find_front_matter, read_front_matter
-from dagster_project.shaping.parsed import CodeBlock, Link, Parsed, Section, Task
+from dagster_project.shaping.html_links import find_html_links
+from dagster_project.shaping.parsed import Block, CodeBlock, Link, Parsed, Section, Task
 from dagster_project.shaping.tags import find_tags, outside
 from dagster_project.shaping.tasks import find_dates, find_marker, joined, may_be_task, text_end
 
@@ -57,6 +77,16 @@ _KINDS: Final = {
 }
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|//")
 _COMMENT: Final = re.compile("%%")
+_DISPLAY: Final = re.compile(r"\$\$")
+_INLINE_MATH: Final = re.compile(r"\$(?<![\\$\w\x80-\xff]\$)(?![\s$])[^$\n`]*+(?<![\s\\$])\$(?![\w$])")
+_BEGINS_LINE: Final = frozenset(" \t>-*+")
+_BLOCK_ID: Final = r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
+_REFERENCE: Final = re.compile(rf"\(\(({_BLOCK_ID})\)\)")
+_EMBED: Final = "{{embed"
+_INDENT: Final = 80
+"""How much white space is looked through; a limit keeps the search linear."""
+_FAR: Final = 2_000
+_WIKILINK: Final = re.compile(r"\[\[([^\[\]\r\n]+)\]\]")
 _IN_WORDS: Final = frozenset(("Mn", "Mc", "Me", "Pc"))
 _PROPERTY: Final = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,60})::(?:[ \t]+([^\r\n]*))?\r?(?:\n|\Z)")
 _ANCHORED: Final = bytes.maketrans(b" ", b"-")
@@ -67,6 +97,7 @@ _DROPPED: Final = bytes(code for code in range(128) if not (chr(code).isalnum() 
 Read = Callable[[str], str]
 Span = Mapping[str, int]
 """A range as pyromark gives it: `start` and `end`."""
+_NOWHERE: Final[Span] = {"start": 0, "end": 0}
 Mark = list[Any]
 """Something pyromark found: its tag, start, range, line, the text in it, and the range of the last piece of text.
 
@@ -83,7 +114,12 @@ class _Outline:
     codes: list[Mark] = field(default_factory=list)
     items: list[Span] = field(default_factory=list)
     opaque: list[Span] = field(default_factory=list)
-    """Where nothing is read as Markdown: code in a line, HTML, comments."""
+    """Where nothing is read as Markdown: code in a line, HTML, comments, math."""
+    html: list[Span] = field(default_factory=list)
+    quotes: list[Span] = field(default_factory=list)
+    lists: list[Span] = field(default_factory=list)
+    paragraphs: list[Span] = field(default_factory=list)
+    """Those outside of tight lists; collected only if the note may have block ids."""
 
 
 @dataclass(slots=True)
@@ -96,6 +132,15 @@ class _Note:
     read: Read
     is_ascii: bool
     outline: _Outline
+    _hidden: list[tuple[int, int]] | None = None
+
+    def hidden(self) -> list[tuple[int, int]]:
+        """Return, sorted, where no tag, field or block is: code, HTML, comments, math, links."""
+        if self._hidden is None:
+            outline = self.outline
+            spans = [*outline.opaque, *(mark[2] for mark in outline.links), *(mark[2] for mark in outline.codes)]
+            self._hidden = sorted((span["start"], span["end"]) for span in spans)
+        return self._hidden
 
 
 def read(content: bytes, path: str) -> Parsed:
@@ -112,18 +157,21 @@ def read(content: bytes, path: str) -> Parsed:
     line = 1 + source.view.count("\n", 0, front.end)
     outline = _walk(body, view, line)
     note = _Note(view, source.mark + front.end, line, source.read, source.view is source.text, outline)
-    if "%" in view and "%%" in view:  # a search for one character is several times faster
-        _hide_comments(note)
+    if ("%" in view and "%%" in view) or "$" in view:  # a search for one character is several times faster
+        _hide(note)
     parsed = Parsed("", body, word_count=count_words(body))
     parsed.sections = _sections(note)
     parsed.code_blocks = _code_blocks(note)
     _add_front_matter(parsed, front, source)
-    _add_page_properties(parsed, note)
+    after = _add_page_properties(parsed, note)
     if "#" in view:
         _add_tags(parsed, note)
-    parsed.links = _links(note)
+    parsed.links = _all_links(note, front, source)
     if outline.items:
         parsed.tasks = _tasks(note, parsed.sections)
+    named = _add_fields(parsed, note, after) if "::" in view else []
+    if named or "^" in view or "[!" in view:
+        parsed.blocks = _blocks(note, named)
     parsed.tags = sorted({use[0] for use in parsed.tag_uses})
     _name(parsed, path)
     return in_file(parsed, source)
@@ -141,7 +189,8 @@ def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls wou
     """Collect what the note is made of in one pass. The hot loop, and most of what a note costs."""
     outline = _Outline()
     found = {"Link": outline.links, "Image": outline.links, "Heading": outline.headings, "CodeBlock": outline.codes}
-    items, opaque = outline.items, outline.opaque
+    items, opaque, quotes, lists, html = outline.items, outline.opaque, outline.quotes, outline.lists, outline.html
+    paragraphs = outline.paragraphs if "^" in view else None
     open_: list[Mark] = []
     pieces: list[str] = []
     inner: Span | None = None
@@ -163,8 +212,16 @@ def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls wou
                         mark = [tag[name], start, span, line, len(pieces), None]
                         found[name].append(mark)
                         open_.append(mark)
+                    elif name == "List":
+                        lists.append(span)
+                    elif name == "BlockQuote":
+                        quotes.append(span)
             elif tag == "Item":
                 items.append(span)
+            elif tag == "HtmlBlock":
+                html.append(span)
+            elif paragraphs is not None and tag == "Paragraph":
+                paragraphs.append(span)
         elif "End" in event:
             if open_:
                 tag = event["End"]
@@ -180,36 +237,64 @@ def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls wou
                 pieces.append(" ")
         else:
             opaque.append(span)
-            if open_ and "Code" in event:
+            if "InlineHtml" in event:
+                html.append(span)
+            elif open_ and "Code" in event:
                 pieces.append(event["Code"])
     return outline
 
 
-def _hide_comments(note: _Note) -> None:
-    """Take what stands between `%%` and `%%` out of the outline."""
-    comments = list(_comments(note))
-    if not comments:
+def _hide(note: _Note) -> None:
+    """Take what stands in comments and math out of the outline."""
+    outline = note.outline
+    spans = [*outline.opaque, *(mark[2] for mark in outline.codes)]
+    places = sorted(_asides(note.view, sorted((span["start"], span["end"]) for span in spans)))
+    if not places:
         return
-    starts = [start for start, _ in comments]
+    starts = [start for start, _ in places]
 
     def is_seen(start: int) -> bool:
         index = bisect_right(starts, start) - 1
-        return index < 0 or start >= comments[index][1]
+        return index < 0 or start >= places[index][1]
 
-    outline = note.outline
     outline.headings = [mark for mark in outline.headings if is_seen(mark[1])]
     outline.links = [mark for mark in outline.links if is_seen(mark[1])]
     outline.codes = [mark for mark in outline.codes if is_seen(mark[1])]
-    outline.items = [span for span in outline.items if is_seen(span["start"])]
-    outline.opaque.extend({"start": start, "end": end} for start, end in comments)
+    for name in ("items", "html", "quotes"):
+        setattr(outline, name, [span for span in getattr(outline, name) if is_seen(span["start"])])
+    outline.opaque.extend({"start": start, "end": end} for start, end in places)
 
 
-def _comments(note: _Note) -> Iterator[tuple[int, int]]:
-    spans = [*note.outline.opaque, *(mark[2] for mark in note.outline.codes)]
-    marks = [("", match.start(), match.end()) for match in _COMMENT.finditer(note.view)]
-    seen = list(outside(marks, sorted((span["start"], span["end"]) for span in spans)))
-    for opened, closed in zip(seen[::2], seen[1::2], strict=False):
-        yield opened[1], closed[2]
+def _asides(view: str, code: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return where comments and math are, in any order, not one within another."""
+    found: list[tuple[int, int]] = []
+    if "%%" in view:
+        marks = _outside(_COMMENT.finditer(view), code)
+        found = [(opened[1], closed[2]) for opened, closed in zip(marks[::2], marks[1::2], strict=False)]
+    if "$$" in view:
+        found += _displays(view, _outside(_DISPLAY.finditer(view), sorted([*code, *found])))
+    if view.count("$") > 1:
+        found += [place[1:] for place in _outside(_INLINE_MATH.finditer(view), sorted([*code, *found]))]
+    return found
+
+
+def _outside(matches: Iterable[re.Match[str]], hidden: list[tuple[int, int]]) -> list[tuple[str, int, int]]:
+    return list(outside([("", match.start(), match.end()) for match in matches], hidden))
+
+
+def _displays(view: str, marks: list[tuple[str, int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield where `$$…$$` is, of its marks: in one line, or from the beginning of one on."""
+    opened: int | None = None
+    has_begun = False
+    line = 0
+    for _, start, end in marks:
+        line = max(line, view.rfind("\n", line, start) + 1)
+        begins = _BEGINS_LINE.issuperset(view[line : min(start, line + _INDENT)]) and start - line <= _INDENT
+        if opened is not None and (opened >= line or has_begun):
+            yield opened, end
+            opened = None
+        else:
+            opened, has_begun = start, begins
 
 
 def _sections(note: _Note) -> list[Section]:
@@ -304,18 +389,78 @@ def _nothing(view: str, span: Span) -> Span:
     return {"start": at, "end": at}
 
 
+def _all_links(note: _Note, front: FrontMatter, source: Text) -> list[Link]:
+    """Return the links of the text, of HTML in it and of the front matter, in the order they stand in."""
+    links = _links(note)
+    more: list[Link] = []
+    if note.outline.html:
+        more.extend(_html_links(note))
+    if "((" in note.view:
+        more.extend(_references(note))
+    if front.end and "[[" in source.view[: front.end]:
+        more.extend(_front_links(front.end, source))
+    return sorted([*links, *more], key=_link_start) if more else links
+
+
+def _link_start(link: Link) -> int:
+    return link[-2] or 0
+
+
+def _html_links(note: _Note) -> Iterator[Link]:
+    view, line, last = note.view, note.line, 0
+    for address, text, start, end in find_html_links(view, note.outline.html):
+        line, last = line + view.count("\n", last, start), start
+        target, fragment = _address(note.read(address), "Html")
+        yield ("html", target, fragment, note.read(text), line, note.base + start, note.base + end)
+
+
+def _references(note: _Note) -> Iterator[Link]:
+    """Yield Logseq's references to blocks, and its embeds of them."""
+    view, line, last = note.view, note.line, 0
+    found = [(match[1], *match.span()) for match in _REFERENCE.finditer(view)]
+    for block, start, end in outside(found, note.hidden()):
+        line, last = line + view.count("\n", last, start), start
+        kind, target = ("embed", f"(({block}))") if _is_embedded(view, start, end) else ("block", block)
+        yield (kind, target, None, block, line, note.base + start, note.base + end)
+
+
+def _is_embedded(view: str, start: int, end: int) -> bool:
+    before = view[max(0, start - len(_EMBED) - _INDENT) : start].rstrip(" \t")
+    return before.endswith(_EMBED) and view[end : end + _INDENT].lstrip(" \t").startswith("}}")
+
+
+def _front_links(end: int, source: Text) -> Iterator[Link]:
+    view, mark, line, last = source.view, source.mark, 1, 0
+    for match in _WIKILINK.finditer(view, 0, end):
+        start = match.start()
+        line, last = line + view.count("\n", last, start), start
+        before = view[view.rfind("\n", 0, start) + 1 : start]
+        written, bar, text = source.read(match[1]).partition("|")
+        if "," in written or before.lstrip(" \t").startswith("#"):  # a list in a list, and a comment
+            continue
+        target, fragment = _page(written)
+        is_embed = before.endswith("!")
+        kind, start = ("embed", start - 1) if is_embed else ("wikilink", start)
+        yield (kind, target, fragment, text.strip() if bar else written, line, mark + start, mark + match.end())
+
+
 def _links(note: _Note) -> list[Link]:
-    base = note.base
+    base, view = note.base, note.view
+    is_logseq = "](((" in view or "]([[" in view
+    has_embeds = _EMBED in view
     links: list[Link] = []
     for data, start, span, line, text, _ in note.outline.links:
         target, type_ = data["dest_url"], data["link_type"]
         fragment = None
-        is_image = note.view[start] == "!"
+        is_image = view[start] == "!"
         if type_.__class__ is dict:
             if "\n" in target:  # code that looks like a link: no page's name goes over two lines
                 continue
-            kind = "embed" if is_image else "wikilink"
+            is_embed = is_image or (has_embeds and _is_embedded(view, start, span["end"]))
+            kind = "embed" if is_embed else "wikilink"
             target, fragment = _page(target)
+        elif is_logseq and (logseq := _logseq(target)) is not None:
+            kind, target = logseq
         else:
             kind = "image" if is_image else _KINDS[type_]
             if "%" in target or type_ == "Email":
@@ -325,6 +470,13 @@ def _links(note: _Note) -> list[Link]:
                 fragment = fragment or None
         links.append((kind, target, fragment, text, line, base + start, base + span["end"]))
     return links
+
+
+def _logseq(target: str) -> tuple[str, str] | None:
+    """Return kind and target of Logseq's `[text](((id)))` and `[text]([[page]])`; None of any other link."""
+    if (block := _REFERENCE.fullmatch(target)) is not None:
+        return "block", block[1]
+    return ("wikilink", target[2:-2]) if target.startswith("[[") and target.endswith("]]") else None
 
 
 def _page(written: str) -> tuple[str, str | None]:
@@ -360,7 +512,7 @@ def _add_tags(parsed: Parsed, note: _Note) -> None:
     if not found:
         return
     line, last = note.line, 0
-    found = list(outside(found, _hidden(note)))
+    found = list(outside(found, note.hidden()))
     if found and "]:" in note.view:
         found = list(outside(found, _definitions(note)))
     for tag, start, end in found:
@@ -381,13 +533,6 @@ def _take_bracketed(note: _Note) -> Iterator[tuple[str, int, int]]:
         else:
             links.append(mark)
     note.outline.links = links
-
-
-def _hidden(note: _Note) -> list[tuple[int, int]]:
-    """Return, sorted, where no tag is: code, HTML, comments, links."""
-    outline = note.outline
-    spans = [*outline.opaque, *(mark[2] for mark in outline.links), *(mark[2] for mark in outline.codes)]
-    return sorted((span["start"], span["end"]) for span in spans)
 
 
 def _definitions(note: _Note) -> list[tuple[int, int]]:
@@ -427,11 +572,14 @@ def _add_front_matter(parsed: Parsed, front: FrontMatter, source: Text) -> None:
         parsed.tag_uses.append((tag, "front_matter", line, source.mark + start, source.mark + end))
 
 
-def _add_page_properties(parsed: Parsed, note: _Note) -> None:
+def _add_page_properties(parsed: Parsed, note: _Note) -> int:
+    """Add the properties at the top of the page; return where they end in the view."""
     at, line = 0, note.line
     while (match := _PROPERTY.match(note.view, at)) is not None:
         value = note.read(match[2] or "").strip()
         name = match[1].lower()
+        end = note.base + match.start() + len(match[0].rstrip())
+        parsed.fields.append((match[1], value, "page", line, note.base + match.start(), end))
         if name == "tags":
             _add_listed(parsed, note, match, line)
         elif name == "alias":
@@ -441,6 +589,70 @@ def _add_page_properties(parsed: Parsed, note: _Note) -> None:
         else:
             parsed.properties.setdefault(match[1], value)
         at, line = match.end(), line + 1
+    return at
+
+
+def _add_fields(parsed: Parsed, note: _Note, after: int) -> list[FoundBlock]:
+    """Add the fields and block properties from `after` on; return the items that an `id::` names."""
+    view, base, read, items = note.view, note.base, note.read, note.outline.items
+    found: list[FoundField] = list(outside(list(find_fields(view, after)), note.hidden()))
+    named: list[FoundBlock] = []
+    line, last = note.line, 0
+    for given, item in zip(found, innermost(items, [each.start for each in found]), strict=True):
+        key, _, value, start, end, is_line = given
+        line, last = line + view.count("\n", last, start), start
+        above = None if item is not None or not is_line else _above(note, start, is_id=key == "id")
+        origin = "block" if is_line and (item is not None or above is not None) else "inline"
+        parsed.fields.append((read(key), read(value), origin, line, base + start, base + end))
+        if key == "id" and value and is_line and item is not None:
+            named.append(item_block(view, items, item, value))
+        elif key == "id" and above is not None and _is_block_id(value):
+            named.append(text_block(view, above, start, value))
+    return named
+
+
+def _above(note: _Note, start: int, *, is_id: bool) -> int | None:
+    """Return where the block begins that a property at `start`, not in an item, belongs to; None if to none.
+
+    In Logseq a heading is a block, and so is a paragraph; but below a paragraph only an id is surely a property.
+    """
+    index = bisect_right(note.outline.headings, start, key=_mark_start) - 1
+    heading = note.outline.headings[index][2] if index >= 0 else _NOWHERE
+    between = note.view[max(heading["end"], start - _FAR) : start]
+    if index >= 0 and start - heading["end"] < _FAR and not without_properties(between).strip():
+        return heading["start"]
+    blank = max(between.rfind("\n\n"), between.rfind("\n\r\n"))
+    begins = start - len(between) + (between.find("\n", blank + 1) + 1 if blank >= 0 else 0)
+    return begins if is_id and note.view[begins:start].strip() else None
+
+
+def _mark_start(mark: Mark) -> int:
+    return mark[1]  # type: ignore[no-any-return]
+
+
+def _is_block_id(value: str) -> bool:
+    return _REFERENCE.fullmatch(f"(({value}))") is not None
+
+
+def _blocks(note: _Note, named: list[FoundBlock]) -> list[Block]:
+    view, read, outline = note.view, note.read, note.outline
+    found = list(named)
+    if "[!" in view:
+        found.extend(find_callouts(view, outline.quotes))
+    if "^" in view and (ids := list(outside(find_ids(view), note.hidden()))):
+        others = [*outline.lists, *outline.quotes, *(mark[2] for mark in outline.codes)]
+        found.extend(find_named(view, ids, Layout(outline.items, outline.paragraphs, others)))
+    line, last = note.line, 0
+    blocks: list[Block] = []
+    for kind, name, title, text, start, end in sorted(found, key=_block_start):
+        line, last = line + view.count("\n", last, start), start
+        place = (line, note.base + start, note.base + end)
+        blocks.append((kind, read(name), None if title is None else read(title), read(text), *place))
+    return blocks
+
+
+def _block_start(block: FoundBlock) -> int:
+    return block.start
 
 
 def _add_listed(parsed: Parsed, note: _Note, match: re.Match[str], line: int) -> None:

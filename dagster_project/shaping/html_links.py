@@ -1,0 +1,82 @@
+"""Links written in HTML within a note: `<a href>` and `<img src>`.
+
+What belongs here: tags, and their attributes. What does not: HTML files (`formats/html`), and where HTML stands in a
+note, which `markdown` knows.
+
+Nothing in HTML comments, scripts and styles is a link. A tag longer than `LONGEST` characters is none: a limit keeps
+the search linear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from html import unescape
+from typing import Final, NamedTuple
+
+LONGEST: Final = 8_192
+_OPENS: Final = re.compile(r"<(?:!--|(?:a|img|script|style)(?=[\s/>]))", re.IGNORECASE)
+_TAG: Final = re.compile(r"<[A-Za-z]+((?:[^<>\"']|\"[^\"]*+\"|'[^']*+')*+)>")
+_ATTRIBUTE: Final = re.compile(
+    r"(?:\A|(?<=[\s\"'/]))([^\s\"'<>/=]++)\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|([^\s\"'=<>`]++))"
+)
+_CLOSES: Final = re.compile(r"</a\s*+>", re.IGNORECASE)
+_ANY_TAG: Final = re.compile(r"<[^<>]*+>")
+_UNREAD: Final = {"<!--": "-->", "<scr": "</script", "<sty": "</style"}
+
+
+class Found(NamedTuple):
+    """A link in the view: its address and text are pieces of the view, but for HTML's own escapes."""
+
+    address: str
+    text: str
+    start: int
+    end: int
+
+
+def find_html_links(view: str, spans: Iterable[Mapping[str, int]]) -> Iterator[Found]:
+    """Yield the links in the pieces of HTML at `spans`. The text of `<a>` may go on past its piece.
+
+    >>> view = 'see <a href="b.md">the <b>B</b></a>'
+    >>> list(find_html_links(view, [{"start": 4, "end": 19}]))
+    [Found(address='b.md', text='the B', start=4, end=35)]
+    """
+    for span in spans:
+        at, end = span["start"], span["end"]
+        while (opened := _OPENS.search(view, at, end)) is not None:
+            at = opened.start()
+            if (close := _UNREAD.get(opened[0][:4].lower())) is not None:
+                at = _after(view, close, opened.end(), end)
+                continue
+            tag = _TAG.match(view, at, min(end, at + LONGEST))
+            if tag is None:
+                at = opened.end()
+                continue
+            if link := _link(view, opened[0][1:].lower(), tag):
+                yield link
+            at = tag.end()
+
+
+def _after(view: str, close: str, start: int, end: int) -> int:
+    at = view.find(close, start, end)
+    return end if at < 0 else at + len(close)
+
+
+def _link(view: str, name: str, tag: re.Match[str]) -> Found | None:
+    given = {match[1].lower(): match[2] or match[3] or match[4] or "" for match in _ATTRIBUTE.finditer(tag[1])}
+    address = _plain(given.get("src" if name == "img" else "href", ""))
+    if not address:
+        return None
+    if name == "img":
+        return Found(address, _plain(given.get("alt", "")), *tag.span())
+    close = _CLOSES.search(view, tag.end(), tag.end() + LONGEST)
+    if close is None:
+        return Found(address, "", *tag.span())
+    return Found(address, _plain(_ANY_TAG.sub("", view[tag.end() : close.start()])), tag.start(), close.end())
+
+
+def _plain(written: str) -> str:
+    text = " ".join(written.split(None))
+    if "&" not in text:
+        return text
+    return unescape(text.encode("latin-1").decode("utf-8", "replace")).encode().decode("latin-1")
