@@ -20,7 +20,7 @@ from dagster_project.contracts import SHARED, Column, Kind, Table, raw_table
 from dagster_project.failpoints import FAILPOINTS
 from dagster_project.sources import KINDS, EventMapping, NoteMapping
 from dagster_project.views.scans import sql_type
-from dagster_project.views.sql_files import read_views
+from dagster_project.views.sql_files import Macro, read_macros, read_views
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -70,11 +70,17 @@ def _prose(text: str) -> str:
     return re.sub(r"(?<!`)\b[\w.:]*<[a-z ]+>(?!`)", r"`\g<0>`", text)
 
 
+VIEWS_HEAD = """# Views
+
+One file each, `sql/views/<schema>/<view>.sql`; they stand in `lake.duckdb` by the same name. Made without a file:
+`tables.<source>`, the rows of a table source as they are now, and `notes.contents`, the bytes of every file of every
+document source as they arrived. Macros are at the end.
+"""
+
+
 def views() -> str:
-    """Return the page of all views, from the headers of their files."""
-    pages = [
-        "# Views\n\nOne file each, `sql/views/<schema>/<view>.sql`; they stand in `lake.duckdb` by the same name.\n"
-    ]
+    """Return the page of all views and macros, from the headers of their files."""
+    pages = [VIEWS_HEAD]
     for view in sorted(read_views(ROOT / "sql" / "views"), key=lambda view: view.identifier):
         pages.append(
             f"## {view.identifier}\n\nA row is {_prose(view.row)}.\n\nReads: {_names(view.depends_on) or 'nothing'}.\n"
@@ -82,7 +88,19 @@ def views() -> str:
         pages.append("| column | meaning |\n|---|---|")
         pages.extend(f"| `{name}` | {_cell(doc)} |" for name, doc in view.columns.items())
         pages.append("")
+    pages.extend(_macro(macro) for macro in read_macros(ROOT / "sql" / "macros"))
     return "\n".join(pages)
+
+
+def _macro(macro: Macro) -> str:
+    told = f"A row is {_prose(macro.told)}." if macro.gives_rows else f"Gives {_prose(macro.told)}."
+    taken = "| takes | default | meaning |\n|---|---|---|\n" + "\n".join(
+        f"| `{p.name}` | {'required' if p.default is None else f'`{p.default}`'} | {_cell(p.doc)} |"
+        for p in macro.parameters
+    )
+    columns = "\n".join(f"| `{name}` | {_cell(doc)} |" for name, doc in macro.columns.items())
+    given = f"\n| column | meaning |\n|---|---|\n{columns}\n" if macro.gives_rows else ""
+    return f"## {macro.call}\n\n{told}\n\nReads: {_names(macro.depends_on) or 'nothing'}.\n\n{taken}\n{given}"
 
 
 SOURCES_HEAD = """# Sources
@@ -164,6 +182,16 @@ def environment() -> str:
         ("NOTELAKE_PROJECT", "the project's root; default the folder with `workspace.yaml`, from here upwards"),
         ("NOTELAKE_MEMORY_LIMIT", "what DuckDB may hold in memory before it spills, e.g. `2GB`; default `1GB`"),
         ("NOTELAKE_THREADS", "threads DuckDB may use; default all cores"),
+        ("NOTELAKE_WORKERS", "processes that read documents at once; default one per core"),
+        (
+            "NOTELAKE_FILE_SECONDS",
+            "how long the reader of one document may take before it is stopped and the file told as failed; default 30",
+        ),
+        (
+            "NOTELAKE_FILE_MEMORY",
+            "what a process that reads documents may use beyond what it starts with, e.g. `512MB`; default `2GB`; "
+            "holds on Linux",
+        ),
         (
             "PYICEBERG_CATALOG__NOTELAKE__URI",
             "the Iceberg catalog, SQLite or PostgreSQL; default SQLite in the lake's folder",

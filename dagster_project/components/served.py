@@ -25,6 +25,7 @@ from dagster_project.components.resources import LakeResource
 from dagster_project.contracts import AUDITS, QUARANTINE, SHARED, Table
 from dagster_project.settings import Settings, bundled
 from dagster_project.sources import Source
+from dagster_project.views.scans import CONTENTS
 
 if TYPE_CHECKING:
     import duckdb
@@ -93,7 +94,9 @@ def _writes(source: Source, table: Table) -> bool:
 
 def _view_spec(view: "View", sources: Sequence[Source]) -> dg.AssetSpec:
     own = relation_key(view.identifier)
-    deps = [relation_key(name) for name in view.depends_on if name != view.identifier]
+    deps = [relation_key(name) for name in view.depends_on if name not in (view.identifier, CONTENTS)]
+    if CONTENTS in view.depends_on:  # made of the raw rows of all document sources, and no asset of its own
+        deps += [raw_key(source.name) for source in sources if source.kind == "documents"]
     if view.identifier in view.depends_on:  # it stands on the table of its own name, which is no asset of its own then
         table = next(table for table in SHARED if table.identifier == view.identifier)
         deps += [notes_key(source.name) for source in sources if _writes(source, table)]
@@ -181,7 +184,9 @@ def _lineage_metadata(view: "View", types: Mapping[str, Mapping[str, str]]) -> d
     found = lineage(view, {name: list(types.get(name, ())) for name in view.depends_on})
     deps = {
         column: [
-            dg.TableColumnDep(relation_key(relation), name) for relation, name in origins if relation != view.identifier
+            dg.TableColumnDep(relation_key(relation), name)
+            for relation, name in origins
+            if relation not in (view.identifier, CONTENTS)
         ]
         for column, origins in found.items()
     }

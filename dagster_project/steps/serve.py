@@ -15,7 +15,7 @@ from dagster_project.failpoints import failpoint
 from dagster_project.lake.lake import Lake
 from dagster_project.settings import bundled
 from dagster_project.views.publish import Publication, publish, published
-from dagster_project.views.sql_files import View, read_views
+from dagster_project.views.sql_files import Macro, View, read_macros, read_views
 
 
 @cache
@@ -24,14 +24,20 @@ def views_in(folder: Path) -> tuple[View, ...]:
     return read_views(folder)
 
 
+@cache
+def macros_in(folder: Path) -> tuple[Macro, ...]:
+    """Return the macros declared in `folder`, read once per process."""
+    return read_macros(folder)
+
+
 def serve(lake: Lake) -> Publication:
     """Publish the lake as it stands now, unless it is published already; return what is published."""
-    views = views_in(bundled("sql") / "views")
+    views, macros = views_in(bundled("sql") / "views"), macros_in(bundled("sql") / "macros")
     with _lock(lake.settings.view_file.parent):
         pins = tuple(lake.pins().values())
         failpoint("serve.pinned")
         present = published(lake.settings.view_file)
-        if present is not None and present.serves(pins, views, ()):
+        if present is not None and present.serves(pins, views, (), macros):
             return present
         publication = publish(
             pins,
@@ -40,6 +46,7 @@ def serve(lake: Lake) -> Publication:
             publication_id=lake.ids(),
             published_at=lake.clock(),
             scratch=lake.settings.scratch,
+            macros=macros,
             prepare=lake.prepare,
         )
         failpoint("serve.swapped")

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import duckdb
 
@@ -28,9 +28,9 @@ from dagster_project.failpoints import failpoint
 from dagster_project.lake.pins import Pin
 from dagster_project.sources import Source
 from dagster_project.views import scans
-from dagster_project.views.sql_files import View, in_order
+from dagster_project.views.sql_files import Macro, View, in_order
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Raised when the same pins and views make another file, so that a new version of notelake builds it again."""
 STORAGE_VERSION: Final = "v1.0.0"
 """The newest file format that DuckDB 1.5 and 2.0 both open."""
@@ -82,9 +82,11 @@ class Publication:
     definition: str
     pins: tuple[Served, ...]
 
-    def serves(self, pins: Sequence[Pin], views: Sequence[View], sources: Sequence[Source]) -> bool:
+    def serves(
+        self, pins: Sequence[Pin], views: Sequence[View], sources: Sequence[Source], macros: Sequence[Macro] = ()
+    ) -> bool:
         """Whether publishing these would make the same file again."""
-        return self.definition == definition_of(views, sources) and self.pins == _served(pins)
+        return self.definition == definition_of(views, sources, macros) and self.pins == _served(pins)
 
 
 Prepare = Callable[[duckdb.DuckDBPyConnection], None]
@@ -100,14 +102,15 @@ def publish(
     published_at: datetime,
     scratch: Path,
     sources: Sequence[Source] = (),
+    macros: Sequence[Macro] = (),
     prepare: Prepare | None = None,
 ) -> Publication:
-    """Build the file from `pins`, the current rows of table sources and `views`, and put it at `to`.
+    """Build the file from `pins`, the current rows of table sources, `views` and `macros`, and put it at `to`.
 
     `published_at` is an instant with its zone; `scratch` takes what DuckDB may spill. One build per `to` at a time.
-    Raises `ViewInvalid` naming the view's file and what is wrong with it; `to` is then as it was.
+    Raises `ViewInvalid` naming the file of the view or macro and what is wrong with it; `to` is then as it was.
     """
-    publication = Publication(publication_id, published_at, definition_of(views, sources), _served(pins))
+    publication = Publication(publication_id, published_at, definition_of(views, sources, macros), _served(pins))
     to.parent.mkdir(parents=True, exist_ok=True)
     _sweep(to)
     new = to.with_name(f".{to.name}.{publication_id}.tmp")
@@ -115,7 +118,7 @@ def publish(
         with duckdb.connect(config={"temp_directory": str(scratch / "duckdb")}) as connection:
             if prepare:
                 prepare(connection)
-            _build(connection, new, (publication, pins, views, sources))
+            _build(connection, new, _Contents(publication, pins, views, sources, macros))
         _sync(new)
         failpoint("serve.built")
         os.replace(new, to)
@@ -146,11 +149,12 @@ def published(to: Path) -> Publication | None:
     return Publication(row[0], _EPOCH + timedelta(microseconds=row[1]), row[2], tuple(Served(*pin) for pin in pins))
 
 
-def definition_of(views: Sequence[View], sources: Sequence[Source]) -> str:
+def definition_of(views: Sequence[View], sources: Sequence[Source], macros: Sequence[Macro] = ()) -> str:
     """Return a SHA-256 over all that shapes the file beside its pins; the order of views and sources is no matter."""
     told = sorted((view.identifier, view.row, tuple(view.columns.items()), view.sql) for view in views)
     names = sorted((source.name, source.kind, source.description) for source in sources)
-    return hashlib.sha256(repr((LAYOUT, told, names)).encode()).hexdigest()
+    called = sorted((macro.call, macro.told, tuple(macro.columns.items()), macro.sql) for macro in macros)
+    return hashlib.sha256(repr((LAYOUT, told, names, called)).encode()).hexdigest()
 
 
 def _served(pins: Iterable[Pin]) -> tuple[Served, ...]:
@@ -177,26 +181,40 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-_Contents = tuple[Publication, Sequence[Pin], Sequence[View], Sequence[Source]]
+class _Contents(NamedTuple):
+    publication: Publication
+    pins: Sequence[Pin]
+    views: Sequence[View]
+    sources: Sequence[Source]
+    macros: Sequence[Macro]
 
 
 def _build(connection: duckdb.DuckDBPyConnection, new: Path, contents: _Contents) -> None:
     """Make the file, then let go of it: DETACH writes all of it and leaves no log beside it."""
-    publication, pins, views, sources = contents
+    publication, pins, views, sources, macros = contents
     connection.execute(f"ATTACH {scans.text(str(new))} AS lake (STORAGE_VERSION '{STORAGE_VERSION}')")
     connection.execute("USE lake")
     connection.execute("BEGIN")
     by_name = {pin.table.identifier: pin for pin in pins}
     current = {f"tables.{pin.table.name}": pin for pin in pins if scans.is_table_source(pin.table)}
-    ordered = in_order(views, {*by_name, *current, *_OWN})
-    schemas = {name.split(".")[0] for name in (*by_name, *current, *_OWN)} | {view.schema for view in views}
+    given = (*by_name, *current, *_OWN, scans.CONTENTS)
+    ordered = in_order(views, {*given})
+    schemas = {name.split(".")[0] for name in given} | {written.schema for written in (*views, *macros)}
     connection.execute("".join(f"CREATE SCHEMA IF NOT EXISTS {scans.name(schema)};" for schema in sorted(schemas)))
     _write_about(connection, publication)
     replaced = {view.identifier for view in views}
     _create_tables(connection, [pin for pin in pins if pin.table.identifier not in replaced])
     _create_current(connection, current, {source.name: source.description for source in sources})
+    _create(connection, scans.CONTENTS, scans.contents(pin.table for pin in pins), f"The view {scans.CONTENTS}")
+    _comment(connection, "VIEW", scans.CONTENTS, _CONTENTS_ROW, scans.CONTENT_COLUMNS)
+    for macro in macros:  # one that reads nothing may be called in a view
+        if not macro.depends_on:
+            _create_macro(connection, macro)
     for view in ordered:
         _create_written(connection, view, by_name.get(view.identifier))
+    for macro in macros:
+        if macro.depends_on:
+            _create_macro(connection, macro)
     connection.execute("COMMIT")
     connection.execute("USE memory")
     connection.execute("DETACH lake")
@@ -244,6 +262,31 @@ def _create_written(connection: duckdb.DuckDBPyConnection, view: View, pin: Pin 
             "Name each column in the header, in order."
         )
     _comment(connection, "VIEW", view.identifier, view.row, view.columns)
+
+
+_CONTENTS_ROW: Final = "the bytes of a file of a document source as they arrived, under the arrival's sequence"
+
+
+def _create_macro(connection: duckdb.DuckDBPyConnection, macro: Macro) -> None:
+    """Make a macro. One that reads what this lake has not is refused now, not when somebody calls it."""
+    taken = ", ".join(p.name if p.default is None else f"{p.name} := {p.default}" for p in macro.parameters)
+    rows = " TABLE" if macro.gives_rows else ""
+    target = scans.relation(macro.identifier)
+    try:
+        connection.execute(f"CREATE MACRO {target}({taken}) AS{rows} {macro.sql}")
+        if macro.gives_rows:
+            nulls = ", ".join("NULL" for p in macro.parameters if p.default is None)
+            shown = [row[0] for row in connection.execute(f"DESCRIBE FROM {target}({nulls})").fetchall()]
+    except duckdb.Error as error:
+        raise ViewInvalid(
+            f"{macro.file} cannot be served: {error}. The file that was served before is unchanged."
+        ) from error
+    if macro.gives_rows and shown != list(macro.columns):
+        raise ViewInvalid(
+            f"{macro.file} tells of the columns {', '.join(macro.columns)}, but its SELECT gives {', '.join(shown)}. "
+            "Name each column in the header, in order."
+        )
+    connection.execute(f"COMMENT ON MACRO{rows} {target} IS {scans.text(macro.told)}")
 
 
 def _docs(columns: Iterable[Column]) -> dict[str, str]:

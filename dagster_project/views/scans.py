@@ -6,6 +6,7 @@ write (`sql_files`), and the file they are put in (`publish`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from dagster_project.contracts import Column, Table, raw_table
@@ -15,10 +16,27 @@ from dagster_project.lake.read import identifier as name
 from dagster_project.lake.read import quoted as text
 from dagster_project.lake.read import relation as rows_of
 
-__all__ = ["current_columns", "current_rows", "is_table_source", "name", "relation", "scan", "sql_type", "text"]
+__all__ = [
+    "CONTENTS",
+    "CONTENT_COLUMNS",
+    "contents",
+    "current_columns",
+    "current_rows",
+    "is_document_source",
+    "is_table_source",
+    "name",
+    "relation",
+    "scan",
+    "sql_type",
+    "text",
+]
 
 ARRIVAL: Final = tuple(column.name for column in raw_table("any", "table").columns)
 """The columns every raw table of a table source begins with; those after them are the source's own."""
+OBSERVATION: Final = tuple(column.name for column in raw_table("any", "documents").columns)
+"""The columns of a raw table of a document source."""
+CONTENTS: Final = "notes.contents"
+"""The one relation over the raw tables of all document sources."""
 PLACE: Final = ("_file", "_row")
 """What a current row keeps of its arrival."""
 
@@ -67,3 +85,32 @@ SELECT {shown} FROM {raw} AS arrival
 JOIN standing ON arrival._file = standing._file
   AND arrival.sequence >= standing.from_sequence AND arrival.sequence < standing.to_sequence
 WHERE arrival._op = 'put'""".strip()
+
+
+def is_document_source(table: Table) -> bool:
+    """Whether this is the raw table of a document source: one that has the bytes of files."""
+    return table.namespace == "raw" and tuple(column.name for column in table.columns) == OBSERVATION
+
+
+CONTENT_COLUMNS: Final[Mapping[str, str]] = {
+    "source": "Name of the source",
+    **{
+        column.name: column.doc
+        for column in raw_table("any", "documents").columns
+        if column.name in ("sequence", "path", "path_bytes", "sha256", "modified_at", "media_type", "content")
+    },
+}
+"""The columns of `notes.contents`, with what they mean."""
+
+
+def contents(tables: Iterable[Table]) -> str:
+    """Return the SELECT of all bytes that raw holds of files, over the raw tables of document sources."""
+    columns = [column for column in raw_table("any", "documents").columns if column.name in CONTENT_COLUMNS]
+    listed = ", ".join(name(column.name) for column in columns)
+    held = [
+        f"SELECT {text(table.name)} AS source, {listed} FROM {relation(table.identifier)} WHERE content IS NOT NULL"
+        for table in tables
+        if is_document_source(table)
+    ]
+    nothing = ", ".join(f"CAST(NULL AS {sql_type(column.type)}) AS {name(column.name)}" for column in columns)
+    return "\nUNION ALL\n".join(held) or f"SELECT CAST(NULL AS VARCHAR) AS source, {nothing} WHERE false"

@@ -7,6 +7,17 @@
     -- Anything after an empty comment line explains the view to whoever reads the file.
     SELECT …
 
+Macros are written in the same way, one file each, `sql/macros/<schema>/<name>.sql`. One that gives rows begins as a
+view does, one that gives a value begins with `-- Gives: …`; then each says what it takes, in order, with a default in
+brackets if there is one:
+
+    -- A row is: a note as it stood at an instant.
+    -- Takes instant: The instant (UTC)
+    -- Takes note [NULL]: The note; all if it is null
+    -- note_id: The note
+    --
+    SELECT …
+
 What belongs here: reading the files, what they depend on, the order to build them in, where their columns come from.
 What does not: building them (`publish`).
 
@@ -21,7 +32,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 
@@ -29,6 +40,8 @@ from dagster_project.errors import ViewInvalid
 from dagster_project.views.scans import text
 
 ROW: Final = re.compile(r"^-- A row is: (?P<row>\S.*)$")
+GIVES: Final = re.compile(r"^-- Gives: (?P<told>\S.*)$")
+TAKES: Final = re.compile(r"^-- Takes (?P<name>[a-z_][a-z0-9_]*)(?: \[(?P<default>[^\]]+)\])?: (?P<doc>\S.*)$")
 COLUMN: Final = re.compile(r"^-- (?P<name>[a-z_][a-z0-9_]*): (?P<doc>\S.*)$")
 
 
@@ -49,6 +62,69 @@ class View:
     def identifier(self) -> str:
         """The view's name in SQL, `schema.name`."""
         return f"{self.schema}.{self.name}"
+
+
+class Parameter(NamedTuple):
+    """What a macro takes: its name, what it means, and the SQL of its default, None if it must be given."""
+
+    name: str
+    doc: str
+    default: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Macro:
+    """A macro of `sql/macros`. One with `columns` gives rows, and `sql` is a SELECT; else it gives a value."""
+
+    schema: str
+    name: str
+    told: str
+    parameters: tuple[Parameter, ...]
+    columns: Mapping[str, str]
+    sql: str
+    depends_on: tuple[str, ...]
+    """Relations it reads, `schema.name`, sorted."""
+    file: Path
+
+    @property
+    def identifier(self) -> str:
+        """The macro's name in SQL, `schema.name`."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def call(self) -> str:
+        """How it is called, e.g. `notes.diff(note, v1 := NULL)`."""
+        given = (p.name if p.default is None else f"{p.name} := {p.default}" for p in self.parameters)
+        return f"{self.identifier}({', '.join(given)})"
+
+    @property
+    def gives_rows(self) -> bool:
+        """Whether it stands after FROM."""
+        return bool(self.columns)
+
+
+def read_macros(folder: Path) -> tuple[Macro, ...]:
+    """Read every `<schema>/<name>.sql` below `folder`, in name order; none if there is no such folder.
+
+    Raises `ViewInvalid` naming the file and what is wrong with its header or its SQL.
+    """
+    with duckdb.connect() as parser:
+        return tuple(_read_macro(file, parser) for file in sorted(folder.glob("*/*.sql")))
+
+
+def _read_macro(file: Path, parser: duckdb.DuckDBPyConnection) -> Macro:
+    text_ = file.read_text("utf-8")
+    lines = text_.splitlines()
+    gives = GIVES.match(lines[0]) if lines else None
+    taken = [(TAKES.match(line), line) for line in lines[1:]]
+    parameters = tuple(Parameter(m["name"], m["doc"], m["default"]) for m, _ in taken if m)
+    kept = [lines[0].replace("-- Gives:", "-- A row is:", 1), *(line for m, line in taken if not m)] if lines else []
+    told, columns = _header("\n".join(kept), file)
+    sql = without_header(text_)
+    if gives is None and not columns:
+        raise ViewInvalid(f"{file} gives rows, but tells of no columns. Write `-- column: what it means` for each.")
+    depends_on = _dependencies(f"SELECT {sql}" if gives else sql, file, parser)
+    return Macro(file.parent.name, file.stem, told, parameters, columns, sql, depends_on, file)
 
 
 def read_views(folder: Path) -> tuple[View, ...]:

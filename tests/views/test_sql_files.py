@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -11,6 +12,7 @@ from sqlglot import exp, parse_one
 
 from dagster_project.contracts import SHARED
 from dagster_project.errors import NotelakeError
+from dagster_project.views.scans import CONTENTS
 from dagster_project.views.sql_files import View, in_order, lineage, read_queries, read_views
 
 ROOT = Path(__file__).parents[2]
@@ -78,8 +80,10 @@ def test_only_a_tables_namesake_may_read_its_own_name(tmp_path: Path) -> None:
     assert in_order(views, ["a.v"]) == views
 
 
-def test_the_projects_views_stand_on_the_shared_tables_alone(written_views: Sequence[View]) -> None:
-    assert in_order(written_views, TABLES) == tuple(written_views)
+def test_the_projects_views_stand_on_the_shared_tables_and_the_contents_of_files_alone(
+    written_views: Sequence[View],
+) -> None:
+    assert in_order(written_views, [*TABLES, CONTENTS]) == tuple(written_views)
     assert len(written_views) >= 10
 
 
@@ -108,17 +112,10 @@ def test_lineage_follows_values_through_subqueries(tmp_path: Path) -> None:
     assert found == {"tag": [("notes.tags", "tag")], "uses": [], "first": [("notes.tags", "line")]}
 
 
-def test_every_question_is_answered(written_views: Sequence[View]) -> None:
+def test_every_question_is_answered(shelf: Any, serve: Any, view_file: Path, written_views: Sequence[View]) -> None:
     queries = read_queries(ROOT / "sql" / "queries")
     assert len(queries) >= 3
-    with duckdb.connect() as lake:
-        for schema in {name.split(".")[0] for name in TABLES} | {view.schema for view in written_views}:
-            lake.execute(f"CREATE SCHEMA {schema}")
-        for table in SHARED:
-            lake.register("empty", table.schema.empty_table())
-            lake.execute(f"CREATE TABLE {table.identifier} AS FROM empty")
-        for view in written_views:
-            if view.identifier not in TABLES:
-                lake.execute(f"CREATE VIEW {view.identifier} AS {view.sql}")
+    serve(shelf.shared(), written_views)
+    with duckdb.connect(str(view_file), read_only=True) as lake:
         for query in queries:
             assert query.question.endswith("?") and lake.execute(query.sql).fetchall() == []

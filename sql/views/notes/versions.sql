@@ -1,7 +1,8 @@
--- A row is: a version a note has had, with how long it stood; the text of each is in raw.<source> under its sequence.
+-- A row is: a version a note has had, with how long it stood; notes.version_texts has the text of each.
 -- note_id: The note
 -- source: Name of the source
 -- sequence: Arrival in raw.<source> that made this version
+-- version: Its number among the versions of the note, from 1, oldest first
 -- op: What happened: created, updated, moved or deleted
 -- path: Where the note lay from then on
 -- moved_from: Where it lay before, if it moved
@@ -12,6 +13,7 @@
 -- valid_from: From when on this version stood: observed (documents, rows) or occurred (events), UTC
 -- valid_to: Until when it stood; null if it still does. Of a deletion: null, or when the note came back
 SELECT
-  note_id, source, sequence, op, path, moved_from, title, content_sha256, word_count, modified_at, valid_from,
+  note_id, source, sequence, row_number() OVER (PARTITION BY note_id ORDER BY valid_from, sequence) AS version, op, path,
+  moved_from, title, content_sha256, word_count, modified_at, valid_from,
   lead(valid_from) OVER (PARTITION BY note_id ORDER BY valid_from, sequence) AS valid_to
 FROM notes.versions
