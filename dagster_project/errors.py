@@ -12,7 +12,8 @@ NotelakeError
 │   └── Superseded      another run has already done this batch's work
 ├── LakeMoved           the lake's folder is not where its tables say
 ├── LakeUnsupported     a lake, catalog or table this version cannot write
-└── SchemaMismatch      a staged file is not what its table's contract says
+├── SchemaMismatch      a staged file is not what its table's contract says
+└── WorkerLost          worker processes died again and again, and no input is to blame
 """
 
 
@@ -70,3 +71,7 @@ class LakeUnsupported(NotelakeError):
 
 class SchemaMismatch(NotelakeError):
     """A staged file does not match the contract of its table; it was not committed."""
+
+
+class WorkerLost(NotelakeError):
+    """Worker processes died again and again while they were at no input; nothing was committed."""

@@ -7,14 +7,17 @@ the libraries read themselves (AWS variables, pyiceberg's own settings).
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dagster_project.errors import LakeUnsupported, UsageError
 
 PACKAGE: Final = Path(__file__).parent
 DEFAULT_LAKE: Final = "data/lake"
+_SIZE: Final = re.compile(r"(\d+) ?(KB|MB|GB)", re.IGNORECASE)
+_POWERS: Final = {"KB": 1, "MB": 2, "GB": 3}
 CATALOG: Final = "notelake"
 """Name of the Iceberg catalog in pyiceberg's own settings (`PYICEBERG_CATALOG__NOTELAKE__URI` …)."""
 
@@ -58,6 +61,12 @@ class Settings:
     """What DuckDB may hold in memory before it spills to `scratch`."""
     threads: int = 0
     """Threads DuckDB may use; 0 for all cores."""
+    workers: int = 0
+    """Processes that read documents at once; 0 for one per core."""
+    file_seconds: float = 30.0
+    """How long the reader of one document may take."""
+    file_memory: int = 2 * 1024**3
+    """Bytes of memory a process that reads documents may use beyond what it starts with (on Linux)."""
 
     @property
     def is_remote(self) -> bool:
@@ -65,11 +74,35 @@ class Settings:
         return "://" in self.lake
 
 
-def _threads() -> int:
-    written = os.environ.get("NOTELAKE_THREADS", "0")
-    if not written.isdecimal():
-        raise UsageError(f"NOTELAKE_THREADS is {written!r}; it takes a number of threads, or 0 for all cores.")
-    return int(written)
+def _number(variable: str, default: float, what: str) -> float:
+    written = os.environ.get(variable, "")
+    try:
+        number = float(written) if written else default
+    except ValueError:
+        number = -1
+    if not 0 <= number < float("inf"):
+        raise UsageError(f"{variable} is {written!r}; it takes {what}.")
+    return number
+
+
+def _size(variable: str, default: int) -> int:
+    written = os.environ.get(variable)
+    if not written:
+        return default
+    match = _SIZE.fullmatch(written.strip())
+    if match is None or not int(match[1]):
+        raise UsageError(f"{variable} is {written!r}; it takes a size such as 512MB or 2GB.")
+    return int(match[1]) * int(1024 ** _POWERS[match[2].upper()])
+
+
+def _limits() -> dict[str, Any]:
+    return {
+        "memory_limit": os.environ.get("NOTELAKE_MEMORY_LIMIT", "1GB"),
+        "threads": int(_number("NOTELAKE_THREADS", 0, "a number of threads, or 0 for all cores")),
+        "workers": int(_number("NOTELAKE_WORKERS", 0, "a number of processes, or 0 for one per core")),
+        "file_seconds": _number("NOTELAKE_FILE_SECONDS", 30, "a number of seconds") or 30.0,
+        "file_memory": _size("NOTELAKE_FILE_MEMORY", 2 * 1024**3),
+    }
 
 
 def settings(lake: str | None = None) -> Settings:
@@ -79,8 +112,7 @@ def settings(lake: str | None = None) -> Settings:
     store without a place for its view file.
     """
     given = lake or os.environ.get("NOTELAKE_LAKE")
-    memory = os.environ.get("NOTELAKE_MEMORY_LIMIT", "1GB")
-    threads = _threads()
+    limits = _limits()
     view_file = os.environ.get("NOTELAKE_VIEW_FILE")
     if given and "://" in given:
         if not view_file:
@@ -89,7 +121,7 @@ def settings(lake: str | None = None) -> Settings:
                 "machine lake.duckdb shall lie, and name a shared catalog (PYICEBERG_CATALOG__NOTELAKE__URI)."
             )
         path = Path(view_file).expanduser().absolute()
-        return Settings(given.rstrip("/"), path, path.parent / f".{path.stem}.scratch", memory, threads)
+        return Settings(given.rstrip("/"), path, path.parent / f".{path.stem}.scratch", **limits)
     folder = Path(given).expanduser().absolute() if given else project_root() / DEFAULT_LAKE
     path = Path(view_file).expanduser().absolute() if view_file else folder / "lake.duckdb"
-    return Settings(str(folder), path, folder / ".scratch", memory, threads)
+    return Settings(str(folder), path, folder / ".scratch", **limits)

@@ -40,15 +40,44 @@ _TABLE_PROPERTIES: Final = {
 }
 
 
+__all__ = ["FORMAT_PROPERTY", "FileIO", "Lake", "Store", "open_lake"]
+
+
 @dataclass(slots=True)
-class Lake:
-    """A lake. One moment of it is a mapping of pins; the catalog alone says what is current."""
+class Store:
+    """Where the lake's files lie: all it takes to read and write them, and no catalog. It may go to other processes."""
 
     settings: Settings
-    catalog: Catalog
-    clock: Clock
     ids: Ids
     io: FileIO
+
+    def location(self, table: Table) -> str:
+        """Return the folder or prefix of a table: `<lake>/<namespace>/<table>`."""
+        return f"{self.settings.lake}/{table.namespace}/{table.name}"
+
+    def new_file(self, table: Table, source: str) -> str:
+        """Return the path of a data file that does not exist yet; on local disk its folder does."""
+        folder = f"{self.location(table)}/data"
+        if table.partition:
+            folder = f"{folder}/{source}"
+        if not self.settings.is_remote:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        return f"{folder}/{self.ids()}.parquet"
+
+    def arrow_filesystem(self) -> pafs.FileSystem | None:
+        """Return the file system that Parquet files are written to; None is the local one."""
+        return pafs.PyFileSystem(pafs.FSSpecHandler(self._remote())) if self.settings.is_remote else None
+
+    def _remote(self) -> Any:
+        return fsspec.filesystem(self.settings.lake.split("://", 1)[0])
+
+
+@dataclass(slots=True)
+class Lake(Store):
+    """A lake. One moment of it is a mapping of pins; the catalog alone says what is current."""
+
+    catalog: Catalog
+    clock: Clock
     _metadata: dict[str, TableMetadata] = field(default_factory=dict)
     _files: dict[str, tuple[DataFile, ...]] = field(default_factory=dict)
 
@@ -137,26 +166,6 @@ class Lake:
                     for field_ in iceberg_schema(later).fields:
                         update.add_column(field_.name, field_.field_type, doc=field_.doc)
 
-    def location(self, table: Table) -> str:
-        """Return the folder or prefix of a table: `<lake>/<namespace>/<table>`."""
-        return f"{self.settings.lake}/{table.namespace}/{table.name}"
-
-    def new_file(self, table: Table, source: str) -> str:
-        """Return the path of a data file that does not exist yet; on local disk its folder does."""
-        folder = f"{self.location(table)}/data"
-        if table.partition:
-            folder = f"{folder}/{source}"
-        if not self.settings.is_remote:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        return f"{folder}/{self.ids()}.parquet"
-
-    def arrow_filesystem(self) -> pafs.FileSystem | None:
-        """Return the file system that Parquet files are written to; None is the local one."""
-        return pafs.PyFileSystem(pafs.FSSpecHandler(self._remote())) if self.settings.is_remote else None
-
-    def _remote(self) -> Any:
-        return fsspec.filesystem(self.settings.lake.split("://", 1)[0])
-
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return a new DuckDB connection in memory: in UTC, bounded, spilling to the scratch folder."""
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
@@ -219,7 +228,7 @@ def open_lake(settings: Settings, *, clock: Clock, ids: Ids, create: bool = True
     if not create and not settings.is_remote and not Path(settings.lake).is_dir():
         raise LakeUnsupported(f"There is no lake at {settings.lake}. `notelake run` or `notelake ingest` makes one.")
     catalog = open_catalog(settings)
-    lake = Lake(settings, catalog, clock, ids, load_file_io(properties=catalog.properties, location=settings.lake))
+    lake = Lake(settings, ids, load_file_io(properties=catalog.properties, location=settings.lake), catalog, clock)
     _refuse_moved(lake)
     if create:
         lake.ensure(SHARED)

@@ -13,7 +13,7 @@ from dagster_project.contracts import Column
 from dagster_project.lake.pins import Pin
 
 if TYPE_CHECKING:
-    from dagster_project.lake.lake import Lake
+    from dagster_project.lake.lake import Store
 
 _STEP: Final = 256
 
@@ -72,13 +72,15 @@ def _empty(columns: Sequence[Column]) -> str:
     return f"SELECT {nulls} WHERE false"
 
 
-def batches(lake: Lake, pin: Pin, *, columns: Sequence[str], after: int, to: int) -> Iterator[pa.RecordBatch]:
-    """Yield rows of a raw table with `after` < sequence <= `to`, in order, one row group in memory at a time.
+def batches(
+    store: Store, files: Sequence[str], *, columns: Sequence[str], after: int, to: int
+) -> Iterator[pa.RecordBatch]:
+    """Yield rows of a raw table's `files` with `after` < sequence <= `to`, in order, one row group in memory at a time.
 
     DuckDB hands out at least 2,048 rows at once, whatever they weigh; files of 64 MB each need smaller steps.
     """
-    for file in lake.data_files(pin.metadata_location):
-        with lake.io.new_input(file.file_path).open() as stream:
+    for file in files:
+        with store.io.new_input(file).open() as stream:
             parquet = pq.ParquetFile(stream)
             for group in _groups_within(parquet, after, to):
                 for batch in parquet.iter_batches(_STEP, row_groups=[group], columns=list(columns)):

@@ -90,7 +90,7 @@ def _opened(settings: Settings, clock: Clock, ids: Ids) -> Lake:
     if not settings.is_remote and not Path(settings.lake).is_dir():
         raise LakeUnsupported(f"There is no folder {settings.lake}. Name the folder the lake was moved to with --lake.")
     catalog = open_catalog(settings)
-    lake = Lake(settings, catalog, clock, ids, load_file_io(properties=catalog.properties, location=settings.lake))
+    lake = Lake(settings, ids, load_file_io(properties=catalog.properties, location=settings.lake), catalog, clock)
     if not catalog.locations():
         raise LakeUnsupported(
             f"The catalog of {settings.lake} knows no tables: there is no lake to relocate. If {SQLITE_FILE} was left "

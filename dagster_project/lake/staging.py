@@ -25,7 +25,7 @@ from pyiceberg.typedef import Record
 
 from dagster_project.contracts import FIELD_ID, Table
 from dagster_project.errors import SchemaMismatch
-from dagster_project.lake.lake import Lake
+from dagster_project.lake.lake import Store
 from dagster_project.lake.parquet import ParquetSink, WrittenFile
 from dagster_project.lake.schema import iceberg_schema
 
@@ -52,7 +52,7 @@ class StagedFile:
 class Stager:
     """Writes one source's rows of one table. Use as a context manager: on an error its files are deleted."""
 
-    lake: Lake
+    lake: Store
     table: Table
     source: str
     threads: int = 1
@@ -113,7 +113,7 @@ class Stager:
 
 
 def stage_query(
-    lake: Lake, con: duckdb.DuckDBPyConnection, query: str, *, table: Table, source: str
+    lake: Store, con: duckdb.DuckDBPyConnection, query: str, *, table: Table, source: str
 ) -> tuple[StagedFile, ...]:
     """Stage the result of `query`, batch by batch, so that memory does not grow with it."""
     with Stager(lake, table, source) as stager:
@@ -122,7 +122,7 @@ def stage_query(
         return stager.close()
 
 
-def discard(lake: Lake, staged: Sequence[StagedFile]) -> None:
+def discard(lake: Store, staged: Sequence[StagedFile]) -> None:
     """Delete staged files that will not be committed."""
     for file in staged:
         lake.io.delete(file.path)

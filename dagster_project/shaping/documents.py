@@ -274,6 +274,8 @@ def _shape(
 def _why(error: Exception, extra: str | None) -> str:
     if isinstance(error, ImportError) and extra is not None:
         return f"its reader is not installed ({error}): pip install 'notelake[{extra}]', and run with --reread"
+    if isinstance(error, TimeoutError):
+        return f"its reader {error}"
     if isinstance(error, MemoryError):
         return "its reader ran out of memory"
     return f"its reader failed: {type(error).__name__}: {error}"[:_ERROR_CHARACTERS]

@@ -167,6 +167,8 @@ def _look_at_documents(context: _Context, source: DocumentSource) -> Look:
         seen.keep()
 
     seen.keep()
+    if seen.scan.steps:
+        warm_up()  # shaping comes next, and its processes take a while to import what they need
     return Look(
         seen.scan.unchanged,
         rows(),
