@@ -28,7 +28,7 @@ $(STAMP): $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV_STAMP): $(STAMP)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -c constraints.txt --group dev -e '.[postgres]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -c constraints.txt --group dev -e '.[all,postgres]'
 	@touch $@
 
 $(DAGSTER_YAML): dagster_project/defs/dagster.yaml
