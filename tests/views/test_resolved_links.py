@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,46 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dagster_project.model.links import Link, Resolved, Target, resolve
+from dagster_project.contracts import BY_IDENTIFIER
+from dagster_project.model.links import Block, Link, Resolved, Section, Target, resolve
 from dagster_project.views.sql_files import View
 
 SEGMENT = st.sampled_from(
     ["a", "b", "A", "Ä", "ä", "x y", "x%20y", "50%", "%ff", "a___b", "a.md", ".md", ".h", "a b.md", "..a", "q:r"]
+    + ["index", "README", "_index", "Index", "x.y", "e\u0301", "2024_01_05", "2024-02-30", "2023_12_22", "a%2Fb"]
 )
-FOLDER = st.lists(st.sampled_from(["a", "b", "A", ".h", "x y", "..a", "p.q"]), max_size=3)
-SUFFIX = st.sampled_from([".md", ".md", ".md", ".markdown", ".png", "", ".MD"])
-SOURCE = st.sampled_from(["v", "w"])
-NAMES = st.sampled_from(["a", "b", "A", "x y", "x%20y", "a___b", "a/b", "Ä", "", "https://a"])
+FOLDER = st.lists(
+    st.sampled_from(["a", "b", "A", ".h", "x y", "..a", "p.q", "pages", "journals", "r.docx"]), max_size=3
+)
+SUFFIX = st.sampled_from([".md", ".md", ".md", ".markdown", ".png", "", ".MD", ".docx"])
+SOURCE = st.sampled_from(["v", "w", "u"])
+NAMES = st.sampled_from(
+    [
+        "a",
+        "b",
+        "A",
+        "x y",
+        "x%20y",
+        "a___b",
+        "a/b",
+        "Ä",
+        "",
+        "https://a",
+        "Jan 5th, 2024",
+        "2024-01-05",
+        "dec 22nd, 2023",
+    ]
+    + ["x/y", "[[a]]", "[[a/b]]", "\u00e9", "E\u0301", "index", "evernote:///view/1"]
+)
 PATH = st.builds(lambda folder, name, end: "/".join([*folder, name + end]), FOLDER, SEGMENT, SUFFIX)
+EVERNOTE = st.sampled_from(["evernote:///view/1/s1/g/g/", "https://www.evernote.com/shard/s1/nl/1/g"])
+IDS = st.sampled_from(["b1", "B1", "b2", "long-id"])
 WRITTEN = st.one_of(
     PATH,
     NAMES,
+    EVERNOTE,
+    st.builds("(({}))".format, IDS),
+    IDS,
     st.builds(
         lambda lead, parts, end: lead + "/".join(parts) + end,
         st.sampled_from(["", "./", "../", "/", "//", "https://", "mailto:", "c:"]),
@@ -33,12 +60,18 @@ WRITTEN = st.one_of(
         SUFFIX,
     ),
 )
-TYPES = {name: pa.string() for name in ("source", "note_id", "path", "title", "kind", "target")} | {
-    "aliases": pa.list_(pa.string())
-}
-KIND = st.sampled_from(["wikilink", "markdown", "embed", "image", "wikilink", "markdown", "autolink"])
+HEADING = st.sampled_from(["A", "a", "B: c", "b c", "!!", "A_b", "AXb", "a-b", "x#y", " d ", "Ä"])
+FRAGMENT = st.one_of(
+    st.none(),
+    st.just(""),
+    st.builds("^{}".format, IDS),
+    st.lists(HEADING, min_size=1, max_size=3).map("#".join),
+    st.sampled_from(["a", "a-1", "B-C", "page=3", "top", ":~:text=a", "^", "##", "#a", "a#", "top#a", "%", "a%b"]),
+)
+KIND = st.sampled_from(["wikilink", "markdown", "embed", "image", "wikilink", "markdown", "autolink", "html", "block"])
 CHANGE: st.SearchStrategy[Callable[[str], str]] = st.sampled_from(
     [str, str.swapcase, lambda path: path.removesuffix(".md"), lambda path: path.removesuffix(".md").lower()]
+    + [lambda path: path.rpartition("/")[0], lambda path: path.rpartition("/")[0] + "/", "[[{}]]".format]
 )
 
 
@@ -48,26 +81,41 @@ def as_written(target: Target, parts: int, change: Callable[[str], str]) -> str:
 
 
 @st.composite
+def notes(draw: st.DrawFn, source: str, path: str, note_id: str) -> Target:
+    headings = draw(st.lists(st.lists(HEADING, min_size=1, max_size=3), max_size=4))
+    return Target(
+        source,
+        path,
+        note_id,
+        draw(st.one_of(st.none(), NAMES)),
+        tuple(draw(st.lists(NAMES, max_size=2))),
+        tuple(
+            Section(number, tuple(heading), f"{heading[-1].lower()}-{number}".removesuffix("-0"), number * 2)
+            for number, heading in enumerate(headings)
+        ),
+        tuple(Block(name, number) for number, name in enumerate(draw(st.lists(IDS, max_size=2)))),
+    )
+
+
+@st.composite
 def vaults(draw: st.DrawFn) -> tuple[list[Target], list[Link]]:
     places = draw(st.lists(st.tuples(SOURCE, PATH), min_size=1, max_size=20, unique=True))
     targets = [
-        Target(
-            source,
-            path,
-            None if path.endswith(".png") else f"n{number:02}",
-            draw(st.one_of(st.none(), NAMES)),
-            tuple(draw(st.lists(NAMES, max_size=2))),
-        )
+        Target(source, path, None) if path.endswith(".png") else draw(notes(source, path, f"n{number:02}"))
         for number, (source, path) in enumerate(places)
     ]
-    targets = [t if t.note_id else Target(t.source, t.path, None) for t in targets]
-    notes = [target for target in targets if target.note_id]
-    if not notes:
+    found = [target for target in targets if target.note_id]
+    if not found:
         return targets, []
-    at = st.sampled_from(notes)
+    at = st.sampled_from(found)
+    held = draw(st.lists(st.tuples(at, st.sampled_from(["i.png", "a/i.png", "x y.png"])), max_size=3, unique=True))
+    targets += [Target(note.source, f"{note.path}/{name}", None, within=note.note_id) for note, name in held]
     known = st.builds(as_written, st.sampled_from(targets), st.integers(1, 5), CHANGE)
-    to = st.one_of(known, known, WRITTEN)
-    made = st.builds(lambda note, kind, to: Link(note.source, note.path, str(note.note_id), kind, to), at, KIND, to)
+    to = st.one_of(known, known, WRITTEN, st.sampled_from(["i.png", "a/i.png", "x%20y.png"]))
+    made = st.builds(
+        lambda note, kind, to, fragment, text: Link(note.source, note.path, note.note_id, kind, to, fragment, text),
+        *(at, KIND, to, FRAGMENT, NAMES),
+    )
     return targets, draw(st.lists(made, min_size=5, max_size=40))
 
 
@@ -77,37 +125,43 @@ def lake(written_views: Sequence[View]) -> duckdb.DuckDBPyConnection:
     [view] = [view for view in written_views if view.identifier == "notes.resolved_links"]
     connection = duckdb.connect()
     connection.execute("CREATE SCHEMA notes")
-    connection.execute("CREATE TABLE notes.notes (source TEXT, note_id TEXT, path TEXT, title TEXT, aliases TEXT[])")
-    connection.execute("CREATE TABLE notes.attachments (source TEXT, path TEXT)")
-    connection.execute(
-        "CREATE TABLE notes.links (note_id TEXT, source TEXT, ordinal BIGINT, kind TEXT, target TEXT, fragment TEXT, "
-        "text TEXT, line BIGINT, byte_start BIGINT, byte_end BIGINT)"
-    )
+    for name in ("notes", "attachments", "links", "sections", "blocks"):
+        connection.from_arrow(BY_IDENTIFIER[f"notes.{name}"].schema.empty_table()).create(f"notes.{name}")
     connection.execute(f"CREATE VIEW notes.resolved_links AS {view.sql}")
     return connection
 
 
 def resolved_by_view(lake: duckdb.DuckDBPyConnection, targets: list[Target], links: list[Link]) -> list[Resolved]:
-    notes = [t for t in targets if t.note_id]
-    attachments = [t for t in targets if not t.note_id]
-    fill(lake, "notes.notes", notes, ("source", "note_id", "path", "title", "aliases"))
-    fill(lake, "notes.attachments", attachments, ("source", "path"))
-    fill(lake, "notes.links", links, ("note_id", "source", "kind", "target"))
-    query = "SELECT resolution, target_note_id, target_path FROM notes.resolved_links ORDER BY ordinal"
+    found = [target for target in targets if target.note_id]
+    fill(lake, "notes.notes", (asdict(note) for note in found))
+    files = (asdict(target) for target in targets if not target.note_id)
+    fill(lake, "notes.attachments", (row | {"note_id": row["within"] or f"file {row['path']}"} for row in files))
+    fill(lake, "notes.sections", (asdict(part) | of(note) | heading(part) for note in found for part in note.sections))
+    blocks = ((note, number, block) for note in found for number, block in enumerate(note.blocks))
+    fill(lake, "notes.blocks", (asdict(one) | of(note) | {"ordinal": n, "kind": "block"} for note, n, one in blocks))
+    fill(lake, "notes.links", (asdict(link) | {"ordinal": number} for number, link in enumerate(links)))
+    columns = ", ".join(field.name for field in fields(Resolved))
+    query = f"SELECT {columns} FROM notes.resolved_links ORDER BY ordinal"
     return [Resolved(*row) for row in lake.execute(query).fetchall()]
 
 
-def fill(lake: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Any], columns: Sequence[str]) -> None:
-    values = {name: pa.array([getattr(row, name) for row in rows], TYPES[name]) for name in columns}
-    values["ordinal"] = pa.array(range(len(rows)), pa.int64())
-    given = pa.table(values if table == "notes.links" else {name: values[name] for name in columns})
+def of(note: Target) -> dict[str, Any]:
+    return {"note_id": note.note_id, "source": note.source}
+
+
+def heading(part: Section) -> dict[str, Any]:
+    return {"heading": part.heading_path[-1]}
+
+
+def fill(lake: duckdb.DuckDBPyConnection, table: str, rows: Iterable[dict[str, Any]]) -> None:
+    given = pa.Table.from_pylist(list(rows), BY_IDENTIFIER[table].schema)
     lake.execute(f"DELETE FROM {table}")
     lake.register("given", given)
-    lake.execute(f"INSERT INTO {table} BY NAME FROM given")
+    lake.execute(f"INSERT INTO {table} FROM given")
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(vault=vaults())
 def test_the_view_finds_what_the_rule_finds(
@@ -173,8 +227,7 @@ def test_the_view_breaks_ties_as_the_rule_does(lake: duckdb.DuckDBPyConnection) 
         "C/D/Z.PNG",
         "",
     ]
-    notes = [target for target in targets if target.note_id]
-    links = [Link("v", note.path, str(note.note_id), "wikilink", to) for note in notes for to in written]
+    links = [Link("v", note.path, note.note_id, "wikilink", to) for note in targets if note.note_id for to in written]
     expected = resolve(links, targets)
     assert resolved_by_view(lake, targets, links) == expected
     assert {found.resolution for found in expected} >= {
