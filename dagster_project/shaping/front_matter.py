@@ -1,4 +1,4 @@
-"""Front matter: the block of YAML or TOML at the top of a note, and what of it has a place of its own.
+"""Front matter: the block of YAML, TOML or JSON at the top of a note, and what of it has a place of its own.
 
 What belongs here: where the block ends, its values as a person meant them, and the well-known keys. What does not:
 the body.
@@ -6,11 +6,13 @@ the body.
 Rules:
 
 - The block stands at the very top, between two lines `---` (YAML; the last may be `...`) or `+++` (TOML, as Hugo has
-  it). A block that holds no keys is no front matter but a rule and text, and stays in the body.
+  it); or it is a JSON object that ends its line (Hugo again: https://gohugo.io/content-management/front-matter/). A
+  block that holds no keys is no front matter but a rule and text, and stays in the body.
 - A value is typed as it was written: `yes`, `0123`, `12:30` and dates stay text, and so does a number that would not
-  be written the same way again (`1.10`).
+  be written the same way again (`1.10`, `0x1F`, `+7`) or has more than 18 digits.
 - A key that stands twice keeps both values, as a list in the order they were written.
-- A block that cannot be read is kept as text in the property `front_matter`, and its error is told.
+- Of YAML that cannot be read as a whole every key that can be read alone is kept; the text of the others is the
+  property `front_matter`, and the first error is told with its line. Other blocks are kept so as a whole.
 - A well-known key whose value fits has its place in the note and leaves the properties; any other stays there. Of two
   keys for one place the first in `PLACES` wins; tags and aliases come from all of theirs. A time without a zone
   is taken as UTC.
@@ -18,9 +20,10 @@ Rules:
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any, Final
@@ -54,11 +57,22 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
 _RANK: Final = {name: (rank, place) for place, names in PLACES.items() for rank, name in enumerate(names)}
 _CLOSE: Final = {"---": ("\n---", "\n..."), "+++": ("\n+++",)}
 _KEY: Final = re.compile(r"^(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s#:'\"\-\[\]{},&*!|>%@`][^:\n]*):(?:[ \t]|\r?$)", re.MULTILINE)
-_ERROR_LINE: Final = re.compile(r"line (\d+)")
+_LINE: Final = re.compile(r"line (\d+)")
 _BRACKET: Final = re.compile(r"[\[\]{}]")
-_SCALAR: Final = re.compile(r"[^\s,\[\]{}\"']+")
+_NUMBER: Final = re.compile(
+    r"(?:^|[:=\[,{-])[ \t]*([+-]?(?:[0-9.][0-9A-Fa-fxob_.+-]*|\.(?:inf|Inf|INF)))(?=[ \t]*(?:[,\]}\r\n#]|\Z))",
+    re.MULTILINE,
+)
+_BIG: Final = re.compile(r"((?:^|[:\[,-])[ \t]+|[\[,])([+-]?[0-9]{19,})(?=[ \t]*(?:[,\]}\r\n#]|\Z))", re.MULTILINE)
+_ODD: Final = ("0x", "0o", "0b", "+", "-0")
+"""One of these stands in a block that has an integer Python would write otherwise."""
+_JSON: Final = re.compile(r"\{\s*\"")
+_JSON_TOKEN: Final = re.compile(r"\\.|\"(?:[^\"\\]|\\.)*+\"|[{}]", re.DOTALL)
+LONGEST_INTEGER: Final = 18
 _OFFSET: Final = re.compile(r" ([+-]\d\d:?\d\d|Z)$")
 _DUPLICATE: Final = "duplicate entry with key"
+_BIG_ERROR: Final = re.compile("as [iu]128")
+"""In the loader's word on an integer of more than 64 bits."""
 NEWLINE: Final = "\n"
 MAX_DEPTH: Final = 100
 """Brackets deeper than this are refused: the YAML loader takes minutes to find out that it refuses them too."""
@@ -77,9 +91,11 @@ class FrontMatter:
     aliases: list[str] = field(default_factory=list)
     properties: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
-    """Why the block could not be read; then it is `properties["front_matter"]`."""
+    """Why the block, or a part of it, could not be read; that text is `properties["front_matter"]`."""
     line: int | None = None
     """Line in the file at which it could not be read, from 1."""
+    unread: int = 0
+    """How many keys could not be read; 1 if it is the whole block."""
 
 
 def read_front_matter(view: str, start: int, end: int, block: str, body: int) -> FrontMatter | None:
@@ -87,17 +103,42 @@ def read_front_matter(view: str, start: int, end: int, block: str, body: int) ->
 
     `body` is where the body begins. Never raises: what cannot be read is told in `error`.
     """
+    above = view.count(NEWLINE, 0, start)
     try:
-        values = _load_toml(block) if view.startswith("+++") else _load_yaml(block)
+        values = _LOADERS[view[0]](block)
     except (ValueError, RecursionError) as error:  # the loaders' own errors are ValueErrors
-        if not _KEY.search(block):
+        if (key := _KEYS.get(view[0])) is not None and not key.search(block):
             return None
-        return FrontMatter(body, properties={RAW: block}, error=str(error), line=_error_line(str(error)))
+        return _readable(_Block(view, start, end, block), body, _in_file(str(error), above), above)
     if values is None and not block.strip():
         return FrontMatter(body)
     if not isinstance(values, dict):
         return None
     return _placed(values, _Block(view, start, end, block), body)
+
+
+def _readable(block: _Block, body: int, error: str, above: int) -> FrontMatter:
+    """Return what can be read of a block that cannot be read as a whole."""
+    values: dict[Any, Any] = {}
+    unread: Sequence[int] = ()
+    if block.view.startswith("---"):
+        bounds = _entries(block.text)
+        values, unread = _load_entries(block.text, bounds)
+    if not values:
+        found = _LINE.search(error)
+        return FrontMatter(
+            body, properties={RAW: block.text}, error=error, line=int(found[1]) if found else above + 1, unread=1
+        )
+    front = _placed(values, block, body)
+    front.properties[RAW] = "".join(block.text[bounds[index][0] : bounds[index][1]] for index in unread)
+    front.error, front.unread = error, len(unread)
+    front.line = above + block.text.count(NEWLINE, 0, bounds[unread[0]][0]) + 1 if unread else above + 1
+    return front
+
+
+def _in_file(error: str, above: int) -> str:
+    """Return a loader's message with its line as that of the file."""
+    return _LINE.sub(lambda found: f"line {int(found[1]) + above}", error)
 
 
 def find_front_matter(view: str) -> tuple[int, int, int] | None:
@@ -106,6 +147,8 @@ def find_front_matter(view: str) -> tuple[int, int, int] | None:
     >>> find_front_matter("---\\na: 1\\n---\\ntext")
     (4, 9, 13)
     """
+    if view.startswith("{"):
+        return _find_object(view)
     start = view.find(NEWLINE) + 1
     if view[3:start].strip():
         return None
@@ -115,6 +158,19 @@ def find_front_matter(view: str) -> tuple[int, int, int] | None:
     for fence in _CLOSE[view[:3]]:
         found = _closing(view, fence, start, found[0] if found else len(view)) or found
     return (start, *found) if found else None
+
+
+def _find_object(view: str) -> tuple[int, int, int] | None:
+    """Return where the JSON object at the top begins and ends, and the line after it; None if text follows it."""
+    if _JSON.match(view) is None:
+        return None
+    depth = 0
+    for token in _JSON_TOKEN.finditer(view):
+        depth += {"{": 1, "}": -1}.get(token[0], 0)
+        if depth == 0:
+            body = view.find(NEWLINE, token.end()) + 1 or len(view)
+            return None if view[token.end() : body].strip() else (0, token.end(), body)
+    return None
 
 
 def _closing(view: str, fence: str, at: int, limit: int) -> tuple[int, int] | None:
@@ -135,6 +191,34 @@ def _load_toml(block: str) -> Any:
     return tomllib.loads(block.replace("\r\n", "\n"))
 
 
+def _load_json(block: str) -> Any:
+    _refuse_depth(block)
+    return json.loads(
+        block,
+        parse_int=_json_number(int),
+        parse_float=_json_number(float),
+        parse_constant=str,
+        object_pairs_hook=_paired,
+    )
+
+
+def _json_number(kind: type[int | float]) -> Callable[[str], int | float | str]:
+    def read(written: str) -> int | float | str:
+        if len(written) > LONGEST_INTEGER + 6:
+            return written
+        value = kind(written)
+        return value if str(value) == written and abs(value) < 10**LONGEST_INTEGER else written
+
+    return read
+
+
+def _paired(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        return {key: _together([value for name, value in pairs if name == key]) for key in values}
+    return values
+
+
 def _load_yaml(block: str) -> Any:
     _refuse_depth(block)
     try:
@@ -142,12 +226,24 @@ def _load_yaml(block: str) -> Any:
     except ValueError as error:
         if not str(error).startswith(_DUPLICATE):
             raise
-        values = _load_duplicates(block)
+        bounds = _entries(block)
+        values, unread = _load_entries(block, bounds)
+        if unread:
+            raise
     return values
 
 
 def _loads(block: str) -> Any:
-    return ryaml.loads(block)  # type: ignore[attr-defined]  # its stubs do not re-export it
+    try:
+        return ryaml.loads(block)  # type: ignore[attr-defined]  # its stubs do not re-export it
+    except ValueError as error:
+        if not _BIG_ERROR.search(str(error)):
+            raise
+        return ryaml.loads(_BIG.sub(r'\1"\2"', block))  # type: ignore[attr-defined]
+
+
+_KEYS: Final = {"-": _KEY, "+": re.compile(r"^[ \t]*[\w.\"'-]+[ \t]*=", re.MULTILINE)}
+_LOADERS: Final[Mapping[str, Callable[[str], Any]]] = {"-": _load_yaml, "+": _load_toml, "{": _load_json}
 
 
 def _refuse_depth(block: str) -> None:
@@ -161,18 +257,28 @@ def _refuse_depth(block: str) -> None:
             raise ValueError(f"brackets nested deeper than {MAX_DEPTH} at line {line}")
 
 
-def _load_duplicates(block: str) -> dict[Any, Any]:
-    """Load a block in which keys stand twice: one entry at a time, the values of a key in a list."""
+def _entries(block: str) -> list[tuple[int, int]]:
+    """Return where each key at the margin begins and its value ends."""
     starts = [match.start() for match in _KEY.finditer(block)]
-    bounds = zip(starts, [*starts[1:], len(block)], strict=True)
+    return list(zip(starts, [*starts[1:], len(block)], strict=True))
+
+
+def _load_entries(block: str, bounds: Sequence[tuple[int, int]]) -> tuple[dict[Any, Any], list[int]]:
+    """Load one key at a time. Return the values, those of a key that stands twice in a list, and which failed."""
     values: dict[Any, list[Any]] = {}
-    for start, end in bounds:
-        entry = _loads(block[start:end])
+    unread: list[int] = []
+    for index, (start, end) in enumerate(bounds):
+        try:
+            _refuse_depth(block[start:end])
+            entry = _loads(block[start:end])
+        except (ValueError, RecursionError):
+            entry = None
         if not isinstance(entry, dict):
-            raise ValueError(f"no key and value at line {block.count(NEWLINE, 0, start) + 1}")
+            unread.append(index)
+            continue
         for key, value in entry.items():
             values.setdefault(key, []).append(value)
-    return {key: _together(given) for key, given in values.items()}
+    return {key: _together(given) for key, given in values.items()}, unread
 
 
 def _together(given: list[Any]) -> Any:
@@ -183,18 +289,14 @@ def _together(given: list[Any]) -> Any:
     return given
 
 
-def _error_line(message: str) -> int:
-    found = _ERROR_LINE.search(message)
-    return int(found[1]) + 1 if found else 2
-
-
 @dataclass(slots=True)
 class _Block:
     view: str
     start: int
     end: int
     text: str
-    _numbers: dict[float, str] | None = None
+    _numbers: dict[tuple[type, float], list[str]] | None = None
+    _is_odd: bool | None = None
 
     def value_start(self, key: str) -> int:
         """Return where the value of a key at the margin begins in the view; the block's end if that can't be told."""
@@ -202,7 +304,11 @@ class _Block:
         if self.view.startswith(written, self.start):
             return self.start + len(written)
         at = self.view.find(NEWLINE + written, self.start, self.end)
-        return self.end if at < 0 else at + 1 + len(written)
+        if at >= 0:
+            return at + 1 + len(written)
+        quoted = re.compile(rf"^[ \t]*[\"']?{re.escape(written[:-1])}[\"']?[ \t]*[:=]", re.MULTILINE)
+        found = quoted.search(self.view, self.start, self.end)
+        return found.end() if found else self.end
 
     def place(self, written: str, after: int) -> tuple[int, int]:
         """Return where `written` stands at or after `after`; the whole block if that can't be told."""
@@ -211,20 +317,47 @@ class _Block:
 
     def number(self, value: float) -> str | float:
         """Return a number, or the text it was written as if it would not be written the same way again."""
-        if self._numbers is None:
-            self._numbers = dict(_floats(self.text))
         if math.isnan(value):
             return ".nan"
-        written = self._numbers.get(value, repr(value))
+        written = self._written(value)
         return value if written == repr(value) and math.isfinite(value) else written
 
+    def integer(self, value: int) -> str | int:
+        """Return an integer, or the text it was written as, as `number` does."""
+        if self._is_odd is None:
+            self._is_odd = any(odd in self.text for odd in _ODD)
+        if abs(value) >= 10**LONGEST_INTEGER:
+            return str(value)
+        if not self._is_odd:
+            return value
+        written = self._written(value)
+        return value if written == repr(value) else written
 
-def _floats(text: str) -> Iterator[tuple[float, str]]:
-    for scalar in _SCALAR.findall(text):
+    def _written(self, value: float) -> str:
+        """Return how a number is written in the block: the first of its kind not yet asked for, then the last."""
+        if self._numbers is None:
+            self._numbers = {}
+            for number, written in _numbers(self.text):
+                self._numbers.setdefault((type(number), number), []).append(written)
+        forms = self._numbers.get((type(value), value))
+        if not forms:
+            return repr(value)
+        return forms.pop(0) if len(forms) > 1 else forms[0]
+
+
+def _numbers(text: str) -> Iterator[tuple[float, str]]:
+    for written in _NUMBER.findall(text):
         try:
-            yield float(scalar.replace(".inf", "inf")), scalar
+            yield _number(written), written
         except ValueError:
             continue
+
+
+def _number(written: str) -> float:
+    try:
+        return int(written, 0)
+    except ValueError:
+        return float(written.lower().replace(".inf", "inf"))
 
 
 def _in_view(text: str) -> str:
@@ -344,4 +477,6 @@ def _value(value: Any, block: _Block) -> Any:
         return [_value(item, block) for item in value]
     if isinstance(value, float):
         return block.number(value)
+    if value.__class__ is int:
+        return block.integer(value)
     return value.isoformat() if isinstance(value, datetime | date | time) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -33,6 +34,29 @@ def properties(block: str, fence: str = "---") -> dict[str, Any]:
         ("~", None),
         (".nan", ".nan"),
         (".inf", ".inf"),
+    ]
+    + [
+        ("0x1F", "0x1F"),
+        ("0o17", "0o17"),
+        ("+7", "+7"),
+        ("-7", -7),
+        ("007", "007"),
+        ("1_000", "1_000"),
+        ("1e3", "1e3"),
+        ("190:20:30", "190:20:30"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"),
+        ("9223372036854775808", "9223372036854775808"),
+        ("-.inf", "-.inf"),
+        ("null", None),
+        ("", None),
+        ("2024-01-05T10:00:00Z", "2024-01-05T10:00:00Z"),
+        ("'2024-01-05'", "2024-01-05"),
+        ('"yes"', "yes"),
+        ("on", "on"),
+        ("n", "n"),
+        ("|\n  a\n  b", "a\nb\n"),
+        ("[1.1, 1.10, 1.1]", [1.1, "1.10", 1.1]),
+        ("{a: 31, b: 0x1F, c: [31]}", {"a": 31, "b": "0x1F", "c": [31]}),
     ]
     + [("[1, 1.20, a]", [1, "1.20", "a"]), ("{b: 2.50}", {"b": "2.50"}), ("'7'", "7")],
 )
@@ -86,21 +110,43 @@ def test_tags_of_front_matter_are_found_where_they_stand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("block", "line"),
-    [("a: 1\nb: [x\nc: 2", 4), ("a: {{title}}", 2), ("a: b: c", 2), ("a: 1\n\tb: 2", 3), ("a: {b: 1, b: 2}", 2)],
+    ("block", "line", "readable", "rest"),
+    [
+        ("a: 1\nb: [x\nc: 2", 3, {"a": 1, "c": 2}, "b: [x\n"),
+        ("a: {{title}}", 2, {}, None),
+        ("a: {{title}}\nb: x\n", 2, {"b": "x"}, "a: {{title}}\n"),
+        ("a: b: c", 2, {}, None),
+        ("a: 1\n\tb: 2", 2, {}, None),
+        ("a: {b: 1, b: 2}", 2, {}, None),
+        ('a: 1\nb: "x\nc: [1, 2]\nd: *x', 3, {"a": 1, "c": [1, 2]}, 'b: "x\nd: *x\n'),
+    ],
 )
-def test_a_broken_block_is_kept_as_text_beside_its_body(block: str, line: int) -> None:
+def test_of_a_broken_block_what_can_be_read_is_kept_and_the_rest_as_text(
+    block: str, line: int, readable: dict[str, Any], rest: str | None
+) -> None:
     note = read(f"---\n{block}\n---\n# Body".encode(), "a.md")
+    unread = f"{block}\n" if rest is None else rest
 
-    assert (note.properties, note.title, note.dropped, note.body) == (
-        {"front_matter": f"{block}\n"},
-        "Body",
-        [("front matter", 1, note.line)],
-        "# Body",
-    )
+    assert (note.properties, note.title, note.body) == ({**readable, "front_matter": unread}, "Body", "# Body")
+    assert note.dropped == [("front matter", unread.count("\n") if rest else 1, note.line)]
     assert note.error
     assert note.line is not None
     assert abs(note.line - line) <= 1
+
+
+def test_the_error_of_a_broken_block_tells_the_line_of_the_file() -> None:
+    toml = read(b"+++\na = 1\nb = yes\n+++\ntext", "a.md")
+    json = read(b'{\n"a": 1,\n"b": x\n}\ntext', "a.md")
+
+    assert ("line 3" in (toml.error or ""), toml.line, toml.body) == (True, 3, "text")
+    assert ("line 3" in (json.error or ""), json.line, json.body) == (True, 3, "text")
+    assert json.properties == {"front_matter": '{\n"a": 1,\n"b": x\n}'}
+
+
+def test_well_known_keys_of_a_broken_block_have_their_place() -> None:
+    note = read(b"---\ntitle: T\ntags: [a]\nbad: [\n---\ntext", "a.md")
+
+    assert (note.title, note.tags, note.properties) == ("T", ["a"], {"front_matter": "bad: [\n"})
 
 
 @pytest.mark.parametrize(
@@ -124,3 +170,52 @@ def test_hugos_toml_is_read() -> None:
 
     assert (note.title, note.tags, note.properties, note.body) == ("T", ["a"], {"params": {"x": "07:32:00"}}, "b")
     assert note.created_at == datetime(2024, 1, 5, 10, tzinfo=UTC)
+
+
+def test_hugos_json_is_read() -> None:
+    content = (
+        '{\n  "title": "Né {x}",\n  "date": "2024-01-05",\n  "tags": ["a", "né"],\n'
+        '  "n": 1.10, "i": 12345678901234567890123, "b": true, "z": null, "s": "007",\n  "d": {"k": [1, 2.5]}\n}\n'
+        "# Body #c"
+    ).encode()
+    note = read(content, "a.md")
+
+    assert (note.title, note.body, note.tags) == ("Né {x}", "# Body #c", ["a", "c", "né"])
+    assert note.properties == {
+        "n": "1.10",
+        "i": "12345678901234567890123",
+        "b": True,
+        "z": None,
+        "s": "007",
+        "d": {"k": [1, 2.5]},
+    }
+    assert [(use[2], content[use[3] : use[4]].decode()) for use in note.tag_uses] == [(4, "a"), (4, "né"), (8, "#c")]
+    assert note.sections[0][5] == 8
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% include x %}\ntext",
+        "{{query x}}\n",
+        '{"a": 1} is JSON',
+        '{"a": 1\ntext',
+        "{}\ntext",
+        '{"a',
+        '{"a\\"\\"',
+        "{a: 1}\ntext",
+    ],
+)
+def test_braces_that_are_no_json_object_stay_in_the_body(text: str) -> None:
+    note = read(text.encode(), "a.md")
+
+    assert (note.body, note.properties, note.dropped) == (text, {}, [])
+
+
+def test_bombs_are_told_and_not_loaded() -> None:
+    names = "abcdefghi"
+    lines = ["a: &a [x,x,x,x,x,x,x,x,x]"]
+    lines += [f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]" for a, b in pairwise(names)]
+    note = read(("---\n" + "\n".join(lines) + "\n---\ntext").encode(), "a.md")
+
+    assert (note.body, note.properties["a"], bool(note.error)) == ("text", ["x"] * 9, True)

@@ -65,7 +65,7 @@ EXTRA: Final = None
 _PARSER: Final = pyromark.Markdown(options=pyromark.Options.ENABLE_WIKILINKS)
 
 _CLOSING: Final = frozenset(("Link", "Image", "CodeBlock"))
-_FENCES: Final = ("---", "+++")
+_FENCES: Final = ("---", "+++", "{")
 _LEVELS: Final = {f"H{level}": level for level in range(1, 7)}
 _KINDS: Final = {
     "Inline": "markdown",
@@ -565,7 +565,7 @@ def _add_front_matter(parsed: Parsed, front: FrontMatter, source: Text) -> None:
     parsed.author, parsed.created_at, parsed.modified_at = front.author, front.created_at, front.modified_at
     parsed.aliases, parsed.properties = front.aliases, front.properties
     if front.error:
-        parsed.dropped.append(("front matter", 1, front.line))
+        parsed.dropped.append(("front matter", front.unread, front.line))
         parsed.error, parsed.line = front.error, front.line
     for tag, start, end in front.tags:
         line = source.view.count("\n", 0, start) + 1
