@@ -33,6 +33,7 @@ from dagster_project.contracts import (
     Table,
 )
 from dagster_project.shaping import READERS
+from dagster_project.shaping.images import image_size
 from dagster_project.shaping.parsed import Attachment, Container, Dropped, Parsed, Refused, Unreadable
 
 ATTACHMENT: Final = "attachment"
@@ -327,7 +328,8 @@ def payload(content: bytes) -> str:
 
 def _attach(seen: _Seen, shaped: Documents, note: _Note) -> None:
     shaped.replaced.append(note.note_id)
-    file = (seen.path, seen.media_type, seen.size, seen.sha256, None, None, None, 0, seen.size)
+    width, height = image_size(seen.content, seen.media_type)
+    file = (seen.path, seen.media_type, seen.size, seen.sha256, width, height, None, 0, seen.size)
     shaped.rows[ATTACHMENTS.identifier].append((note.note_id, note.source, 0, *file))
     _tell(shaped, seen, note.note_id, "parsed", parser=ATTACHMENT)
 
