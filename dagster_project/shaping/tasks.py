@@ -4,7 +4,9 @@ What belongs here: what the text of an item says of its state, dates and priorit
 which `markdown` knows.
 
 Sources: https://publish.obsidian.md/tasks (emoji), https://blacksmithgu.github.io/obsidian-dataview (`[due:: …]`),
-https://docs.logseq.com/#/page/tasks (words, `[#A]`, `SCHEDULED: <…>`).
+https://docs.logseq.com/#/page/tasks (words, `[#A]`, `SCHEDULED: <…>`). Any other character in the box is a state of
+somebody's own: Tasks takes it as one still to be done, and so does this. Digits are none, since `- [1] …` is how people
+number references.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ _WORDS: Final = {
     "WAIT": "open",
     "DOING": "doing",
     "NOW": "doing",
+    "STARTED": "doing",
     "IN-PROGRESS": "doing",
     "DONE": "done",
     "CANCELED": "cancelled",
@@ -29,7 +32,8 @@ _WORDS: Final = {
 }
 _MARKER: Final = re.compile(
     r"(?:[-*+]|\d{1,9}[.)])[ \t]{1,4}(?:#{1,6}[ \t]+)?"
-    rf"(?:\[([ xX/-])\](?=[ \t])|({'|'.join(sorted(_WORDS, reverse=True))})(?=[ \t]))[ \t]*"
+    r"(?:\[([^\[\]\t\r\n0-9\x80-\xff]|[\xc2-\xf4][\x80-\xbf]{1,3})\](?=[ \t])"
+    rf"|({'|'.join(sorted(_WORDS, reverse=True))})(?=[ \t]))[ \t]*"
 )
 _THIRD: Final = frozenset("#0123456789.) \t")
 _BEGUN: Final = frozenset(word[:3] for word in _WORDS)
@@ -64,7 +68,9 @@ class Dates(NamedTuple):
 
 def may_be_task(begun: str) -> bool:
     """Return False for most items that are no task, by their third to fifth character: cheaper than `find_marker`."""
-    return begun[2:] == "]" if begun[:1] == "[" else begun[:1] in _THIRD or begun in _BEGUN
+    if begun[:1] == "[":
+        return begun[2:] == "]" or begun[1:2] >= "\x80"
+    return begun[:1] in _THIRD or begun in _BEGUN
 
 
 def find_marker(view: str, item: int) -> Marker | None:
@@ -76,7 +82,7 @@ def find_marker(view: str, item: int) -> Marker | None:
     match = _MARKER.match(view, item)
     if match is None:
         return None
-    return Marker(_BOX[match[1]] if match[1] else _WORDS[match[2]], match.end())
+    return Marker(_BOX.get(match[1], "open") if match[1] else _WORDS[match[2]], match.end())
 
 
 def text_end(view: str, start: int, end: int) -> tuple[int, str]:
@@ -97,7 +103,7 @@ def text_end(view: str, start: int, end: int) -> tuple[int, str]:
             stop = newline
         elif line.startswith(_PLANNING):
             planning.append(line)
-        else:
+        elif "::" not in line:  # a property may stand before them
             break
     return stop - (view[stop - 1] == "\r"), "\n".join(planning)
 
@@ -117,7 +123,7 @@ def find_dates(text: str, planning: str) -> Dates:
     Dates(due_on=None, scheduled_on='2024-02-28', done_on=None, priority='⏫')
     """
     whole = f"{text}\n{planning}" if planning else text
-    if whole.isascii() and "[" not in whole and "::" not in whole and not planning:
+    if whole.isascii() and "[" not in whole and "::" not in whole and "<" not in whole:
         return Dates(None, None, None, None)
     return Dates(_day(_DUE.search, whole), _day(_SCHEDULED.search, whole), _day(_DONE.search, whole), _priority(whole))
 

@@ -113,7 +113,15 @@ def test_a_bracketed_tag_is_no_link_as_well() -> None:
             "- [ ] wrapped\n  over lines\n\n  not this\n  - [x] inner",
             [("open", "wrapped over lines"), ("done", "inner")],
         ),
-        ("[ ] no item\n\n- [x](link)\n- TODOs\n- [?] other\n-     [ ] code", []),
+        (
+            "- [>] forwarded\n- [!] important\n- [b] bookmark\n- [✓] né\n- [?]no space\n- [1] reference",
+            [("open", "forwarded"), ("open", "important"), ("open", "bookmark"), ("open", "né")],
+        ),
+        (
+            "- STARTED a\n- IN-PROGRESS b\n- CANCELLED c\n- WAIT d",
+            [("doing", "a"), ("doing", "b"), ("cancelled", "c"), ("open", "d")],
+        ),
+        ("[ ] no item\n\n- [x](link)\n- TODOs\n- todo a\n-     [ ] code\n- [  ] b\n- []", []),
     ],
 )
 def test_tasks_are_items_with_a_box_or_a_word(text: str, expected: list[tuple[str, str]]) -> None:
@@ -134,6 +142,19 @@ def test_tasks_are_items_with_a_box_or_a_word(text: str, expected: list[tuple[st
             ("2024-05-01", "2024-04-01", None, "A"),
         ),
         ("- [ ] a 📅 2024-02-30", (None, None, None, None)),
+        ("- [ ] #task Lowest ⏬", (None, None, None, "⏬")),
+        ("- [ ] a 🔁 every day 🛫 2024-01-01 ➕ 2024-01-02 🗓️ 2024-05-01 ^id", ("2024-05-01", None, None, None)),
+        ("- [ ] a ⌛2024-04-01 🔺", (None, "2024-04-01", None, "🔺")),
+        (
+            "- [x] #task Has a done date  [completion:: 2023-04-17]  [priority:: lowest]",
+            (None, None, "2023-04-17", "lowest"),
+        ),
+        ("- [ ] a (due::2023-04-17), [start:: 2023-01-01]", ("2023-04-17", None, None, None)),
+        ("- LATER a DEADLINE: <2024-05-01 Wed>", ("2024-05-01", None, None, None)),
+        (
+            "- DOING [#C] a\n  id:: x\n  SCHEDULED: <2024-04-01 Mon>\n  :LOGBOOK:\n  :END:",
+            (None, "2024-04-01", None, "C"),
+        ),
     ],
 )
 def test_a_task_tells_its_days_and_priority(text: str, expected: tuple[str | None, ...]) -> None:
