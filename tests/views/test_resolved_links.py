@@ -145,6 +145,16 @@ def resolved_by_view(lake: duckdb.DuckDBPyConnection, targets: list[Target], lin
     return [Resolved(*row) for row in lake.execute(query).fetchall()]
 
 
+@pytest.fixture(scope="module")
+def insights(lake: duckdb.DuckDBPyConnection, written_views: Sequence[View]) -> duckdb.DuckDBPyConnection:
+    """The views that stand on this one."""
+    lake.execute("CREATE SCHEMA insights")
+    for name in ("broken_links", "backlinks", "orphans"):
+        [view] = [view for view in written_views if view.identifier == f"insights.{name}"]
+        lake.execute(f"CREATE VIEW insights.{name} AS {view.sql}")
+    return lake
+
+
 def of(note: Target) -> dict[str, Any]:
     return {"note_id": note.note_id, "source": note.source}
 
@@ -262,3 +272,43 @@ def test_the_header_and_the_oracle_tell_the_same_rule() -> None:
     oracle = (root / "dagster_project/model/links.py").read_text("utf-8")
     for step in ("relative", "exact", "alias", "shortest", "case", "missing", "external"):
         assert step in header and step in oracle
+
+
+TWO_SOURCES = [
+    Target("v", "a.md", "a", sections=(Section(0, ("Here",), "here", 1),), blocks=(Block("b1", 4),)),
+    Target("v", "b.md", "b"),
+    Target("v", "alone.md", "c"),
+    Target("w", "far.md", "d", "Far away"),
+    Target("w", "lost.md", "e"),
+]
+
+
+def test_a_link_whose_heading_or_block_is_gone_is_broken_in_its_own_way(insights: duckdb.DuckDBPyConnection) -> None:
+    written = [("a", "Here"), ("a", "Gone"), ("a", "^b1"), ("a", "^b2"), ("no", "Here"), ("no", None), ("", "Gone")]
+    links = [Link("v", "b.md", "b", "wikilink", to, fragment) for to, fragment in written]
+    links += [Link("v", "b.md", "b", kind, to) for kind, to in (("block", "b1"), ("block", "b9"), ("embed", "((b9))"))]
+    resolved_by_view(insights, TWO_SOURCES, links)
+    query = "SELECT path, target, fragment, broken, target_path FROM insights.broken_links ORDER BY ALL"
+    assert insights.execute(query).fetchall() == [
+        ("b.md", "", "Gone", "heading", "b.md"),
+        ("b.md", "((b9))", None, "block", None),
+        ("b.md", "a", "Gone", "heading", "a.md"),
+        ("b.md", "a", "^b2", "block", "a.md"),
+        ("b.md", "b9", None, "block", None),
+        ("b.md", "no", "Here", "target", None),
+        ("b.md", "no", None, "target", None),
+    ]
+
+
+def test_a_link_from_another_source_counts_and_one_to_itself_does_not(insights: duckdb.DuckDBPyConnection) -> None:
+    links = [Link("v", "b.md", "b", "wikilink", to) for to in ("Far away", "a")]
+    links += [Link("w", "lost.md", "e", "wikilink", to) for to in ("", "lost", "https://lost")]
+    resolved_by_view(insights, TWO_SOURCES, links)
+    insights.execute("UPDATE notes.notes SET kind = 'document'")
+    query = "SELECT from_path, path, source, target_source, resolution FROM insights.backlinks ORDER BY ALL"
+    assert insights.execute(query).fetchall() == [
+        ("b.md", "a.md", "v", "v", "exact"),
+        ("b.md", "far.md", "v", "w", "alias"),
+    ]
+    query = "SELECT path FROM insights.orphans ORDER BY ALL"
+    assert insights.execute(query).fetchall() == [("alone.md",), ("lost.md",)]

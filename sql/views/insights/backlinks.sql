@@ -5,11 +5,12 @@
 -- from_note_id: The note that links to it
 -- from_path: Where that note lies
 -- from_title: Title of that note
--- source: Name of the source of both
--- kind: wikilink, markdown, reference, image or embed
+-- source: Name of the source of the linking note
+-- kind: wikilink, markdown, reference, html, image, embed or block
 -- text: Text shown for the link
 -- line: Line of the link in its source file, from 1
 -- resolution: How it was found: exact, alias, shortest, relative, case or ambiguous
+-- target_source: Name of the source of the note that is linked to
 SELECT
   link.target_note_id AS note_id,
   note.path,
@@ -21,7 +22,8 @@ SELECT
   link.kind,
   link.text,
   link.line,
-  link.resolution
+  link.resolution,
+  link.target_source
 FROM notes.resolved_links AS link
 JOIN notes.notes AS note ON note.note_id = link.target_note_id
 JOIN notes.notes AS origin ON origin.note_id = link.note_id
