@@ -4,23 +4,23 @@
 
 Runs `notelake ingest` on the folder once and on N copies of it, each in a process of its own into a fresh lake, in
 rounds that alternate with the drain; the best of each counts. The slope, (N copies - one) / added pages, is what a page
-costs; what is left of one is fixed. CPU is user and system time of all threads.
+costs; what is left of one is fixed. CPU is user and system time of all threads and processes, workers included. The
+same N copies with one worker process and with two show how reading scales. Memory is that of all processes together,
+each page of memory that they share counted once (Linux).
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Final
 
 import pyromark
+from side_by_side import Spent, spend
 
 HERE: Final = Path(__file__).parent
 DATA: Final = HERE / ".data" / "documents"
@@ -29,17 +29,6 @@ COMMAND: Final = (sys.executable, "-m", "dagster_project.cli")
 START_UP: Final = (
     "import dagster_project.cli, dagster_project.pipeline, dagster_project.lake.lake, dagster_project.terminal"
 )
-MIB_PER_KIB: Final = 1 / 1024 if sys.platform == "linux" else 1 / 1024**2
-"""What `ru_maxrss` counts: KiB on Linux, bytes on macOS."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Seconds, and the peak of memory in MiB."""
-
-    cpu: float
-    wall: float
-    peak: float = 0.0
 
 
 def main() -> None:
@@ -74,47 +63,38 @@ def _pages(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.md"))
 
 
-def _round(once: Path, many: Path) -> list[Cost]:
-    """Return the costs of: the drain of `many`, one folder, many, start-up, and many again unchanged."""
+def _round(once: Path, many: Path) -> list[Spent]:
+    """Return the costs of: the drain of `many`, one folder, many, start-up, many unchanged, many with one worker."""
     drained = _drain(many)
     single, multiple = _ingest(once, DATA / "lake-once"), _ingest(many, DATA / "lake-many")
-    started, again = _spent([sys.executable, "-c", START_UP]), _ingest(many, DATA / "lake-many", keep=True)
-    return [drained, single, multiple, started, again]
+    started, again = spend([sys.executable, "-c", START_UP]), _ingest(many, DATA / "lake-many", keep=True)
+    alone = _ingest(many, DATA / "lake-alone", workers=1)
+    return [drained, single, multiple, started, again, alone]
 
 
-def _drain(folder: Path) -> Cost:
+def _drain(folder: Path) -> Spent:
     texts = [page.read_bytes().decode("utf-8-sig", "replace") for page in _pages(folder)]
     cpu, wall = process_time(), perf_counter()
     for text in texts:
         for _ in pyromark.events_with_range(text):
             pass
-    return Cost(process_time() - cpu, perf_counter() - wall)
+    return Spent(process_time() - cpu, perf_counter() - wall)
 
 
-def _ingest(folder: Path, lake: Path, *, keep: bool = False) -> Cost:
+def _ingest(folder: Path, lake: Path, *, keep: bool = False, workers: int = 2) -> Spent:
     """Run the command; an existing lake is deleted first unless it is to be kept."""
     if not keep:
         shutil.rmtree(lake, ignore_errors=True)
-    return _spent([*COMMAND, "ingest", str(folder), "--kind", "documents", "--name", "pages", "--lake", str(lake)])
+    command = [*COMMAND, "ingest", str(folder), "--kind", "documents", "--name", "pages", "--lake", str(lake)]
+    return spend(command, environment={"NOTELAKE_WORKERS": str(workers)}, fine=(0, 3))
 
 
-def _spent(command: Sequence[str]) -> Cost:
-    """Run `command`; raises RuntimeError if it fails (3, done with something in quarantine, is no failure)."""
-    began = perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in (0, 3):
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    return Cost(used.ru_utime + used.ru_stime, perf_counter() - began, used.ru_maxrss * MIB_PER_KIB)
+def _best(costs: Sequence[Spent]) -> Spent:
+    return Spent(min(c.cpu for c in costs), min(c.wall for c in costs), max(c.peak_mib for c in costs))
 
 
-def _best(costs: Sequence[Cost]) -> Cost:
-    return Cost(min(c.cpu for c in costs), min(c.wall for c in costs), max(c.peak for c in costs))
-
-
-def _print(best: Sequence[Cost], *, pages: int, times: int) -> None:
-    drained, once, many, started, again = best
+def _print(best: Sequence[Spent], *, pages: int, times: int) -> None:
+    drained, once, many, started, again, alone = best
     added = pages * (times - 1)
     print(f"pages: {pages} once, {pages * times} in {times} copies; all figures but seconds and MiB are µs per page")
     print(f"{'':24}{'cpu':>10}{'wall':>10}")
@@ -124,9 +104,10 @@ def _print(best: Sequence[Cost], *, pages: int, times: int) -> None:
     _row("fixed part (s)", once.cpu - slope[0] * pages / 1e6, once.wall - slope[1] * pages / 1e6)
     _row(f"{pages} pages (s)", once.cpu, once.wall)
     _row(f"{pages * times} pages (s)", many.cpu, many.wall)
+    _row("  with one worker (s)", alone.cpu, alone.wall)
     _row("start-up (s)", started.cpu, started.wall)
     _row("unchanged, beyond it (s)", again.cpu - started.cpu, again.wall - started.wall)
-    print(f"peak memory: {once.peak:.0f} MiB once, {many.peak:.0f} MiB for {times} copies")
+    print(f"peak memory: {once.peak_mib:.0f} MiB once, {many.peak_mib:.0f} MiB for {times} copies")
 
 
 def _row(name: str, cpu: float, wall: float) -> tuple[float, float]:

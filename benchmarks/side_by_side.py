@@ -7,15 +7,23 @@ Also a command of its own: `python benchmarks/side_by_side.py --runs 3 'command 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
+import resource
 import shlex
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
+_SET_CHILD_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of <linux/prctl.h>."""
 MB = 1 / 1024 if sys.platform != "darwin" else 1 / (1024 * 1024)
 """Linux tells the peak in KiB, macOS in bytes."""
 
@@ -45,6 +53,80 @@ def measure(
     if process.returncode not in fine:
         raise RuntimeError(f"{shlex.join(command)} ended with {process.returncode}:\n{output}")
     return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * MB, output)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a command and all processes it started took."""
+
+    cpu: float
+    wall: float
+    peak_mib: float = 0.0
+
+
+def spend(command: Sequence[str], *, environment: dict[str, str] | None = None, fine: Sequence[int] = (0,)) -> Spent:
+    """Run `command`, and wait until every process it started has ended too; RuntimeError if it fails.
+
+    Processes whose parent ended first are taken over, so that the system counts their CPU time here (on Linux).
+    Memory is sampled ten times a second: what all its processes have, shared pages divided among those that share them.
+    """
+    _adopt_orphans()
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+    with _Sampler(process.pid) as sampler:
+        code = process.wait()
+    wall = time.perf_counter() - began
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if code not in fine:
+        raise RuntimeError(f"{shlex.join(command)} ended with {code}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Spent(cpu, wall, sampler.peak_mib)
+
+
+def _adopt_orphans() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+class _Sampler(threading.Thread):
+    """Looks at the memory of a process and all below it, until it is left."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.peak_mib, self._over = pid, 0.0, threading.Event()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._over.wait(0.1):
+            self.peak_mib = max(self.peak_mib, sum(map(_pss_mib, _family(os.getpid()))))
+
+
+def _family(pid: int) -> list[int]:
+    """Return all processes below `pid`; those that were adopted are among them."""
+    below = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                below += [child, *_family(child)]
+    return below
+
+
+def _pss_mib(pid: int) -> float:
+    with suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def in_turn(commands: Sequence[Sequence[str]], runs: int, *, fine: Sequence[int] = (0,)) -> list[list[Measured]]:

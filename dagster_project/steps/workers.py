@@ -166,7 +166,9 @@ class _Crew(Generic[Task, Done]):
     def _start(self) -> _Worker:
         ours, theirs = _CONTEXT.Pipe()
         slot = _CONTEXT.RawArray("q", 3)
-        process = _CONTEXT.Process(target=_serve, args=(self.job, theirs, slot, self.limits), daemon=True)
+        process = _CONTEXT.Process(
+            target=_serve, args=(self.job, theirs, slot, self.limits, dict(os.environ)), daemon=True
+        )
         process.start()
         theirs.close()
         worker = _Worker(process, ours, slot)
@@ -234,8 +236,10 @@ def _ended(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _serve(job: Job[Any, Any], link: Connection, slot: Any, limits: Limits) -> None:
+def _serve(job: Job[Any, Any], link: Connection, slot: Any, limits: Limits, environment: Mapping[str, str]) -> None:
     """Be a worker: do tasks until the run is gone."""
+    os.environ.clear()
+    os.environ.update(environment)  # a fork has that of the process it is forked from, which may be older
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run itself decides what an interrupt ends
     signal.signal(signal.SIGALRM, _alarm(limits))
     _limit_memory(limits.memory)
