@@ -10,7 +10,7 @@ export DAGSTER_HOME := $(CURDIR)/data/dagster
 
 .DEFAULT_GOAL := help
 DAGSTER_YAML := $(DAGSTER_HOME)/dagster.yaml
-.PHONY: help run ui sql test test-servers check bench docs clean format
+.PHONY: help run ui sql test test-servers check bench fuzz docs clean format
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,13 @@ format: $(DEV_STAMP) ## format the code
 
 bench: $(DEV_STAMP) ## run the benchmarks and print their tables
 	@$(BIN)/python benchmarks/run.py
+
+FORMATS ?= markdown plain_text html enex epub pdf docx pptx notebook
+SECONDS ?= 600
+
+fuzz: $(DEV_STAMP) ## feed every format's reader what no person would write, SECONDS=600 each (FORMATS="pdf docx")
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group fuzz
+	@for format in $(FORMATS); do $(BIN)/python tests/fuzz/fuzz_formats.py $$format --seconds $(SECONDS) || exit 1; done
 
 docs: $(DEV_STAMP) ## write docs/reference from contracts, views, suites, settings and commands
 	@$(BIN)/python docs/build.py

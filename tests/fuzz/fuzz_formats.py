@@ -32,16 +32,17 @@ with atheris.instrument_imports(include=["dagster_project.shaping"]):
     from dagster_project import shaping
     from dagster_project.shaping.parsed import Container, Parsed, Unreadable
 
+    MODULES = {module.__name__.rsplit(".", 1)[1]: module for module in shaping._modules()}
+
 
 def main() -> None:
     """Fuzz one format."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = sorted(module.__name__.rsplit(".", 1)[1] for module in shaping._modules())
-    parser.add_argument("format", choices=names)
+    parser.add_argument("format", choices=sorted(MODULES))
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--seeds", type=Path, action="append", default=[], help="folders to take more seeds from")
     given = parser.parse_args()
-    module = next(module for module in shaping._modules() if module.__name__.endswith(f".{given.format}"))
+    module = MODULES[given.format]
     folder = FOUND / given.format
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
