@@ -44,26 +44,35 @@ class Run:
         return any(report.has_trouble for report in self.reports)
 
 
-def run(lake: Lake, sources: Sequence[Source], *, observe: Observer = quiet, allow_gone: bool = False) -> Run:
+def run(
+    lake: Lake,
+    sources: Sequence[Source],
+    *,
+    observe: Observer = quiet,
+    allow_gone: bool = False,
+    reread: bool = False,
+) -> Run:
     """Run every source; one that fails is told in its report and stops neither the others nor serving what is good."""
     began = time.perf_counter()
     reports = []
     publication = serve(lake)
     for source in sources:
-        reports.append(run_source(lake, source, observe=observe, allow_gone=allow_gone))
+        reports.append(run_source(lake, source, observe=observe, allow_gone=allow_gone, reread=reread))
         observe(source.name, "serve")
         publication = serve(lake)
     return Run(tuple(reports), publication, time.perf_counter() - began)
 
 
-def run_source(lake: Lake, source: Source, *, observe: Observer = quiet, allow_gone: bool = False) -> Report:
+def run_source(
+    lake: Lake, source: Source, *, observe: Observer = quiet, allow_gone: bool = False, reread: bool = False
+) -> Report:
     """Land what is new at `source` and commit it; an error becomes part of the report."""
     began = time.perf_counter()
     report = Report(source.name, source.kind, Counts())
     try:
         # What an earlier run landed and did not commit comes first, so that batches are the same however often it died.
         report = _with(report, commit_pending(lake, source, observe=observe))
-        landed = land(lake, source, observe=observe, allow_gone=allow_gone)
+        landed = land(lake, source, observe=observe, allow_gone=allow_gone, reread=reread)
         unchanged = Counts(seen=landed.unchanged, unchanged=landed.unchanged)
         report = replace(report, landed=landed, counts=report.counts + unchanged)
         report = _with(report, commit_pending(lake, source, observe=observe))

@@ -16,7 +16,7 @@ from typing import Any, Final, assert_never
 import duckdb
 import pyarrow as pa
 
-from dagster_project.contracts import Table, raw_table
+from dagster_project.contracts import LEDGER, Table, raw_table
 from dagster_project.errors import CommitConflict
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.commit import Change, commit
@@ -51,25 +51,46 @@ class Look:
     problems: list[str] = field(default_factory=list)
 
 
-def land(lake: Lake, source: Source, *, observe: Observer, allow_gone: bool = False) -> Landed:
-    """Land what is new at `source`. Raises `SourceUnavailable`, `TooManyGone`, or `CommitConflict` after many races."""
+def land(
+    lake: Lake, source: Source, *, observe: Observer, allow_gone: bool = False, reread: bool = False
+) -> Landed:
+    """Land what is new at `source`; with `reread` also its documents that did not come through whole last time.
+
+    Raises `SourceUnavailable`, `TooManyGone`, or `CommitConflict` after many races.
+    """
     contract = raw_table(source.name, source.kind)
     lake.ensure([contract])
+    again = not_whole(lake, source.name) if reread else frozenset()
     for attempt in range(1, ATTEMPTS + 1):
         pin = lake.pins([contract.identifier])[contract.identifier]
         refuse_other_kind(pin, source)
         try:
-            return _land_once(lake, source, pin, observe=observe, allow_gone=allow_gone)
+            return _land_once(lake, source, pin, observe=observe, allow_gone=allow_gone, again=again)
         except CommitConflict:
             if attempt == ATTEMPTS:
                 raise
     raise AssertionError("the last attempt returns or raises")
 
 
-def _land_once(lake: Lake, source: Source, pin: Pin, *, observe: Observer, allow_gone: bool) -> Landed:
+def not_whole(lake: Lake, source: str) -> frozenset[str]:
+    """Return the inputs of `source` that were told last as partial, quarantined or failed."""
+    pins = lake.pins([LEDGER.identifier])
+    if not pins:
+        return frozenset()
+    query = (
+        f"SELECT path FROM {relation(pins[LEDGER.identifier])} AS l WHERE source = ? "
+        "GROUP BY path HAVING max_by(status, sequence) IN ('partial', 'quarantined', 'failed')"
+    )
+    with lake.connect() as con:
+        return frozenset(path for (path,) in con.execute(query, [source]).fetchall())
+
+
+def _land_once(
+    lake: Lake, source: Source, pin: Pin, *, observe: Observer, allow_gone: bool, again: frozenset[str]
+) -> Landed:
     cursor = source_cursor(lake, pin)
     with lake.connect() as con:
-        look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone, frozenset()), source)
+        look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone, again), source)
         failpoint("land.scanned")
         added = () if look.total == 0 else _write(lake, source, look, observe)
         landed = Landed(

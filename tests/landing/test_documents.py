@@ -110,6 +110,13 @@ def test_without_its_cache_it_concludes_the_same(folder: Folder) -> None:
     assert folder.ops() == []
 
 
+def test_a_file_asked_for_again_arrives_though_it_is_as_it_was(folder: Folder) -> None:
+    folder.write("a.md")
+    folder.write("b.md")
+    folder.look()
+    assert [row["path"] for row in folder.look(again=["b.md", "gone.md"])] == ["b.md"]
+
+
 def test_equal_files_that_move_at_once_are_paired_in_path_order(folder: Folder) -> None:
     for name in ("a", "b"):
         folder.write(f"{name}.md", b"same")

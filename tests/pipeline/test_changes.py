@@ -62,3 +62,13 @@ def test_equal_moves_and_edited_ones_at_once_keep_every_identity(lake, world) ->
     assert {path: after[f"new/{path[4:]}"] for path in before if path.startswith("old/")} == {
         path: id_ for path, id_ in before.items() if path.startswith("old/")
     }
+
+
+def test_what_did_not_come_through_whole_is_read_again_only_when_asked(lake, world) -> None:
+    assert run(lake, world.sources[:1]).reports[0].counts == Counts(seen=3, committed=2, quarantined=1)
+    assert run(lake, world.sources[:1]).reports[0].counts == Counts(seen=3, unchanged=3)
+    again = run(lake, world.sources[:1], reread=True)
+    assert again.reports[0].counts == Counts(seen=3, unchanged=2, quarantined=1)
+    assert ask(lake, "SELECT sequence, op FROM {} WHERE path = 'latin.md'", "raw.vault") == [(3, "put"), (4, "put")]
+    assert [path for (path,) in ask(lake, "SELECT path FROM {} WHERE sequence = 4", "ops.ledger")] == ["latin.md"]
+
