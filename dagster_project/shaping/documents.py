@@ -328,7 +328,7 @@ def payload(content: bytes) -> str:
 
 def _attach(seen: _Seen, shaped: Documents, note: _Note) -> None:
     shaped.replaced.append(note.note_id)
-    width, height = image_size(seen.content, seen.media_type)
+    width, height = image_size(seen.content or b"") or (None, None)
     file = (seen.path, seen.media_type, seen.size, seen.sha256, width, height, None, 0, seen.size)
     shaped.rows[ATTACHMENTS.identifier].append((note.note_id, note.source, 0, *file))
     _tell(shaped, seen, note.note_id, "parsed", parser=ATTACHMENT)
