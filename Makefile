@@ -61,6 +61,7 @@ format: $(DEV_STAMP) ## format the code
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
 
 bench: $(DEV_STAMP) ## run the benchmarks and print their tables
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group bench
 	@$(BIN)/python benchmarks/run.py
 
 FORMATS ?= markdown plain_text html enex epub pdf docx pptx notebook

@@ -14,14 +14,18 @@ HERE = Path(__file__).parent
 FULL = (
     ("start_up.py",),
     ("markdown_extraction.py", "../shared/corpora/handbook"),
+    ("readers.py", "../shared/corpora/handbook"),
     ("documents.py",),
+    ("many_files.py",),
     ("streams.py",),
     ("tables.py",),
 )
 QUICK = (
     ("start_up.py", "--runs", "3"),
     ("markdown_extraction.py", "../shared/corpora/handbook", "--repeat", "5"),
+    ("readers.py", "../shared/corpora/handbook", "--files", "40", "--rounds", "1"),
     ("documents.py", "--times", "3", "--rounds", "1"),
+    ("many_files.py", "--files", "2000"),
     ("streams.py", "--events", "100000", "--rounds", "1"),
     ("tables.py", "--rows", "300000", "--runs", "1"),
 )
