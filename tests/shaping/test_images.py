@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dagster_project.shaping.embedded import attachment
-from dagster_project.shaping.images import image_size
+from dagster_project.shaping.images import attachment, image_size
 
 
 def drawn(kind: str, size: tuple[int, int], **how: object) -> bytes:
@@ -35,7 +34,7 @@ def drawn(kind: str, size: tuple[int, int], **how: object) -> bytes:
 )
 @pytest.mark.parametrize("size", [(1, 1), (300, 7), (7, 300)])
 def test_the_size_is_what_pillow_drew(kind: str, how: dict[str, object], size: tuple[int, int]) -> None:
-    assert image_size(drawn(kind, size, **how), f"image/{kind.lower()}") == size
+    assert image_size(drawn(kind, size, **how)) == size
 
 
 def test_what_is_no_image_has_no_size() -> None:
@@ -47,11 +46,12 @@ def test_what_is_no_image_has_no_size() -> None:
 
 @pytest.mark.parametrize("content", [b"\xff\xd8" + b"\xff" * 100_000, b"\xff\xd8" + b"\xff\x01" * 50_000])
 def test_a_jpeg_of_markers_alone_is_given_up(content: bytes) -> None:
-    assert image_size(content, "image/jpeg") == (None, None)
+    assert image_size(content) is None
 
 
 @given(st.sampled_from(["PNG", "GIF", "BMP", "JPEG", "WEBP"]), st.integers(0, 60), st.binary(max_size=4))
 def test_a_broken_image_never_fails(kind: str, at: int, written: bytes) -> None:
     good = drawn(kind, (3, 2))
     for content in (good[:at], good[:at] + written + good[at + len(written) :]):
-        image_size(content, f"image/{kind.lower()}")
+        size = image_size(content)
+        assert size is None or min(size) >= 0

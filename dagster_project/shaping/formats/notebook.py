@@ -32,9 +32,9 @@ from urllib.parse import quote
 
 from dagster_project.shaping.converted import from_markdown
 from dagster_project.shaping.decoding import decode
-from dagster_project.shaping.embedded import attachment
 from dagster_project.shaping.formats import markdown
 from dagster_project.shaping.front_matter import FrontMatter, find_front_matter, instant, read_front_matter
+from dagster_project.shaping.images import attachment
 from dagster_project.shaping.parsed import Attachment, Parsed, Unreadable
 
 MEDIA_TYPES: Final = {".ipynb": "application/x-ipynb+json"}

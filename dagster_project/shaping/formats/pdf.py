@@ -33,7 +33,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster_project.shaping.converted import from_markdown
-from dagster_project.shaping.embedded import attachment
+from dagster_project.shaping.images import attachment
 from dagster_project.shaping.inline import BREAK, Run, escape, lines
 from dagster_project.shaping.parsed import Attachment, Link, Parsed, Unreadable
 
