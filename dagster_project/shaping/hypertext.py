@@ -27,6 +27,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
+from dagster_project.shaping.formats.markdown import anchor, next_anchor
 from dagster_project.shaping.inline import BREAK, Link, Run, destination, fenced, image, lines
 
 DEPTH: Final = 400
@@ -110,6 +111,21 @@ class Page:
             return ""
         text = _Writer(address).write(self.tree.root)
         return f"{text}\n" if text else ""
+
+    def anchors(self) -> dict[str, str]:
+        """Return the ids of headings, or of what stands in them, with the anchor of the heading in Markdown."""
+        found: dict[str, str] = {}
+        used: dict[str, int] = {}
+        for heading in self.tree.css("h1, h2, h3, h4, h5, h6"):
+            if not (text := " ".join(heading.text().split())):
+                continue
+            name = anchor(text)
+            name = next_anchor(name, used) if name in used else name
+            used[name] = 0
+            for each in (heading, *heading.css("[id], a[name]")):
+                if id_ := each.attributes.get("id") or each.attributes.get("name"):
+                    found.setdefault(id_, name)
+        return found
 
 
 def parse(html: str) -> Page:

@@ -20,7 +20,7 @@ from unicodedata import category
 _BLANKS: Final = " \t\n\r\f"
 _SPACES: Final = re.compile(r"[ \t\n\r\f]+")
 # What ends a run may be followed by another whose marks could not be written: hence `\Z`.
-_TEXT: Final = re.compile(r"[\\`*\[_]|<(?=[A-Za-z/!?]|\Z)|&(?=#?[A-Za-z0-9]{0,31}(?:;|\Z))|~(?!\d)|(?<=%)%|\A%|!\Z")
+_TEXT: Final = re.compile(r"[\\`*\[_]|<(?=[A-Za-z/!?]|\Z)|&(?=#?[A-Za-z0-9]{0,31}(?:;|\Z))|[~$](?!\d)|(?<=%)%|\A%|!\Z")
 _LINE: Final = re.compile(
     r"[ \t]*(?:(?P<mark>[-+](?=[ \t]|$)|>|\#{1,6}(?=[ \t]|$)|[=\-_][=\-_ \t]*$|~~~|[|:\-][|:\- \t]*$|\+\+\+[ \t]*$)"
     r"|\d{1,9}(?P<after>[.)])(?=[ \t]|$))"

@@ -96,7 +96,7 @@ def test_text_that_looks_like_markdown_stays_text(text: str) -> None:
     assert "%%" not in made
 
 
-@pytest.mark.parametrize("text", ["well-known", "snake_case", "R&D", "1.5", "a (b)", "50% of 3 = x!"])
+@pytest.mark.parametrize("text", ["well-known", "snake_case", "R&D", "1.5", "$5 or $6", "a (b)", "50% of 3 = x!"])
 def test_text_without_markup_can_be_searched_for(text: str) -> None:
     assert to_markdown(text) == text + "\n"
 
