@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -24,6 +25,8 @@ from dagster_project.errors import NotelakeError, SourceInvalid, UsageError
 from dagster_project.settings import DEFAULT_LAKE, Settings, project_root, settings
 
 if TYPE_CHECKING:
+    import duckdb
+
     from dagster_project.lake.lake import Lake
     from dagster_project.sources import Source
 
@@ -43,6 +46,11 @@ lake_option = click.option(
 )
 gone_option = click.option(
     "--allow-gone", is_flag=True, help="Take it as meant when a large share of a document source vanished at once."
+)
+reread_option = click.option(
+    "--reread",
+    is_flag=True,
+    help="Also read documents again that did not come through whole last time, e.g. after an extra was installed.",
 )
 
 
@@ -76,10 +84,11 @@ def main() -> None:
 @click.option("--answers", is_flag=True, help="Then count every view and answer the questions in sql/queries.")
 @lake_option
 @gone_option
+@reread_option
 @_tells_errors
-def run_command(names: tuple[str, ...], *, answers: bool, lake_uri: str | None, allow_gone: bool) -> None:
+def run_command(names: tuple[str, ...], *, answers: bool, lake_uri: str | None, allow_gone: bool, reread: bool) -> None:
     """Bring the declared sources into the lake: all of them, or those named."""
-    _run(_chosen(names), settings(lake_uri), allow_gone=allow_gone, answers=answers)
+    _run(_chosen(names), settings(lake_uri), allow_gone=allow_gone, reread=reread, answers=answers)
 
 
 @main.command(short_help="Bring any folder or file into the lake, undeclared.")
@@ -88,8 +97,11 @@ def run_command(names: tuple[str, ...], *, answers: bool, lake_uri: str | None, 
 @click.option("--name", help="Name of the source; made from the path if left out.")
 @lake_option
 @gone_option
+@reread_option
 @_tells_errors
-def ingest(path: str, *, kind: str | None, name: str | None, lake_uri: str | None, allow_gone: bool) -> None:
+def ingest(
+    path: str, *, kind: str | None, name: str | None, lake_uri: str | None, allow_gone: bool, reread: bool
+) -> None:
     """Bring any folder or file into the lake without declaring it: the quickest way to try.
 
     The same path under the same NAME again brings in what has changed since.
@@ -98,7 +110,42 @@ def ingest(path: str, *, kind: str | None, name: str | None, lake_uri: str | Non
 
     source = guess_source(path, kind=kind, name=name)
     click.echo(f"{path} is read as {source.kind}, source {source.name!r}.", err=True)
-    _run([source], settings(lake_uri), allow_gone=allow_gone, answers=False)
+    _run([source], settings(lake_uri), allow_gone=allow_gone, reread=reread, answers=False)
+
+
+@main.command("plan", short_help="Show what a run would do, and do nothing.")
+@click.argument("names", metavar="[SOURCE|PATH]...", nargs=-1)
+@click.option("--name", help="Name of the source, for one PATH; made from the path if left out.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@lake_option
+@reread_option
+@_tells_errors
+def plan_command(names: tuple[str, ...], *, name: str | None, form: str, lake_uri: str | None, reread: bool) -> None:
+    """Show what a run over the declared sources, those named, or any folder or file would do; nothing is written.
+
+    Per source: files that are new, changed, moved, moved and edited at once, gone, or would not come through whole;
+    keys of front matter whose type would change; links that lead somewhere now and would lead nowhere. json writes
+    one object per source.
+
+    The exit code is 3 if something would not come through whole or would be refused, and 1 if no source can be
+    looked at.
+
+    \b
+    notelake plan
+    notelake plan my_vault --format json
+    notelake plan ~/Notes --lake /tmp/mylake
+    """
+    from dagster_project import terminal
+    from dagster_project.steps.plan import Failed, plans
+
+    where = settings(lake_uri)
+    sources = _planned(names, name)
+    lake = _open(where) if where.is_remote or Path(where.lake).is_dir() else None
+    planned = plans(lake, where, sources, reread=reread)
+    terminal.print_plans(planned, form)
+    if all(isinstance(each, Failed) for each in planned):
+        raise SystemExit(FAILED)
+    raise SystemExit(TROUBLE if any(each.has_trouble for each in planned) else OK)
 
 
 @main.command("sql", short_help="Ask the lake in SQL, or open the DuckDB shell.")
@@ -159,6 +206,102 @@ def ledger(source: str | None, *, bad: bool, everything: bool, form: str, lake_u
     wanted = terminal.LedgerWanted(source, only_bad=bad, every_row=everything, form=form)
     found = terminal.print_ledger(_view_file(settings(lake_uri)), wanted, _declared())
     raise SystemExit(TROUBLE if found else OK)
+
+
+@main.command(short_help="Show what changed between two versions of a note.")
+@click.argument("note")
+@click.argument("old", metavar="[V1]", type=int, required=False)
+@click.argument("new", metavar="[V2]", type=int, required=False)
+@lake_option
+@_tells_errors
+def diff(note: str, old: int | None, new: int | None, lake_uri: str | None) -> None:
+    """Show what changed in the file of NOTE from version V1 to version V2, as a unified diff.
+
+    NOTE is its path (with or without SOURCE/), its title, or its note_id; V2 is the newest version if left out, V1 the
+    one before it. notes.versions has them all, deleted notes' too.
+    """
+    from dagster_project import history
+
+    with _served(settings(lake_uri)) as con:
+        found = history.find_note(con, note)
+        newer = history.read_version(con, found, number=new)
+        older = history.before(con, found, newer) if old is None else history.read_version(con, found, number=old)
+    lines = list(history.diff_lines(older, newer))
+    for line in lines:
+        click.secho(line, nl=False, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[0]))
+    if not lines:
+        click.echo(f"Versions {older.number} and {newer.number} have the same text.", err=True)
+
+
+@main.command(short_help="Write a deleted or older note back out as the file it was.")
+@click.argument("note")
+@click.option("--version", "number", type=int, help="Number of the version; the newest if left out.")
+@click.option(
+    "--at", metavar="TIME", help="The version that stood at this time (ISO 8601; UTC unless it says another)."
+)
+@click.option("--to", metavar="FILE", help="Write it there; else to where it lay in its source.")
+@click.option("--stdout", is_flag=True, help="Write it to standard output.")
+@click.option("--force", is_flag=True, help="Replace what lies there.")
+@lake_option
+@_tells_errors
+def restore(
+    note: str, *, number: int | None, at: str | None, to: str | None, stdout: bool, force: bool, lake_uri: str | None
+) -> None:
+    """Write NOTE back out as the file it was, byte for byte: one that was deleted, or an older version.
+
+    NOTE is its path (with or without SOURCE/), its title, or its note_id. Nothing is overwritten without --force, and
+    nothing is written out of the source's folder. The lake learns of it with the next run.
+
+    \b
+    notelake restore ideas/lake.md
+    notelake restore "The lake" --version 2 --to before.md
+    """
+    from dagster_project import history
+
+    if sum((number is not None, at is not None)) > 1 or (stdout and to is not None):
+        raise UsageError("Give --version or --at, and --to or --stdout, not both.")
+    with _served(settings(lake_uri)) as con:
+        version = history.read_version(con, history.find_note(con, note), number=number, at=_instant(at))
+    if not version.is_whole_file:
+        click.echo(
+            f"{version.path} lay in {version.file} with others; that file is written, with all it held.", err=True
+        )
+    if stdout:
+        sys.stdout.buffer.write(version.content)
+        return
+    if to is not None:
+        path = history.write_file(to, version.content, force=force)
+    else:
+        path = history.restore_in_source(version, _declared(), force=force)
+    click.echo(f"Version {version.number} of {version.path}, {len(version.content):,} bytes, is in {path}.", err=True)
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no time. Write it as 2026-05-14 or 2026-05-14T12:00:00+02:00.") from error
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+@contextmanager
+def _served(where: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open what is served, read-only; for a lake in an object store with what it takes to read there."""
+    import duckdb
+
+    file = _view_file(where)
+    if not where.is_remote:
+        with duckdb.connect(str(file), read_only=True) as con:
+            yield con
+        return
+    from dagster_project.lake.read import quoted
+
+    with _open(where).connect() as con:
+        con.execute(f"ATTACH {quoted(str(file))} AS served (READ_ONLY)")
+        con.execute("USE served")
+        yield con
 
 
 @main.group()
@@ -254,13 +397,27 @@ def _chosen(names: Sequence[str]) -> list[Source]:
     return [declared[name] for name in names or declared]
 
 
-def _run(sources: Sequence[Source], where: Settings, *, allow_gone: bool, answers: bool) -> None:
+def _planned(names: Sequence[str], name: str | None) -> list[Source]:
+    """Return the sources of these names, or of paths that are no names."""
+    from dagster_project.guess import guess_source
+
+    declared = {source.name for source in _declared()}
+    paths = [given for given in names if given not in declared and (os.sep in given or os.path.exists(given))]
+    if name is not None and (len(names), len(paths)) != (1, 1):
+        raise UsageError("--name gives the name of one PATH. Give one path with it, or leave it out.")
+    if not paths:
+        return _chosen(names)
+    chosen = {source.name: source for source in (_chosen(sorted({*names} & declared)) if {*names} & declared else ())}
+    return [chosen[each] if each in chosen else guess_source(each, kind=None, name=name) for each in names]
+
+
+def _run(sources: Sequence[Source], where: Settings, *, allow_gone: bool, reread: bool, answers: bool) -> None:
     from dagster_project import terminal
     from dagster_project.pipeline import run
 
     lake = _open(where, create=True)
     with terminal.progress() as observe:
-        done = run(lake, sources, observe=observe, allow_gone=allow_gone)
+        done = run(lake, sources, observe=observe, allow_gone=allow_gone, reread=reread)
     terminal.print_run(done, where, answers=answers)
     failed = [report for report in done.reports if report.error]
     if len(failed) == len(done.reports):

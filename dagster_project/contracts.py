@@ -265,6 +265,18 @@ ATTACHMENTS: Final = _part(
     ("width", INT, "Width in pixels, if it is an image that says so"),
     ("height", INT, "Height in pixels, if it is an image that says so"),
 )
+FINGERPRINTS: Final = Table(
+    "notes",
+    "fingerprints",
+    "the fingerprint of a note of at least 30 words; see quality.near_duplicates for what it is for",
+    _columns(
+        *_PART,
+        ("signature", TEXT, "MinHash of its runs of three words: 64 values of 16 bits, each as 4 hex digits"),
+    ),
+    key=("note_id", "ordinal"),
+    partition=_SOURCE,
+    sort=("note_id", "ordinal"),
+)
 EVENTS: Final = Table(
     "notes",
     "events",
@@ -369,7 +381,7 @@ AUDITS: Final = Table(
     sort=("suite", "expectation"),
 )
 
-PARTS: Final[tuple[Table, ...]] = (SECTIONS, LINKS, TAGS, TASKS, CODE_BLOCKS, FIELDS, BLOCKS, ATTACHMENTS)
+PARTS: Final[tuple[Table, ...]] = (SECTIONS, LINKS, TAGS, TASKS, CODE_BLOCKS, FIELDS, BLOCKS, ATTACHMENTS, FINGERPRINTS)
 """Tables whose rows belong to a note and are replaced with it."""
 
 SHARED: Final[tuple[Table, ...]] = (NOTES, VERSIONS, *PARTS, EVENTS, LEDGER, QUARANTINE, AUDITS)

@@ -62,6 +62,7 @@ GOOD: dict[str, Row] = {
     "notes.code_blocks": {**PART, "language": "c++", "code": ""},
     "notes.fields": {**PART, "key": "due date", "value": "", "origin": "inline"},
     "notes.blocks": {**PART, "kind": "callout", "name": "tip", "title": None, "text": ""},
+    "notes.fingerprints": {"note_id": ID, "source": "s", "ordinal": 0, "signature": "0a" * 128},
     "notes.attachments": {**PART, "path": "a/b.png", "size": 0, "sha256": SHA, "width": 1, "height": 1},
     "notes.events": {
         "event_id": "e1", "source": "s", "type": "note.moved", "occurred_at": NOW, "landed_at": NOW, "path": "a",
@@ -137,6 +138,10 @@ BREAKS: dict[str, dict[str, list[Row]]] = {
         **_PART_BREAKS,
         "kind_known": [{"kind": "quote"}],
         "name_present": [{"name": None}, {"name": ""}],
+    },
+    "notes.fingerprints": {
+        **_PART_BREAKS,
+        "signature_is_hex": [{"signature": None}, {"signature": "0a" * 127}, {"signature": "0A" * 128}],
     },
     "notes.attachments": {
         **_PART_BREAKS,
