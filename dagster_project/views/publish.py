@@ -199,7 +199,8 @@ def _build(connection: duckdb.DuckDBPyConnection, new: Path, contents: _Contents
     current = {f"tables.{pin.table.name}": pin for pin in pins if scans.is_table_source(pin.table)}
     given = (*by_name, *current, *_OWN, scans.CONTENTS)
     ordered = in_order(views, {*given})
-    schemas = {name.split(".")[0] for name in given} | {written.schema for written in (*views, *macros)}
+    schemas = {name.split(".")[0] for name in given} | {view.schema for view in views}
+    schemas |= {macro.schema for macro in macros}
     connection.execute("".join(f"CREATE SCHEMA IF NOT EXISTS {scans.name(schema)};" for schema in sorted(schemas)))
     _write_about(connection, publication)
     replaced = {view.identifier for view in views}
