@@ -26,7 +26,7 @@ _CALLOUT: Final = re.compile(r">[ \t]{0,4}\[!([^\]\r\n|]{1,80})(?:\|[^\]\r\n]{0,
 _ALERTS: Final = frozenset(("NOTE", "TIP", "IMPORTANT", "WARNING", "CAUTION"))
 _ID: Final = re.compile(r"\^([A-Za-z0-9-]+)[ \t]*\r?(?=\n|\Z)")
 _BEFORE_ID: Final = frozenset(" \t\r\n>")
-_MARKER: Final = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])(?:[ \t]{1,4}|(?=[\r\n])|\Z)")
+_MARKER: Final = re.compile(r"[ \t\r\n]*(?:[-*+]|\d{1,9}[.)])(?:[ \t]{1,4}|(?=[\r\n])|\Z)")
 _PROPERTY_LINE: Final = re.compile(r"^[ \t]*[A-Za-z][A-Za-z0-9_.-]{0,60}::(?:[ \t][^\n]*)?\r?(?:\n|\Z)", re.MULTILINE)
 _BLANK: Final = " \t\r\n"
 
@@ -61,7 +61,7 @@ def find_callouts(view: str, quotes: Iterable[Span]) -> Iterator[Found]:
         match = _CALLOUT.match(view, span["start"], span["end"])
         if match is None:
             continue
-        kind, fold, title = match[1].strip(), match[2], match[3].strip()
+        kind, fold, title = match[1].strip(_BLANK), match[2], match[3].strip(_BLANK)
         start, end = span["start"], _before_blank(view, span["start"], span["end"])
         is_alert = kind in _ALERTS and not fold and not title
         text = _unquoted(view[match.end() : end].lstrip("\r\n"), _depth(view, start))

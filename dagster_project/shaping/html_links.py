@@ -15,18 +15,19 @@ from html import unescape
 from typing import Final, NamedTuple
 
 LONGEST: Final = 8_192
-_OPENS: Final = re.compile(r"<(?:!--|(?:a|img|script|style)(?=[\s/>]))", re.IGNORECASE)
+_OPENS: Final = re.compile(r"<(?:!--|(?:a|img|script|style)(?=[\s/>]))", re.IGNORECASE | re.ASCII)
 _TAG: Final = re.compile(r"<[A-Za-z]+((?:[^<>\"']|\"[^\"]*+\"|'[^']*+')*+)>")
 _ATTRIBUTE: Final = re.compile(
-    r"(?:\A|(?<=[\s\"'/]))([^\s\"'<>/=]++)\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|([^\s\"'=<>`]++))"
+    r"(?:\A|(?<=[\s\"'/]))([^\s\"'<>/=]++)\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|([^\s\"'=<>`]++))",
+    re.ASCII,
 )
-_CLOSES: Final = re.compile(r"</a\s*+>", re.IGNORECASE)
+_CLOSES: Final = re.compile(r"</a\s*+>", re.IGNORECASE | re.ASCII)
 _ANY_TAG: Final = re.compile(r"<[^<>]*+>")
 _UNREAD: Final = {"<!--": "-->", "<scr": "</script", "<sty": "</style"}
 
 
 class Found(NamedTuple):
-    """A link in the view: its address and text are pieces of the view, but for HTML's own escapes."""
+    """A link at a place of the view. Its address and text are text, without HTML's escapes."""
 
     address: str
     text: str
@@ -76,7 +77,6 @@ def _link(view: str, name: str, tag: re.Match[str]) -> Found | None:
 
 
 def _plain(written: str) -> str:
-    text = " ".join(written.split(None))
-    if "&" not in text:
-        return text
-    return unescape(text.encode("latin-1").decode("utf-8", "replace")).encode().decode("latin-1")
+    """Return a piece of the view as the text it means."""
+    text = written if written.isascii() else written.encode("latin-1").decode("utf-8", "replace")
+    return unescape(" ".join(text.split()))

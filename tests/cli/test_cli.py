@@ -44,7 +44,7 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     (folder / "a.md").write_text("# A\n\n[[b]] and [[nowhere]] #tag\n\n- [ ] do it\n", "utf-8")
     (folder / "b.md").write_text("# B\n", "utf-8")
-    (folder / "c.md").write_bytes(b"caf\xe9\n")
+    (folder / "c.md").write_bytes(b"caf\xc3\xa9, caf\xe9\n")
     return folder
 
 

@@ -59,7 +59,7 @@ class World:
     def begin(self) -> None:
         self.note("a.md", "# A\n[[b]] #one\n- [ ] do it\n")
         self.note("b.md", "---\ntags: [x]\n---\nB\n")
-        self.note("latin.md", b"caf\xe9\n")
+        self.note("latin.md", b"caf\xc3\xa9, caf\xe9\n")
         self.sheet("one.csv", "id,title,body,at\n1,One,first,2026-01-01\n2,Two,second,2026-02-30\n")
         self.event("note.created", "n1")
         self.event("note.created", "n2")

@@ -51,7 +51,7 @@ def test_a_run_over_unchanged_sources_writes_nothing(lake, world, where) -> None
 
 def test_a_note_whose_new_version_is_refused_stays_and_is_marked_stale(lake, world) -> None:
     run(lake, world.sources[:1])
-    world.note("a.md", b"broken caf\xe9")
+    world.note("a.md", b"broken caf\xc3\xa9, caf\xe9")
     done = run(lake, world.sources[:1])
     assert done.reports[0].counts.quarantined == 1
     assert ask(lake, "SELECT title, stale FROM {} WHERE path = 'a.md'", "notes.notes") == [("A", True)]

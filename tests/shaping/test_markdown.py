@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dagster_project.shaping import READERS, Unreadable, media_type
+from dagster_project.shaping import READERS, media_type
 from dagster_project.shaping.formats.markdown import anchor, read
 
 
@@ -251,21 +251,6 @@ def test_logseqs_page_properties_are_read_and_stay_in_the_body() -> None:
 
 def test_a_logseq_file_name_answers_to_its_page() -> None:
     assert read(b"", "pages/a___b%3Ac.md").aliases == ["a/b:c"]
-
-
-@pytest.mark.parametrize(
-    ("content", "byte", "line"),
-    [
-        (b"ok\ncaf\xe9\n", "0xE9 at offset 6", 2),
-        (b"\xff\xfe\x00\xd8", "0x00 at offset 2", 1),
-        (b"\xff\xfe\0\0a\0\0\0", "UTF-32", 1),
-    ],
-)
-def test_another_encoding_is_refused_with_the_byte_and_its_place(content: bytes, byte: str, line: int) -> None:
-    with pytest.raises(Unreadable, match=byte) as refused:
-        read(content, "a.md")
-
-    assert (refused.value.rule, refused.value.line) == ("encoding", line)
 
 
 def test_nul_bytes_are_kept() -> None:

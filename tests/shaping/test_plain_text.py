@@ -29,9 +29,17 @@ def test_blank_text_has_no_section() -> None:
     assert read(b" \n\t", "a.txt").sections == []
 
 
-def test_another_encoding_is_refused() -> None:
+def test_what_is_no_text_is_refused() -> None:
     with pytest.raises(Unreadable, match="byte 0x80 at offset 0 in line 1"):
-        read(b"\x80", "a.txt")
+        read(b"\x80\x00\x01\x02", "a.txt")
+
+
+def test_a_guessed_encoding_is_told_and_its_ranges_are_the_files() -> None:
+    content = "Les cafés près de la Corderie".encode("cp1252")
+    note = read(content, "a.txt")
+
+    assert (note.encoding, note.characters, note.body) == ("windows-1252 (detected)", 29, content.decode("cp1252"))
+    assert note.sections[0][-2:] == (0, 29)
 
 
 @given(st.text(st.sampled_from("ab \n\t\r\x0b\x0c\x00\x1cé\u3000\u00a0"), max_size=40))

@@ -78,7 +78,9 @@ _KINDS: Final = {
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|//")
 _COMMENT: Final = re.compile("%%")
 _DISPLAY: Final = re.compile(r"\$\$")
-_INLINE_MATH: Final = re.compile(r"\$(?<![\\$\w\x80-\xff]\$)(?![\s$])[^$\n`]*+(?<![\s\\$])\$(?![\w$])")
+_INLINE_MATH: Final = re.compile(
+    r"\$(?<![\\$\w\x80-\xff]\$)(?![\s$])[^$\n`]*+(?<![\s\\$])\$(?![\w$\x80-\xff])", re.ASCII
+)
 _BEGINS_LINE: Final = frozenset(" \t>-*+")
 _BLOCK_ID: Final = r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
 _REFERENCE: Final = re.compile(rf"\(\(({_BLOCK_ID})\)\)")
@@ -174,7 +176,7 @@ def read(content: bytes, path: str) -> Parsed:
         parsed.blocks = _blocks(note, named)
     parsed.tags = sorted({use[0] for use in parsed.tag_uses})
     _name(parsed, path)
-    return in_file(parsed, source)
+    return in_file(parsed, source, content)
 
 
 def _front_matter(source: Text) -> FrontMatter:
@@ -315,7 +317,7 @@ def _sections(note: _Note) -> list[Section]:
         path.append(heading)
         name = anchor(heading)
         if name in used:
-            name = _next(name, used)
+            name = next_anchor(name, used)
         used[name] = 0
         sections.append((level, heading, path[:], name, view[start:end], line, base + start, base + end))
     if not note.is_ascii:
@@ -361,7 +363,7 @@ def _anchored(character: str) -> str:
     return character if character.isalnum() or character in "-_" or category(character) in _IN_WORDS else ""
 
 
-def _next(name: str, used: dict[str, int]) -> str:
+def next_anchor(name: str, used: dict[str, int]) -> str:
     """Return the first of `name-1`, `name-2` … that is free, as https://github.com/Flet/github-slugger does."""
     following = name
     while following in used:
@@ -410,8 +412,8 @@ def _html_links(note: _Note) -> Iterator[Link]:
     view, line, last = note.view, note.line, 0
     for address, text, start, end in find_html_links(view, note.outline.html):
         line, last = line + view.count("\n", last, start), start
-        target, fragment = _address(note.read(address), "Html")
-        yield ("html", target, fragment, note.read(text), line, note.base + start, note.base + end)
+        target, fragment = _address(address, "Html")
+        yield ("html", target, fragment, text, line, note.base + start, note.base + end)
 
 
 def _references(note: _Note) -> Iterator[Link]:
@@ -578,7 +580,7 @@ def _add_page_properties(parsed: Parsed, note: _Note) -> int:
     while (match := _PROPERTY.match(note.view, at)) is not None:
         value = note.read(match[2] or "").strip()
         name = match[1].lower()
-        end = note.base + match.start() + len(match[0].rstrip())
+        end = note.base + match.start() + len(match[0].rstrip(_BLANK))
         parsed.fields.append((match[1], value, "page", line, note.base + match.start(), end))
         if name == "tags":
             _add_listed(parsed, note, match, line)
@@ -619,11 +621,11 @@ def _above(note: _Note, start: int, *, is_id: bool) -> int | None:
     index = bisect_right(note.outline.headings, start, key=_mark_start) - 1
     heading = note.outline.headings[index][2] if index >= 0 else _NOWHERE
     between = note.view[max(heading["end"], start - _FAR) : start]
-    if index >= 0 and start - heading["end"] < _FAR and not without_properties(between).strip():
+    if index >= 0 and start - heading["end"] < _FAR and not without_properties(between).strip(_BLANK):
         return heading["start"]
     blank = max(between.rfind("\n\n"), between.rfind("\n\r\n"))
     begins = start - len(between) + (between.find("\n", blank + 1) + 1 if blank >= 0 else 0)
-    return begins if is_id and note.view[begins:start].strip() else None
+    return begins if is_id and note.view[begins:start].strip(_BLANK) else None
 
 
 def _mark_start(mark: Mark) -> int:

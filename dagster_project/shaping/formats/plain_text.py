@@ -27,4 +27,4 @@ def read(content: bytes, path: str) -> Parsed:
     parsed = Parsed(PurePosixPath(path).stem, body, word_count=count_words(body))
     if body and not body.isspace():
         parsed.sections.append((0, None, [], None, body, 1, decoded.mark, decoded.mark + len(decoded.view)))
-    return in_file(parsed, decoded)
+    return in_file(parsed, decoded, content)
