@@ -171,7 +171,7 @@ def fill(lake: duckdb.DuckDBPyConnection, table: str, rows: Iterable[dict[str, A
 
 
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(vault=vaults())
 def test_the_view_finds_what_the_rule_finds(
@@ -249,6 +249,37 @@ def test_the_view_breaks_ties_as_the_rule_does(lake: duckdb.DuckDBPyConnection) 
         "exact",
         "missing",
     }
+
+
+def test_the_view_reads_fragments_as_the_rule_does(lake: duckdb.DuckDBPyConnection) -> None:
+    headings = [("A",), ("A", "B: c"), ("A", "x", "B c"), ("!!",), ("A_b",), ("A_b", "d"), ("AXb", "e"), ("x#y",)]
+    headings += [("A", "!!", "Café"), (" d ",), ("B c", "A", "d"), ("a",), ("50% off",), ("It's",), ("C:\\d",)]
+    sections = tuple(Section(n, path, f"{path[-1].lower()}-{n}", n + 1) for n, path in enumerate(headings))
+    vault = [
+        Target("v", path, path, sections=sections, blocks=(Block("b1", 3), Block("B1", 4)))
+        for path in ("n.md", "n.html")
+    ]
+    asked = ["A", "b c", "A#B c", "a#x#b c", "x#B: c", "!!", "A_b#d", "AXb#d", "A_b#e", "AXb#e", "x y", "x#y", "", "#A"]
+    asked += [
+        "café",
+        "A#Café",
+        "A#!!#Café",
+        "d",
+        "B c#d",
+        "A#d",
+        "a-11",
+        "A-0",
+        "50% off",
+        "50",
+        "It's",
+        "c d",
+        "C:\\d",
+    ]
+    asked += ["^b1", "^B1", "^", "^b2", "A#", "##", "page=1", "top", "topic", ":~:text=A", "%", "A#%", "_", "A__b"]
+    links = [Link("v", "x.md", "x", "markdown", note.path, fragment) for note in vault for fragment in asked]
+    found = resolved_by_view(lake, vault, links)
+    assert found == resolve(links, vault)
+    assert {one.fragment_resolution for one in found} == {"heading", "block", "missing", None}
 
 
 def test_more_than_eight_steps_up_are_not_followed(lake: duckdb.DuckDBPyConnection) -> None:

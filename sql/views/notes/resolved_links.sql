@@ -390,10 +390,10 @@ WITH listed AS (
 ), found AS (
   SELECT
     link.* EXCLUDE (number, linking_path),
-    CASE WHEN link.target = '' THEN link.source ELSE file.source END AS target_source,
-    CASE WHEN link.target = '' THEN link.note_id ELSE file.note_id END AS target_note_id,
-    CASE WHEN link.target = '' THEN link.linking_path ELSE file.path END AS target_path
-  FROM sought AS link
+    CASE WHEN link.is_itself THEN link.source ELSE file.source END AS target_source,
+    CASE WHEN link.is_itself THEN link.note_id ELSE file.note_id END AS target_note_id,
+    CASE WHEN link.is_itself THEN link.linking_path ELSE file.path END AS target_path
+  FROM (SELECT *, target = '' AND resolution <> 'external' AS is_itself FROM sought) AS link
   LEFT JOIN file ON file.number = link.number
 ), place AS (
   SELECT
