@@ -450,11 +450,16 @@ def _links(note: _Note) -> list[Link]:
     base, view = note.base, note.view
     is_logseq = "](((" in view or "]([[" in view
     has_embeds = _EMBED in view
+    alt_end = 0
     links: list[Link] = []
     for data, start, span, line, text, _ in note.outline.links:
         target, type_ = data["dest_url"], data["link_type"]
         fragment = None
         is_image = view[start] == "!"
+        if start < alt_end:  # what describes an image is text
+            continue
+        if is_image:
+            alt_end = span["end"]
         if type_.__class__ is dict:
             if "\n" in target:  # code that looks like a link: no page's name goes over two lines
                 continue
