@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 from dagster_project.shaping.formats.markdown import anchor, next_anchor
 from dagster_project.shaping.inline import BREAK, Link, Run, destination, fenced, image, lines
@@ -44,7 +45,7 @@ def _names(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
 
 
-_SKIPPED: Final = _names("script style noscript template head iframe noframes noembed")
+_SKIPPED: Final = _names("script style noscript template head iframe noframes noembed en-crypt")
 _HEADINGS: Final = {f"h{level}": level for level in range(1, 7)}
 _BOLD: Final = _names("b strong dt summary")
 _ITALIC: Final = _names("i em cite dfn var")
@@ -53,6 +54,7 @@ _CODE: Final = _names("code kbd samp tt")
 _MARKED: Final = _BOLD | _ITALIC | _STRIKE | _CODE
 _AROUND: Final = {"q": ('"', '"'), "rt": ("(", ")"), "option": ("", " ")}
 _MEDIA: Final = {**dict.fromkeys(_names("iframe frame video audio embed source"), "src"), "object": "data"}
+_BOXES: Final = ("[ ] ", "[x] ")
 _STYLED: Final = _names("span b strong font")
 _PREFORMATTED: Final = _names("pre listing xmp plaintext")
 _LISTS: Final = _names("ul ol menu dir")
@@ -333,6 +335,8 @@ class _Writer:
             self._input(node.attributes)
         elif tag == "en-todo":
             self._todo(node.attributes)
+        elif tag == "en-media":
+            self._resource(node.attributes)
         elif tag == "a":
             return self._closer_of_link(self.count)
         elif tag in _AROUND:
@@ -371,11 +375,22 @@ class _Writer:
         else:
             self._text(alt)
 
+    def _resource(self, attributes: _Attributes) -> None:
+        """Write a link to a file of an Evernote note, which `address` knows by `en-media:` and its hash."""
+        address = self.address(f"en-media:{(attributes.get('hash') or '').strip().lower()}")
+        if (attributes.get("type") or "").startswith("image/"):
+            self._raw(image(attributes.get("alt") or attributes.get("title") or "", address))
+        else:
+            self._add(Run(attributes.get("alt") or unquote(address), Link(address)))
+
     def _media(self, tag: str, node: Any) -> None:
-        """Write a link to what a frame or a player shows."""
+        """Write a link to what a frame or a player shows, and that there is text no one can read."""
+        attributes: _Attributes = node.attributes if tag in _MEDIA or tag == "en-crypt" else {}
+        if tag == "en-crypt":
+            hint = attributes.get("hint")
+            self._text(f"(encrypted: {hint})" if hint else "(encrypted)")
         if tag not in _MEDIA:
             return
-        attributes: _Attributes = node.attributes
         source = (attributes.get(_MEDIA[tag]) or "").strip()
         if source and source != "about:blank":
             self._add(Run(attributes.get("title") or tag, Link(self.address(source))))
@@ -390,10 +405,16 @@ class _Writer:
         frame = self.frames[-1]
         if self._is_begun():
             frame.is_item = frame.kind != "item" or bool(frame.blocks)
-        self._box("x" if (attributes.get("checked") or "").lower() == "true" else " ")
+        is_done = "checked" in attributes and attributes["checked"] != "false"
+        self._box("x" if is_done else " ")
 
     def _is_begun(self) -> bool:
         return self.code is None and all(run.text.isspace() for run in self.frames[-1].runs)
+
+    def _is_box_alone(self) -> bool:
+        """Say whether there is a check box whose text is yet to come, in a block of its own."""
+        first, *others = self.frames[-1].runs or [BREAK]
+        return first.raw and first.text in _BOXES and all(run.text.isspace() for run in others)
 
     def _box(self, state: str) -> None:
         if self._is_begun():
@@ -410,7 +431,8 @@ class _Writer:
         if frame.heading and tag not in _CONTAINERS:
             self._text(" ")
             return partial(self._text, " ")
-        self._flush()
+        if tag in _CONTAINERS or not self._is_box_alone():
+            self._flush()
         frame.heading = _HEADINGS.get(tag, 0)
         if tag in _LAYING_OUT and self.tables:
             self.tables[-1].is_layout = True

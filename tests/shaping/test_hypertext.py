@@ -47,6 +47,7 @@ def text_of(html: str) -> str:
         ("<ul><li>a</li><ul><li>b</ul></ul>", "- a\n\n  - b"),
         ("<ol start=9><li>a<li>b</ol><ol><li>c</ol>", "9. a\n10. b\n\n1) c"),
         ("<ul><li><input type=checkbox checked> a<li><input type=checkbox>b</ul>", "- [x] a\n- [ ] b"),
+        ("<ul><li><input type=checkbox> <p>a</p><p>b</ul>", "- [ ] a\n\n  b"),
         ("<blockquote><p>a<blockquote>b</blockquote></blockquote>", "> a\n>\n> > b"),
         ("<pre><code class='language-py'>x\n```\n</code></pre>", "````py\nx\n```\n````"),
         ("<pre>a<div>b</div><br>c</pre>", "```\na\nb\n\nc\n```"),
