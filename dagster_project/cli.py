@@ -136,14 +136,14 @@ def plan_command(names: tuple[str, ...], *, name: str | None, form: str, lake_ur
     notelake plan ~/Notes --lake /tmp/mylake
     """
     from dagster_project import terminal
-    from dagster_project.steps.plan import Failed, plans
+    from dagster_project.steps.plan import plans
 
     where = settings(lake_uri)
     sources = _planned(names, name)
     lake = _open(where) if where.is_remote or Path(where.lake).is_dir() else None
     planned = plans(lake, where, sources, reread=reread)
     terminal.print_plans(planned, form)
-    if all(isinstance(each, Failed) for each in planned):
+    if all(each.error for each in planned):
         raise SystemExit(FAILED)
     raise SystemExit(TROUBLE if any(each.has_trouble for each in planned) else OK)
 
@@ -302,6 +302,41 @@ def _served(where: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         con.execute(f"ATTACH {quoted(str(file))} AS served (READ_ONLY)")
         con.execute("USE served")
         yield con
+
+
+@main.command(short_help="Propose expectations for a source.")
+@click.argument("source")
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="Where to write the suite; - is standard output. Default: a file below expectations/suggested.",
+)
+@lake_option
+@_tells_errors
+def suggest(source: str, *, out: str | None, lake_uri: str | None) -> None:
+    """Profile what SOURCE has brought, and propose the rules it has kept so far as a suite, for review.
+
+    The suite is in great_expectations' own format, with the reason of each rule in its `meta`. Nothing is in force
+    before you move it, or rules of it, into expectations/.
+    """
+    from dagster_project.suggest import as_text, reasons
+    from dagster_project.suggest import suggest as propose
+
+    with _served(settings(lake_uri)) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        suite = propose(con, source)
+    text = as_text(suite)
+    if out == "-":
+        click.echo(text, nl=False)
+        return
+    file = Path(out) if out else project_root() / "expectations" / "suggested" / source / f"{suite['name']}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, "utf-8")
+    for rule, because in reasons(suite):
+        click.echo(f"{rule}  ({because})")
+    for each in suite["meta"]["suggested"]["nearly"]:
+        click.echo(f"No rule: {each['given']:,} of {each['of']:,} have `{each['name']}`; {each['lacking']} has not.")
+    click.echo(f"{len(suite['expectations'])} rules are in {file}, for review.", err=True)
 
 
 @main.group()

@@ -1,0 +1,148 @@
+"""`notelake suggest`: the rules a source has kept so far, which hold for it and are broken by what is not so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from click.testing import CliRunner, Result
+
+from dagster_project.audit.expect import audit
+from dagster_project.audit.verdict import Subject, Verdict
+from dagster_project.cli import main
+from dagster_project.contracts import EVENTS, NOTES, Table, raw_table
+
+
+def notelake(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words), catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty notes, thirty rows and thirty events, each with something in common."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in ("vault", "order", "live"):
+        (folder / name).mkdir()
+    for n in range(30):
+        status, owner = ("draft", "done")[n % 2], "" if n == 7 else "owner: ada\n"
+        front = f"status: {status}\n{owner}rating: {n % 5}\ndue: '2026-05-{n + 1:02d}'\nit's {{odd}}/~: true\n"
+        mixed = "mixed: 1\n" if n % 2 else "mixed: [1]\n"
+        (folder / "vault" / f"{n}.md").write_text(f"---\n{front}{mixed}---\n# Note {n}\n", "utf-8")
+    rows = "".join(f"k{n},{('low', 'high')[n % 2]},{n / 2},2026-05-{n + 1:02d}\n" for n in range(30))
+    (folder / "order" / "rows.csv").write_text(f"id,level,price,day\n{rows}", "utf-8")
+    events = [
+        {"id": f"e{n}", "type": "note.created", "time": f"2026-05-14T09:{n:02d}:00Z", "detail": {"path": f"n{n}"}}
+        for n in range(30)
+    ]
+    (folder / "live" / "a.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events), "utf-8")
+    for name in ("vault", "order", "live"):
+        assert notelake("ingest", str(folder / name), "--name", name, "--lake", str(folder / "lake")).exit_code == 0
+    return folder / "lake"
+
+
+def suggested(lake: Path, source: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("NOTELAKE_PROJECT", str(project))
+    done = notelake("suggest", source, "--lake", str(lake))
+    assert done.exit_code == 0, done.output
+    (file,) = (project / "expectations" / "suggested" / source).iterdir()
+    assert str(file) in done.stderr
+    return json.loads(file.read_text("utf-8"))
+
+
+def judged(lake: Path, table: Table, relation: str, folder: Path) -> Verdict:
+    def connect() -> duckdb.DuckDBPyConnection:
+        con = duckdb.connect()
+        con.execute(f"ATTACH '{lake / 'lake.duckdb'}' AS served (READ_ONLY)")
+        return con
+
+    return audit([Subject(table, relation, None)], folder=folder, connect=connect)
+
+
+TABLES = {"vault": NOTES, "order": raw_table("order", "table"), "live": EVENTS}
+
+
+@pytest.mark.parametrize("source", TABLES)
+def test_every_proposed_rule_holds_for_what_it_came_from_and_says_why(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    suite = suggested(lake, source, tmp_path, monkeypatch)
+    table = TABLES[source]
+    namespace, name = table.identifier.split(".")
+    folder = tmp_path / "expectations" / "suggested" / source
+    verdict = judged(lake, table, f'served.{namespace}."{name}"', folder)
+    assert suite["name"] == table.identifier
+    assert len(verdict.results) == len(suite["expectations"]) > 3
+    assert [result.expectation for result in verdict.results if not result.success] == []
+    assert all(rule["meta"]["suggested"]["because"] for rule in suite["expectations"])
+
+
+def names(suite: dict[str, Any]) -> set[str]:
+    return {rule["meta"]["notelake"]["name"] for rule in suite["expectations"]}
+
+
+def test_notes_are_proposed_presence_types_sets_ranges_dates_and_unique_titles(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = suggested(lake, "vault", tmp_path, monkeypatch)
+    found = names(suite)
+    assert {"title_present", "title_unique", "status_present", "status_known", "status_is_text"} <= found
+    assert {"rating_present", "rating_in_range", "rating_is_number", "due_is_date", "it_s_odd_is_boolean"} <= found
+    assert not {"owner_present", "due_unique"} & found, "one note has no owner; dates may come twice"
+    assert not [name for name in found if name.startswith("mixed")]
+    (nearly,) = suite["meta"]["suggested"]["nearly"]
+    assert nearly == {"name": "owner", "given": 29, "of": 30, "lacking": "7.md"}
+
+
+def test_rows_are_proposed_the_same_for_their_columns(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = names(suggested(lake, "order", tmp_path, monkeypatch))
+    assert {"id_present", "id_unique", "level_known", "price_in_range"} <= found
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ('properties: json_merge_patch(properties, \'{"status": "lost"}\')', "status_known"),
+        ("properties: json_merge_patch(properties, '{\"status\": null}')", "status_present"),
+        ("properties: json_merge_patch(properties, '{\"rating\": 99}')", "rating_in_range"),
+        ('properties: json_merge_patch(properties, \'{"rating": "3"}\')', "rating_is_number"),
+        ('properties: json_merge_patch(properties, \'{"due": "soon"}\')', "due_is_date"),
+    ],
+)
+def test_what_is_not_so_breaks_the_rule(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, broken: str
+) -> None:
+    suggested(lake, "vault", tmp_path, monkeypatch)
+    column, sql = change.split(": ", 1)
+    value = f"CASE WHEN path = '3.md' THEN {sql}::VARCHAR ELSE {column} END AS {column}"
+    changed = f"(SELECT * REPLACE ({value}) FROM served.notes.notes)"
+    verdict = judged(lake, NOTES, changed, tmp_path / "expectations" / "suggested" / "vault")
+    failed = {result.expectation: result.bad for result in verdict.results if not result.success}
+    assert failed.get(broken) == 1
+    assert verdict.refusals.num_rows >= 1
+
+
+def test_a_title_that_comes_twice_breaks_the_batch(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suggested(lake, "vault", tmp_path, monkeypatch)
+    changed = (
+        "(SELECT * REPLACE (CASE WHEN path = '3.md' THEN 'Note 4' ELSE title END AS title) FROM served.notes.notes)"
+    )
+    verdict = judged(lake, NOTES, changed, tmp_path / "expectations" / "suggested" / "vault")
+    assert [result.expectation for result in verdict.failed_tables] == ["title_unique"]
+
+
+def test_a_suite_goes_to_standard_output_or_a_file_and_too_little_suggests_nothing(lake: Path, tmp_path: Path) -> None:
+    shown = notelake("suggest", "vault", "--out", "-", "--lake", str(lake))
+    assert json.loads(shown.stdout)["name"] == "notes.notes"
+    assert notelake("suggest", "vault", "--out", str(tmp_path / "s.json"), "--lake", str(lake)).exit_code == 0
+    assert json.loads((tmp_path / "s.json").read_text("utf-8")) == json.loads(shown.stdout)
+    assert notelake("suggest", "nobody", "--lake", str(lake)).exit_code == 2
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a.md").write_text("# A\n", "utf-8")
+    small = ["--lake", str(tmp_path / "small")]
+    assert notelake("ingest", str(tmp_path / "one"), *small).exit_code == 0
+    assert "the least that suggest a rule" in notelake("suggest", "one", *small).stderr
