@@ -40,6 +40,7 @@ _OLD: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
 _KEPT: Final = re.compile(r"[^/]+/(?:media|embeddings)/[^/]+")
 _SEPARATORS: Final = re.compile(r"[,;]")
+_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PLACED: Final = frozenset(("title", "creator", "created", "modified", "keywords"))
 _OF_APPLICATION: Final = {"Application": "application", "Company": "company", "Manager": "manager"}
 _WITHOUT_MEANING: Final = frozenset(("revision", "lastPrinted", "version"))
@@ -126,12 +127,16 @@ def add_properties(parsed: Parsed, package: Package) -> None:
     parsed.tag_uses = [(word, "property", None, None, None) for word in keywords]
     parsed.tags = sorted(set(keywords))
     parsed.properties = {
-        **{name: value for name, value in core.items() if name not in _PLACED | _WITHOUT_MEANING},
+        **{_snake(name): value for name, value in core.items() if name not in _PLACED | _WITHOUT_MEANING},
         **{
             _OF_APPLICATION[name]: text for name, text in _texts(package, "docProps/app.xml") if name in _OF_APPLICATION
         },
         **dict(_custom(package)),
     }
+
+
+def _snake(name: str) -> str:
+    return _HUMP.sub("_", name).lower()
 
 
 def title(package: Package) -> str | None:

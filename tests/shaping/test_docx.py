@@ -201,8 +201,8 @@ WORD = by_hand(
     "</mc:AlternateContent></w:r></w:p>"
     "<w:sdt><w:sdtPr/><w:sdtContent>" + said("filled in") + "</w:sdtContent></w:sdt>"
     '<w:p><w:r><w:drawing><wp:inline><wp:docPr id="1" name="P" descr="a cat"/><a:graphic><a:graphicData>'
-    '<pic:pic><pic:blipFill><a:blip r:embed="image_1"/></pic:blipFill></pic:pic></a:graphicData></a:graphic></wp:inline>'
-    "</w:drawing></w:r></w:p>",
+    '<pic:pic><pic:blipFill><a:blip r:embed="image_1"/></pic:blipFill></pic:pic></a:graphicData></a:graphic>'
+    "</wp:inline></w:drawing></w:r></w:p>",
     {
         "word/styles.xml": part("styles", style("berschrift1", "heading 1")),
         "word/numbering.xml": part(
@@ -221,9 +221,11 @@ WORD = by_hand(
         ' xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:dcterms="http://purl.org/dc/terms/"><dc:title>Näheres</dc:title>'
         "<cp:keywords>a;b</cp:keywords><cp:lastModifiedBy>Grace</cp:lastModifiedBy><cp:revision>4</cp:revision>"
         "<dcterms:created>2024-05-01T08:00:00Z</dcterms:created></cp:coreProperties>",
-        "docProps/custom.xml": '<Properties xmlns="http://schemas.openxmlformats.org/officeDocument/2006/custom-properties"'
+        "docProps/custom.xml": "<Properties"
+        ' xmlns="http://schemas.openxmlformats.org/officeDocument/2006/custom-properties"'
         ' xmlns:vt="http://schemas.openxmlformats.org/officeDocument/2006/docPropsVTypes">'
-        '<property name="Project"><vt:lpwstr>Lake</vt:lpwstr></property><property name="Count"><vt:i4>3</vt:i4></property>'
+        '<property name="Project"><vt:lpwstr>Lake</vt:lpwstr></property>'
+        '<property name="Count"><vt:i4>3</vt:i4></property>'
         '<property name="Done"><vt:bool>true</vt:bool></property></Properties>',
     },
     hyperlink_1="../a%20b.md#c",
@@ -253,7 +255,7 @@ def test_a_document_as_word_writes_it_comes_out_whole() -> None:
         ("image", "a.docx/word/media/image1.png", None, "a cat"),
     ]
     assert (note.title, note.tags, note.created_at) == ("Näheres", ["a", "b"], datetime(2024, 5, 1, 8, tzinfo=UTC))
-    assert note.properties == {"lastModifiedBy": "Grace", "Project": "Lake", "Count": 3, "Done": True}
+    assert note.properties == {"last_modified_by": "Grace", "Project": "Lake", "Count": 3, "Done": True}
     assert [file[0] for file in note.attachments] == ["word/media/image1.png", "word/embeddings/table.xlsx"]
     assert (note.dropped, note.error) == ([("formula", 1, None)], "not kept: formula")
 
