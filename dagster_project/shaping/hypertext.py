@@ -114,16 +114,21 @@ class Page:
         text = _Writer(address).write(self.tree.root)
         return f"{text}\n" if text else ""
 
-    def anchors(self) -> dict[str, str]:
-        """Return the ids of headings, or of what stands in them, with the anchor of the heading in Markdown."""
+    def anchors(self, used: dict[str, int] | None = None) -> dict[str, str]:
+        """Return the ids of headings, and of what stands in them, with the anchor of the heading in Markdown.
+
+        The anchor of the first heading is also that of the empty id. `used` holds the anchors of pages before this one,
+        where several become one text.
+        """
         found: dict[str, str] = {}
-        used: dict[str, int] = {}
+        used = {} if used is None else used
         for heading in self.tree.css("h1, h2, h3, h4, h5, h6"):
             if not (text := " ".join(heading.text().split())):
                 continue
             name = anchor(text)
             name = next_anchor(name, used) if name in used else name
             used[name] = 0
+            found.setdefault("", name)
             for each in (heading, *heading.css("[id], a[name]")):
                 if id_ := each.attributes.get("id") or each.attributes.get("name"):
                     found.setdefault(id_, name)

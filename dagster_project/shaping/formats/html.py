@@ -176,7 +176,7 @@ class _Addresses:
 
     def __call__(self, written: str) -> str:
         if written.startswith("#"):
-            return f"#{self.anchors.get(written[1:], written[1:])}"
+            return f"#{self.anchors.get(written[1:], written[1:])}" if len(written) > 1 else written
         if written[:5].lower() == "data:":
             return self._embedded(written)
         return _joined(self.base, written) if self.base else written
