@@ -37,6 +37,11 @@ NAME: Final = "served"
 STEP: Final = "report"
 INTERVAL_SECONDS: Final = 60
 PUBLICATION: Final = "publication"
+QUALITY: Final = "quality"
+"""Schema of the views whose rows somebody should look at."""
+NO_ROWS: Final = "nothing_to_look_at"
+TELLS_OF_ALL: Final = ("quality.attachment_contents",)
+"""Views of that schema that list what is there, good or bad."""
 
 
 def relation_key(relation: str) -> dg.AssetKey:
@@ -66,14 +71,41 @@ def _served(sources: Sequence[Source]) -> dg.AssetsDefinition:
         *(_view_spec(view, sources) for view in views.values()),
     ]
 
-    @dg.multi_asset(name=STEP, specs=specs, can_subset=True, retry_policy=RETRIES)
-    def served(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+    looked_at = [view for view in views.values() if _is_looked_at(view)]
+    checks = [_quality_spec(view) for view in looked_at]
+
+    @dg.multi_asset(name=STEP, specs=specs, check_specs=checks, can_subset=True, retry_policy=RETRIES)
+    def served(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
         with told():
+            asked = {check.asset_key for check in context.selected_asset_check_keys}
             for result in _report(lake, views):
                 if result.asset_key in context.selected_asset_keys:
                     yield result
+                if result.asset_key in asked:
+                    yield _quality_result(result)
 
     return served
+
+
+def _is_looked_at(view: "View") -> bool:
+    return view.schema == QUALITY and view.identifier not in TELLS_OF_ALL
+
+
+def _quality_spec(view: "View") -> dg.AssetCheckSpec:
+    description = f"There is no row: {view.row}. One is a warning, and stops nothing."
+    return dg.AssetCheckSpec(NO_ROWS, asset=relation_key(view.identifier), description=description)
+
+
+def _quality_result(reported: dg.MaterializeResult) -> dg.AssetCheckResult:  # type: ignore[type-arg]
+    """Return whether a view of note quality has no row; how many it has is plotted."""
+    rows = (reported.metadata or {})[ROW_COUNT]
+    return dg.AssetCheckResult(
+        asset_key=reported.asset_key,
+        check_name=NO_ROWS,
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"rows": rows},
+    )
 
 
 def _table_spec(table: Table, sources: Sequence[Source]) -> dg.AssetSpec:

@@ -194,6 +194,20 @@ def test_tables_and_views_report_one_publication_with_types_and_lineage(world: W
     ]
 
 
+def test_a_view_of_note_quality_with_rows_is_a_warning_that_says_how_many(world: World) -> None:
+    world.note("b.md", "# Note a\n")
+    world.run("vault_job")
+    run = world.run("served")
+    assert run.success
+    logs = world.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    found = [log.get_dagster_event().asset_check_evaluation_data for log in logs]
+    told_of = {each.asset_key.path[-1]: each for each in found}
+    titles, empty = told_of["duplicate_titles"], told_of["empty_notes"]
+    assert (titles.passed, titles.severity, titles.metadata["rows"].value) == (False, dg.AssetCheckSeverity.WARN, 2)
+    assert empty.passed
+    assert "attachment_contents" not in told_of
+
+
 def test_views_depend_on_what_their_sql_reads_and_tables_on_the_sources_that_write_them(world: World) -> None:
     graph = world.definitions.resolve_asset_graph()
     open_tasks = graph.get(dg.AssetKey(["insights", "open_tasks"])).parent_keys
