@@ -75,6 +75,7 @@ def test_what_cells_put_out_is_kept() -> None:
         coded("print(1)", {"output_type": "stream", "name": "stdout", "text": ["1\n", "```\n"]}),
         coded("df", result(text_plain=["   a\n", "0  1"], text_html="<table></table>")),
         coded("md", result(text_markdown="**bold** [x](y.md)", text_plain="<Markdown>")),
+        coded("h", result(text_html="<p>only <b>HTML</b>", application_x="")),
         coded("1/0", {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["\x1b[0;31mE\x1b[0m: v"]}),
         coded("1/0", {"output_type": "error", "ename": "E", "evalue": "by zero", "traceback": []}),
     )
@@ -86,6 +87,7 @@ def test_what_cells_put_out_is_kept() -> None:
         ("output", "E: by zero\n"),
     ]
     assert ("markdown", "y.md") in [link[:2] for link in found.links]
+    assert "\n\nonly **HTML**\n\n" in found.body
     assert found.dropped == []
 
 

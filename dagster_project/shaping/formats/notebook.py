@@ -8,8 +8,9 @@ Rules (https://nbformat.readthedocs.io/en/latest/format_description.html):
 - A code cell is a code block in the kernel's language, or that of its magic (`%%bash`). A raw cell is a code block
   without language, unless it says that it is Markdown. A heading cell, of nbformat 3, is a heading.
 - Text that a cell put out is kept below it, in a code block `output`: what was printed, the plain text of a result, the
-  name, message and traceback of an error. A result that is Markdown is text. A result has several forms of one
-  content: one that is kept stands for all of them. One with none of these is told as dropped.
+  name, message and traceback of an error. A result that is Markdown is text, and so is HTML if there is nothing
+  plainer. A result has several forms of one content: one that is kept stands for all of them. One with none of these
+  is told as dropped.
 - Images put out are attachments, `cell-3/output-1.png`. Those of a Markdown cell are `cell-3/NAME`, and the links to
   them lead there.
 - A cell that leaves a fence or a comment open ends it, as it does in Jupyter.
@@ -34,6 +35,7 @@ from dagster_project.shaping.converted import from_markdown
 from dagster_project.shaping.decoding import decode
 from dagster_project.shaping.formats import markdown
 from dagster_project.shaping.front_matter import FrontMatter, find_front_matter, instant, read_front_matter
+from dagster_project.shaping.hypertext import to_markdown
 from dagster_project.shaping.images import attachment
 from dagster_project.shaping.parsed import Attachment, Parsed, Unreadable
 
@@ -312,6 +314,8 @@ def _result(book: _Book, forms: Mapping[str, Any], name: str) -> Iterator[str]:
         yield _put_out(plain)
     elif latex := _text(forms.get("text/latex")):
         yield _put_out(latex)
+    elif html := _text(forms.get("text/html")):
+        yield to_markdown(html)
     elif not kept and forms:
         book.dropped[f"output of type {' or '.join(sorted(map(_text, forms)))[:80]}"] += 1
 
