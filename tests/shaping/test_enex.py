@@ -107,8 +107,10 @@ def test_a_note_has_the_same_name_in_every_export() -> None:
 
 
 def test_what_older_versions_write_is_read() -> None:
-    (found,) = export("evernote_legacy.enex").notes
+    whole = export("evernote_legacy.enex")
+    (found,) = whole.notes
 
+    assert (whole.error, whole.line) == (None, 4)
     assert found.body == (
         "- [x] milk & **eggs**\n- [ ] bread\n\nPIN: (encrypted: my cat) end\n\n"
         "[Lake trip](evernote:///view/12/s1/cccc/cccc/)\n\n**bold** 1<2\n\n"

@@ -7,6 +7,7 @@ import zlib
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 from struct import pack
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
@@ -122,6 +123,10 @@ def epub_2() -> dict[str, str | bytes]:
     }
 
 
+FIXTURES = Path(__file__).parent / "fixtures" / "epub"
+"""The same books as files, from which the fuzzer begins."""
+
+
 def book(files: dict[str, str | bytes]) -> Parsed:
     return read(zipped(files), "books/b.epub")
 
@@ -167,6 +172,11 @@ def test_an_epub_2_has_its_headings_from_the_ncx() -> None:
     assert found.properties == {"identifier": "978", "calibre:series": "Rivers"}
     assert found.attachments[0][4:6] == (8, 6)
     assert found.dropped == [("XHTML that is no XML", 1, None)]
+
+
+@pytest.mark.parametrize(("name", "files"), [("epub_3", epub_3()), ("epub_2", epub_2())])
+def test_the_books_that_are_files_are_these(name: str, files: dict[str, str | bytes]) -> None:
+    assert read((FIXTURES / f"{name}.epub").read_bytes(), "books/b.epub") == book(files)
 
 
 def encryption(algorithm: str) -> str:

@@ -95,6 +95,8 @@ def read(content: bytes, path: str) -> Container:
     if reading.broken:
         container.line = reading.broken[0].line
         container.error = f"line {container.line}: {reading.broken[0].reason}"
+    else:
+        container.line = next((note.line for note in notes if note.error), None)
     if reading.encoding == "utf-8":
         container.characters = int(np.count_nonzero((np.frombuffer(content, np.uint8) & _TOP) != _CONTINUES))
     return container
