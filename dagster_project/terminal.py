@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dagster_project.lake.lake import Lake
     from dagster_project.pipeline import Run
     from dagster_project.sources import Source
+    from dagster_project.steps.plan import Plan
 
 ROWS_SHOWN: Final = 200
 """Rows of a result that a table on the terminal shows; csv and json give all."""
@@ -501,6 +502,64 @@ def print_findings(findings: Sequence[Finding]) -> None:
         )
         if finding.state != "ok" and finding.way_out:
             out.print(f"      → {escape(finding.way_out)}", soft_wrap=True)
+
+
+_PLANNED: Final = (
+    ("added", "+", "new"),
+    ("changed", "~", "changed"),
+    ("moved", ">", "moved"),
+    ("edited", ">", "moved and edited"),
+    ("gone", "-", "gone"),
+)
+_PLANNED_SHOWN: Final = 20
+"""Lines of each sort that a plan on the terminal shows; json gives all."""
+
+
+def print_plans(planned: Sequence[Plan], form: str) -> None:
+    """Print what a run would do, source by source; as json one object per source."""
+    for plan in planned:
+        if form == "json":
+            print(json.dumps(asdict(plan), ensure_ascii=False))
+        elif plan.error:
+            err.print(f"[red]{escape(plan.error)}[/]", soft_wrap=True)
+        else:
+            _print_plan(plan)
+
+
+def _print_plan(plan: Plan) -> None:
+    sorts = [(len(getattr(plan, name)), word) for name, _, word in _PLANNED]
+    told = [f"{count:,} {word}" for count, word in sorts if count]
+    told += [f"{sum(size for _, size in plan.waiting):,} bytes to read"] if plan.waiting else []
+    told += [f"{plan.pending:,} arrivals landed and not committed yet"] if plan.pending else []
+    what = ", ".join(told) or ("see below" if plan.has_trouble else "nothing to do")
+    out.print(f"[bold]{escape(plan.source)}[/]: {what}; {plan.unchanged:,} {plan.unit} unchanged", soft_wrap=True)
+    for name, sign, _ in _PLANNED:
+        _print_some([_planned_line(sign, each) for each in getattr(plan, name)])
+    _print_some([f"  … {shard}: {size:,} bytes" for shard, size in plan.waiting])
+    _print_some([f"  ! {each.path}: {each.status}: {each.reason}" for each in plan.unreadable])
+    _print_some([f"  : {each.path}: {each.key} would be {each.after}, not {each.before}" for each in plan.retyped])
+    _print_some(
+        [
+            f"  / {each.path}{f':{each.line}' if each.line else ''}: the {each.kind} {each.target} leads to "
+            f"{each.leads_to} and would lead nowhere"
+            for each in plan.broken
+        ]
+    )
+    for notice in plan.notices:
+        out.print(f"  {notice}", markup=False, highlight=False, soft_wrap=True)
+    for problem in (*plan.problems, *([plan.refused] if plan.refused else [])):
+        out.print(f"  {escape(problem)}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def _planned_line(sign: str, what: str | tuple[str, str]) -> str:
+    return f"  {sign} {what}" if isinstance(what, str) else f"  {sign} {what[0]} -> {what[1]}"
+
+
+def _print_some(lines: Sequence[str]) -> None:
+    for line in lines[:_PLANNED_SHOWN]:
+        out.print(line.replace("\n", "⏎"), markup=False, highlight=False, soft_wrap=True)
+    if len(lines) > _PLANNED_SHOWN:
+        out.print(f"    and {len(lines) - _PLANNED_SHOWN:,} more; --format json gives all", style="dim")
 
 
 def _read(view_file: Path) -> duckdb.DuckDBPyConnection:

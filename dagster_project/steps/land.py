@@ -27,6 +27,7 @@ from dagster_project.lake.replace import without_keys
 from dagster_project.lake.staging import StagedFile, Stager, discard
 from dagster_project.landing import documents, streams, tables
 from dagster_project.reports import Landed, Observer
+from dagster_project.settings import Settings
 from dagster_project.shaping import media_type
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
 from dagster_project.steps.cursors import SOURCE_CURSOR, SourceCursor, source_cursor
@@ -51,9 +52,7 @@ class Look:
     problems: list[str] = field(default_factory=list)
 
 
-def land(
-    lake: Lake, source: Source, *, observe: Observer, allow_gone: bool = False, reread: bool = False
-) -> Landed:
+def land(lake: Lake, source: Source, *, observe: Observer, allow_gone: bool = False, reread: bool = False) -> Landed:
     """Land what is new at `source`; with `reread` also its documents that did not come through whole last time.
 
     Raises `SourceUnavailable`, `TooManyGone`, or `CommitConflict` after many races.
@@ -171,7 +170,7 @@ def _look(context: _Context, source: Source) -> Look:
 
 
 def _look_at_documents(context: _Context, source: DocumentSource) -> Look:
-    seen = scan_documents(context.lake, context.con, context.pin, source, again=context.again)
+    seen = scan_documents(context.lake.settings, context.con, context.pin, source, again=context.again)
     if not context.allow_gone and (refused := documents.refusal(source, seen.scan)):
         raise refused
 
@@ -215,11 +214,16 @@ class SeenDocuments:
 
 
 def scan_documents(
-    lake: Lake, con: duckdb.DuckDBPyConnection, raw: Pin | None, source: DocumentSource, *, again: Collection[str] = ()
+    where: Settings,
+    con: duckdb.DuckDBPyConnection,
+    raw: Pin | None,
+    source: DocumentSource,
+    *,
+    again: Collection[str] = (),
 ) -> SeenDocuments:
     """Compare a source with what `raw` knows of it (None: nothing yet). Writes nothing."""
     files = documents.files_of(source)
-    cache = documents.StatCache.load(lake.settings.scratch / "stat" / f"{source.name}.txt")
+    cache = documents.StatCache.load(where.scratch / "stat" / f"{source.name}.txt")
     known = known_documents(con, raw) if raw is not None else {}
     texts = None if raw is None else _Texts(con, raw, known)
     scan = documents.scan(files, known=known, cache=cache, media_type=media_type, texts=texts, again=frozenset(again))
@@ -294,7 +298,7 @@ def known_documents(con: duckdb.DuckDBPyConnection, raw: Pin) -> dict[str, docum
 
 def _look_at_table(context: _Context, source: TableSource) -> Look:
     file = context.lake.settings.scratch / "stat" / f"{source.name}.json"
-    known = _known_files(context)
+    known = known_files(context.con, context.pin)
     scan = tables.look(source, known, stamps=_stamps(file))
     _keep(file, json.dumps({path: asdict(stamp) for path, stamp in scan.stamps.items()}))
     unchanged = sum(known[path].rows for path in scan.unchanged if not known[path].error)
@@ -332,16 +336,16 @@ def _stamps(file: Path) -> dict[str, tables.Stamp]:
         return {}
 
 
-def _known_files(context: _Context) -> dict[str, tables.KnownFile]:
+def known_files(con: duckdb.DuckDBPyConnection, raw: Pin) -> dict[str, tables.KnownFile]:
     """Return the latest marker of each file that was not seen to vanish."""
     marker = "{'op': _op, 'sha256': _file_sha256, 'rows': _row, 'sequence': sequence, 'error': _error}"
     query = (
-        f"SELECT _file, max_by({marker}, sequence) FROM {relation(context.pin)} AS r "
+        f"SELECT _file, max_by({marker}, sequence) FROM {relation(raw)} AS r "
         "WHERE _op IN ('file', 'gone') GROUP BY _file"
     )
     return {
         path: tables.KnownFile(last["sha256"], last["rows"] or 0, last["sequence"], last["error"])
-        for path, last in context.con.execute(query).fetchall()
+        for path, last in con.execute(query).fetchall()
         if last["op"] == "file"
     }
 
