@@ -26,6 +26,7 @@ _OWN_LINE: Final = re.compile(
 _BRACKETS: Final = {"[": re.compile(r"\\.|[\[\]]"), "(": re.compile(r"\\.|[()]")}
 _NO_KEY: Final = frozenset(")]:`|\r")
 _BLANK: Final = " \t\r"
+_AFTER: Final = " \t\r\n"
 
 
 class Found(NamedTuple):
@@ -49,6 +50,9 @@ def find_fields(view: str, start: int = 0) -> Iterator[Found]:
     """
     at, line = view.find(SEPARATOR, start), start
     while at >= 0:
+        if not _may_be(view, at):
+            at = view.find(SEPARATOR, at + len(SEPARATOR))
+            continue
         line = max(view.rfind("\n", line, at) + 1, line)
         end = view.find("\n", at)
         end = len(view) if end < 0 else end
@@ -60,6 +64,14 @@ def find_fields(view: str, start: int = 0) -> Iterator[Found]:
         if own is not None and not found:
             yield own
         at, line = view.find(SEPARATOR, end), end
+
+
+def _may_be(view: str, at: int) -> bool:
+    """Return False for most `::` of code: white space follows it, or a bracket is open before it."""
+    if view[at + 2 : at + 3] in _AFTER:
+        return True
+    opening = view.rfind("[", max(0, at - LONGEST_KEY), at)
+    return opening >= 0 and view.find("]", opening, at) < 0
 
 
 def _own_line(view: str, line: int, end: int) -> Found | None:

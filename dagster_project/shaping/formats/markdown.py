@@ -84,6 +84,7 @@ _INLINE_MATH: Final = re.compile(
 _BEGINS_LINE: Final = frozenset(" \t>-*+")
 _BLOCK_ID: Final = r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
 _REFERENCE: Final = re.compile(rf"\(\(({_BLOCK_ID})\)\)")
+_LOGSEQ: Final = frozenset("([")
 _EMBED: Final = "{{embed"
 _INDENT: Final = 80
 """How much white space is looked through; a limit keeps the search linear."""
@@ -100,6 +101,7 @@ Read = Callable[[str], str]
 Span = Mapping[str, int]
 """A range as pyromark gives it: `start` and `end`."""
 _NOWHERE: Final[Span] = {"start": 0, "end": 0}
+Place = tuple[str, int, int]
 Mark = list[Any]
 """Something pyromark found: its tag, start, range, line, the text in it, and the range of the last piece of text.
 
@@ -159,7 +161,7 @@ def read(content: bytes, path: str) -> Parsed:
     line = 1 + source.view.count("\n", 0, front.end)
     outline = _walk(body, view, line)
     note = _Note(view, source.mark + front.end, line, source.read, source.view is source.text, outline)
-    if ("%" in view and "%%" in view) or "$" in view:  # a search for one character is several times faster
+    if "%" in view or "$" in view:  # a search for one character is several times faster
         _hide(note)
     parsed = Parsed("", body, word_count=count_words(body))
     parsed.sections = _sections(note)
@@ -171,8 +173,8 @@ def read(content: bytes, path: str) -> Parsed:
     parsed.links = _all_links(note, front, source)
     if outline.items:
         parsed.tasks = _tasks(note, parsed.sections)
-    named = _add_fields(parsed, note, after) if "::" in view else []
-    if named or "^" in view or "[!" in view:
+    named = _add_fields(parsed, note, after)
+    if named or outline.quotes or "^" in view:
         parsed.blocks = _blocks(note, named)
     parsed.tags = sorted({use[0] for use in parsed.tag_uses})
     _name(parsed, path)
@@ -218,12 +220,13 @@ def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls wou
                         lists.append(span)
                     elif name == "BlockQuote":
                         quotes.append(span)
+            elif tag == "Paragraph":
+                if paragraphs is not None:
+                    paragraphs.append(span)
             elif tag == "Item":
                 items.append(span)
             elif tag == "HtmlBlock":
                 html.append(span)
-            elif paragraphs is not None and tag == "Paragraph":
-                paragraphs.append(span)
         elif "End" in event:
             if open_:
                 tag = event["End"]
@@ -248,9 +251,15 @@ def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls wou
 
 def _hide(note: _Note) -> None:
     """Take what stands in comments and math out of the outline."""
-    outline = note.outline
+    outline, view = note.outline, note.view
+    comments = _marked(_COMMENT, view) if "%%" in view else []
+    displays = _marked(_DISPLAY, view) if "$$" in view else []
+    math = _marked(_INLINE_MATH, view) if "$" in view else []
+    if not comments and not displays and not math:
+        return
     spans = [*outline.opaque, *(mark[2] for mark in outline.codes)]
-    places = sorted(_asides(note.view, sorted((span["start"], span["end"]) for span in spans)))
+    code = sorted((span["start"], span["end"]) for span in spans)
+    places = sorted(_asides(view, code, comments, displays, math))
     if not places:
         return
     starts = [start for start, _ in places]
@@ -267,24 +276,24 @@ def _hide(note: _Note) -> None:
     outline.opaque.extend({"start": start, "end": end} for start, end in places)
 
 
-def _asides(view: str, code: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _marked(pattern: re.Pattern[str], view: str) -> list[Place]:
+    return [("", *match.span()) for match in pattern.finditer(view)]
+
+
+def _asides(
+    view: str, code: list[tuple[int, int]], comments: list[Place], displays: list[Place], math: list[Place]
+) -> list[tuple[int, int]]:
     """Return where comments and math are, in any order, not one within another."""
-    found: list[tuple[int, int]] = []
-    if "%%" in view:
-        marks = _outside(_COMMENT.finditer(view), code)
-        found = [(opened[1], closed[2]) for opened, closed in zip(marks[::2], marks[1::2], strict=False)]
-    if "$$" in view:
-        found += _displays(view, _outside(_DISPLAY.finditer(view), sorted([*code, *found])))
-    if view.count("$") > 1:
-        found += [place[1:] for place in _outside(_INLINE_MATH.finditer(view), sorted([*code, *found]))]
+    marks = list(outside(comments, code))
+    found = [(opened[1], closed[2]) for opened, closed in zip(marks[::2], marks[1::2], strict=False)]
+    if displays:
+        found += _displays(view, outside(displays, sorted([*code, *found])))
+    if math:
+        found += [place[1:] for place in outside(math, sorted([*code, *found]))]
     return found
 
 
-def _outside(matches: Iterable[re.Match[str]], hidden: list[tuple[int, int]]) -> list[tuple[str, int, int]]:
-    return list(outside([("", match.start(), match.end()) for match in matches], hidden))
-
-
-def _displays(view: str, marks: list[tuple[str, int, int]]) -> Iterator[tuple[int, int]]:
+def _displays(view: str, marks: Iterable[Place]) -> Iterator[tuple[int, int]]:
     """Yield where `$$…$$` is, of its marks: in one line, or from the beginning of one on."""
     opened: int | None = None
     has_begun = False
@@ -420,6 +429,8 @@ def _references(note: _Note) -> Iterator[Link]:
     """Yield Logseq's references to blocks, and its embeds of them."""
     view, line, last = note.view, note.line, 0
     found = [(match[1], *match.span()) for match in _REFERENCE.finditer(view)]
+    if not found:
+        return
     for block, start, end in outside(found, note.hidden()):
         line, last = line + view.count("\n", last, start), start
         kind, target = ("embed", f"(({block}))") if _is_embedded(view, start, end) else ("block", block)
@@ -448,8 +459,7 @@ def _front_links(end: int, source: Text) -> Iterator[Link]:
 
 def _links(note: _Note) -> list[Link]:
     base, view = note.base, note.view
-    is_logseq = "](((" in view or "]([[" in view
-    has_embeds = _EMBED in view
+    has_embeds: bool | None = None
     alt_end = 0
     links: list[Link] = []
     for data, start, span, line, text, _ in note.outline.links:
@@ -463,10 +473,12 @@ def _links(note: _Note) -> list[Link]:
         if type_.__class__ is dict:
             if "\n" in target:  # code that looks like a link: no page's name goes over two lines
                 continue
+            if has_embeds is None:
+                has_embeds = "{" in view and _EMBED in view
             is_embed = is_image or (has_embeds and _is_embedded(view, start, span["end"]))
             kind = "embed" if is_embed else "wikilink"
             target, fragment = _page(target)
-        elif is_logseq and (logseq := _logseq(target)) is not None:
+        elif target[:1] in _LOGSEQ and (logseq := _logseq(target)) is not None:
             kind, target = logseq
         else:
             kind = "image" if is_image else _KINDS[type_]
@@ -602,7 +614,10 @@ def _add_page_properties(parsed: Parsed, note: _Note) -> int:
 def _add_fields(parsed: Parsed, note: _Note, after: int) -> list[FoundBlock]:
     """Add the fields and block properties from `after` on; return the items that an `id::` names."""
     view, base, read, items = note.view, note.base, note.read, note.outline.items
-    found: list[FoundField] = list(outside(list(find_fields(view, after)), note.hidden()))
+    found: list[FoundField] = list(find_fields(view, after))
+    if not found:
+        return []
+    found = list(outside(found, note.hidden()))
     named: list[FoundBlock] = []
     line, last = note.line, 0
     for given, item in zip(found, innermost(items, [each.start for each in found]), strict=True):
@@ -644,9 +659,9 @@ def _is_block_id(value: str) -> bool:
 def _blocks(note: _Note, named: list[FoundBlock]) -> list[Block]:
     view, read, outline = note.view, note.read, note.outline
     found = list(named)
-    if "[!" in view:
+    if outline.quotes:
         found.extend(find_callouts(view, outline.quotes))
-    if "^" in view and (ids := list(outside(find_ids(view), note.hidden()))):
+    if "^" in view and (ids := find_ids(view)) and (ids := list(outside(ids, note.hidden()))):
         others = [*outline.lists, *outline.quotes, *(mark[2] for mark in outline.codes)]
         found.extend(find_named(view, ids, Layout(outline.items, outline.paragraphs, others)))
     line, last = note.line, 0
