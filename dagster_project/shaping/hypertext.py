@@ -288,7 +288,7 @@ class _Writer:
     def _text(self, text: str) -> None:
         if self.code is not None:
             self.code.append(text)
-        elif text:
+        elif self.frames[-1].runs or not text.isspace():  # most of what stands between tags is their indentation
             self._add(Run(text, *self.marks[-1]))
 
     def _raw(self, text: str) -> None:
