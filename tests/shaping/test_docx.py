@@ -291,6 +291,35 @@ def test_a_document_without_properties_is_named_by_its_file() -> None:
     assert (note.body, note.dropped) == ("**text**\n", [])
 
 
+def test_a_table_of_contents_leads_to_the_headings() -> None:
+    def heading(text: str, mark: str) -> str:
+        bookmark = f'<w:bookmarkStart w:id="1" w:name="{mark}"/>'
+        return f'<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr>{bookmark}<w:r><w:t>{text}</w:t></w:r></w:p>'
+
+    def entry(text: str, mark: str) -> str:
+        return f'<w:p><w:hyperlink w:anchor="{mark}"><w:r><w:t>{text}</w:t></w:r></w:hyperlink></w:p>'
+
+    note = read(
+        by_hand(
+            entry("one", "_Toc1")
+            + entry("two", "_Toc2")
+            + entry("there", "place")
+            + heading("The lake", "_Toc1")
+            + heading("The lake", "_Toc2")
+            + '<w:p><w:bookmarkStart w:id="3" w:name="place"/><w:r><w:t>x</w:t></w:r></w:p>'
+        ),
+        "a.docx",
+    )
+
+    assert [part[3] for part in note.sections] == [None, "the-lake", "the-lake-1"]
+    assert [link[1:4] for link in note.links] == [
+        ("", "the-lake", "one"),
+        ("", "the-lake-1", "two"),
+        ("", "place", "there"),
+    ]
+    assert note.body.startswith("[one](#the-lake)\n\n[two](#the-lake-1)\n")
+
+
 def test_text_is_no_markup() -> None:
     note = read(by_hand(said("# one") + said("- [ ] two") + said("&lt;b&gt; `c`") + said("```")), "a.docx")
 

@@ -8,7 +8,7 @@ Rules:
 - Structure is that of styles: `Heading 1` to `6` and `Title` are headings (7 to 9 count as 6), lists are numberings,
   quotes and code are the styles Word, LibreOffice and pandoc have for them. What only looks like a heading is text.
 - Tables are Markdown's. Footnotes, endnotes and comments stand at the end, with links between. Text that was deleted
-  under tracked changes is gone, inserted text is text.
+  under tracked changes is gone, inserted text is text. A link to a bookmark in a heading leads to that heading.
 - Pictures are links to the attachments they are. Headers and footers are properties: they are no part of the text.
 - The title is the document's property, else the first heading of level 1, else the file's name.
 - What mammoth does not read (formulas, charts, diagrams) is told.
@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from html import unescape
 from io import BytesIO
 from typing import Any, Final
 
@@ -69,6 +70,7 @@ _COMMENTS: Final = "comment-reference => sup"
 _IGNORED: Final = re.compile(r"An unrecognised element was ignored: (.*)")
 _ABOUT_STYLES: Final = re.compile(r"Unrecognised \w+ style|\w+ style with ID|Image of type|.* style is ignored")
 _BACK: Final = re.compile(r' ?<a href="#(?:footnote|endnote|comment)-ref-[^"]{0,40}">↑</a>')
+_HEADINGS: Final = re.compile(r'</?h[1-6]>|<a id="([^"]*)">')
 _UNREAD: Final[Mapping[str, str]] = {"oMath": "formula", "chart": "chart", "relIds": "diagram"}
 _TOLD_ELSEWHERE: Final = ("oMath", "oMathPara")
 _MARGIN: Final = re.compile(r"word/(header|footer)\d*\.xml")
@@ -79,7 +81,11 @@ def read(content: bytes, path: str) -> Parsed:
     package = open_package(content, "DOCX")
     attachments = files(package)
     html, messages = _html(package, path, attachments)
-    parsed = from_markdown(to_markdown(_BACK.sub("", html)), path, title=title(package))
+    html = _BACK.sub("", html)
+    parsed = from_markdown(to_markdown(html), path, title=title(package))
+    if bookmarks := _bookmarks(html, parsed):
+        body = to_markdown(html, address=lambda address: bookmarks.get(address, address))
+        parsed = from_markdown(body, path, title=title(package))
     add_properties(parsed, package)
     for name, texts in _margins(package).items():
         parsed.properties[name] = texts
@@ -107,6 +113,25 @@ def _html(package: Package, path: str, attachments: list[Attachment]) -> tuple[s
     except Exception as error:  # mammoth raises whatever a document that breaks the standard makes happen
         raise Unreadable(RULE, f"it is no DOCX that can be read: {type(error).__name__}: {error}"[:500]) from error
     return made.value, [message.message for message in made.messages]
+
+
+def _bookmarks(html: str, parsed: Parsed) -> Mapping[str, str]:
+    """Return what links to bookmarks in headings (a table of contents) say, and the headings' own anchors."""
+    if '<a href="#' not in html:
+        return {}
+    found: list[list[str]] = []
+    is_open = False
+    for match in _HEADINGS.finditer(html):
+        if match[1] is not None:
+            if is_open:
+                found[-1].append(f"#{unescape(match[1])}")
+        else:
+            is_open = not match[0].startswith("</")
+            found.extend([[]] if is_open else [])
+    anchors = [part[3] for part in parsed.sections if part[1] is not None]
+    if len(anchors) != len(found):  # not every heading became one
+        return {}
+    return {mark: f"#{anchor}" for marks, anchor in zip(found, anchors, strict=True) for mark in marks}
 
 
 def _style_map(package: Package) -> str:
