@@ -24,7 +24,7 @@ def vault(tmp_path: Path) -> Path:
     folder = tmp_path / "My Notes"
     folder.mkdir()
     (folder / "a.md").write_text("---\nrating: 4\n---\n[[b]]\n", "utf-8")
-    (folder / "b.md").write_text("# B\n", "utf-8")
+    (folder / "b.md").write_text("# Something\n", "utf-8")
     return folder
 
 
