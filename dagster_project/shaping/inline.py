@@ -143,7 +143,7 @@ def _by_link(runs: Sequence[Run]) -> str:
             made += _marked(group, 0, made[-1:], "[" if following else "")
         else:
             lead, inner, tail = _trimmed(group)
-            made += lead + _link(link, inner, "".join(run.text for run in inner)) + tail
+            made += (lead + _link(link, inner, "".join(run.text for run in inner)) if inner else lead) + tail
     return made
 
 
@@ -188,7 +188,7 @@ def _marked(runs: Sequence[Run], level: int, before: str, after: str, *, in_link
             made += "".join(run.text if run.raw else code(run.text) for run in group)
         else:
             lead, inner, tail = _trimmed(group)
-            core = _marked(inner, level + 1, "*", "*", in_link=in_link)
+            core = _marked(inner, level + 1, "*", "*", in_link=in_link) if inner else ""
             made += lead + _emphasised(core, name, lead or preceding, tail or following) + tail
     return made
 

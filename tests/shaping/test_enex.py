@@ -165,6 +165,8 @@ def test_every_cut_of_a_file_keeps_the_notes_before_it() -> None:
         (b"", "xml"),
         (b"no xml", "xml"),
         (b"<html><body/></html>", "enex"),
+        (b"<?xml version='1.0' encoding='klingon'?><en-export/>", "encoding"),
+        (b"<?xml version='1.0' encoding='shift_jis'?><en-export/>", "encoding"),
         (b"<!DOCTYPE en-export [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;'>]><en-export/>", "entities"),
         (b"<!DOCTYPE en-export [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><en-export>&a;</en-export>", "entities"),
     ],

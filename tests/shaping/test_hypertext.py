@@ -40,6 +40,7 @@ def text_of(html: str) -> str:
         ("<a href='https://a.b/c_d'>https://a.b/c_d</a>", "<https://a.b/c_d>"),
         ("<a href=x><img src=i.png alt='a [b]'></a>", "[![a \\[b\\]](i.png)](x)"),
         ("<a href='javascript:x()'>l</a><a href='#top'></a><a href='z' title='Z'></a>", 'l[Z](z "Z")'),
+        ("a<a href=u> </a>b<b> </b>c", "a [](u)b c"),
         ("<a href=y><h2>head</h2><p>text</a>", "## [head](y)\n\n[text](y)"),
         ("x!<a href=y>z</a>", "x\\![z](y)"),
         ("<iframe src='https://v.org/1' title='Film'>old browser</iframe>", "[Film](https://v.org/1)"),
@@ -111,6 +112,7 @@ PIECES = st.one_of(
     st.integers(0, 99).map(lambda number: f" w{number}x "),
     st.integers(0, 99).map(lambda number: f"w{number}x"),
     st.sampled_from([f"<{tag}>" for tag in TAGS] + [f"</{tag}>" for tag in TAGS]),
+    st.sampled_from(["<a href=u>", "<a href='v' title=t>", "<b> </b>"]),
     st.sampled_from(["*", "_", "`", "[", "](", "&lt;", "#", "|", "~", "1. ", "- ", "\n", "\\", "&amp;lt;", "!"]),
 )
 WORD = re.compile(r"w\d+x")

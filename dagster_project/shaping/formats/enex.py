@@ -141,6 +141,8 @@ class _Reading:
             except expat.ExpatError as error:
                 yield from self._taken()
                 at = self._resumed(at, error)
+            except (LookupError, ValueError) as error:
+                raise Unreadable("encoding", f"it says an encoding that no XML parser knows: {error}", 1) from error
 
     def _taken(self) -> list[tuple[Element, int]]:
         found, self.found = self.found, []
