@@ -71,15 +71,17 @@ def test_near_duplicates_are_told_with_the_newer_first_and_others_are_not(ask: A
         a_note("new", body="# " + " ".join(edited).upper(), modified_at=day(2), source="w"),
         a_note("copy", body=" ".join(WORDS), modified_at=day(1), path="z.md"),
         a_note("half", body=" ".join(shifted)),
+        a_note("bold", body="**" + " ".join(shifted) + "**", modified_at=day(1)),
         a_note("short", body="word1 word2"),
         a_note("short2", body="word1 word2"),
     ]
     marks = fingerprints(pa.Table.from_pylist(notes, schema=NOTES.schema)).to_pylist()
-    assert [row["note_id"] for row in marks] == ["old", "new", "copy", "half"]
+    assert [row["note_id"] for row in marks] == ["old", "new", "copy", "half", "bold"]
     found = ask(notes=notes, fingerprints=marks)(
-        "SELECT note_id, older_note_id, similarity FROM quality.near_duplicates"
+        "SELECT note_id, older_note_id, similarity FROM quality.near_duplicates ORDER BY 1"
     )
-    ((newer, older, similarity),) = found
+    (same_words, (newer, older, similarity)) = found
+    assert same_words == ("half", "bold", 1.0)
     assert (newer, older) == ("new", "old")
     assert 0.9 < similarity < 1
 
