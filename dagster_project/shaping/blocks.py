@@ -23,6 +23,8 @@ from typing import Final, NamedTuple
 Span = Mapping[str, int]
 
 _CALLOUT: Final = re.compile(r">[ \t]{0,4}\[!([^\]\r\n|]{1,80})(?:\|[^\]\r\n]{0,200})?\]([+-]?)[ \t]*([^\r\n]*)")
+DEEPEST: Final = 10
+"""Callouts in more quotes than this are text of the one around them, which holds the text of all within it."""
 _ALERTS: Final = frozenset(("NOTE", "TIP", "IMPORTANT", "WARNING", "CAUTION"))
 _ID: Final = re.compile(r"\^([A-Za-z0-9-]+)[ \t]*\r?(?=\n|\Z)")
 _BEFORE_ID: Final = frozenset(" \t\r\n>")
@@ -59,12 +61,12 @@ def find_callouts(view: str, quotes: Iterable[Span]) -> Iterator[Found]:
     """
     for span in quotes:
         match = _CALLOUT.match(view, span["start"], span["end"])
-        if match is None:
+        if match is None or (depth := _depth(view, span["start"])) > DEEPEST:
             continue
         kind, fold, title = match[1].strip(_BLANK), match[2], match[3].strip(_BLANK)
         start, end = span["start"], _before_blank(view, span["start"], span["end"])
         is_alert = kind in _ALERTS and not fold and not title
-        text = _unquoted(view[match.end() : end].lstrip("\r\n"), _depth(view, start))
+        text = _unquoted(view[match.end() : end].lstrip("\r\n"), depth)
         yield Found("alert" if is_alert else "callout", kind.lower(), title or None, text, start, end)
 
 
@@ -125,7 +127,9 @@ def find_named(view: str, ids: Sequence[tuple[str, int, int]], layout: Layout) -
             text = _unquoted(view[start:at].rstrip(_BLANK), _depth(view, start) if view[start - 1 : start] else 0)
             if text.strip(" \t>\r\n"):
                 yield Found("block", name, None, text, start, end)
-            elif (before := _before(view, start, tops, top_starts, layout.paragraphs[:index][-1:])) is not None:
+            elif (
+                before := _before(view, start, tops, top_starts, layout.paragraphs[max(0, index - 1) : index])
+            ) is not None:
                 text = view[before["start"] : before["end"]].strip("\r\n")
                 yield Found("block", name, None, text, before["start"], end)
 

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 SEPARATOR: Final = "::"
 LONGEST_KEY: Final = 100
-LONGEST_VALUE: Final = 2_000
+LONGEST_VALUE: Final = 1_000
 """Of a value in brackets; limits keep the search for brackets linear."""
 _OWN_LINE: Final = re.compile(
     r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?=([*_~]{0,3}))\1"
@@ -109,6 +109,8 @@ def _around(view: str, at: int, floor: int, end: int) -> Found | None:
 
 
 def _closing(view: str, start: int, end: int, opening: str) -> int:
+    if view.find("]" if opening == "[" else ")", start, end) < 0:
+        return -1
     depth = 0
     for bracket in _BRACKETS[opening].finditer(view, start, end):
         if bracket[0] == opening:
