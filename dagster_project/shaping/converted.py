@@ -3,7 +3,8 @@
 What belongs here: from that Markdown to the parts of a note. What does not: making it, which each format does itself.
 
 The Markdown is not the file, so its parts have no line and no byte range. Text that looks like Markdown must be escaped
-by who makes it. Tags, fields and block ids are conventions of people who write Markdown: here they are text.
+by who makes it. Tags, fields, block ids and references to blocks are conventions of people who write Markdown: here
+they are text.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def from_markdown(body: str, path: str, *, title: str | None = None) -> Parsed:
         fields=[],
         blocks=[],
         sections=[(*part[:4], part[4].removeprefix("\n"), None, None, None) for part in found.sections],
-        links=_nowhere(found.links),
+        links=_nowhere([link for link in found.links if link[0] != "block"]),
         tasks=_nowhere(found.tasks),
         code_blocks=_nowhere(found.code_blocks),
         encoding=None,
