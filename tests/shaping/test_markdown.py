@@ -211,6 +211,18 @@ def test_anchors_are_unique_even_beside_headings_that_look_numbered() -> None:
     assert [section[3] for section in note.sections] == ["a", "a-1", "a-1-1", "a-2"]
 
 
+def test_an_anchor_that_is_given_is_taken_as_it_is() -> None:
+    note = read(b"# A title {#My-id}\n## {x} B {#}\n## C {#a b}\n## {#only}\n", "a.md")
+
+    assert [(section[1], section[3]) for section in note.sections] == [
+        ("A title", "My-id"),
+        ("{x} B {#}", "x-b-"),
+        ("C {#a b}", "c-a-b"),
+        ("", "only"),
+    ]
+    assert (note.title, note.tags) == ("A title", [])
+
+
 def test_code_blocks_are_told_without_what_they_stand_in() -> None:
     note = read(b"```py x=1\na\n\nb\n```\n\n> - ~~~\n>   c\n>   ~~~\n\n    d\n\n```\n```\n", "a.md")
 

@@ -8,7 +8,7 @@ Rules:
 - The title is the front matter's, else Logseq's `title::`, else the first heading of level 1, else the file's name.
 - A section goes from the line of its heading to that of the next heading of any level, or the end of the file.
 - Anchors are made as GitHub makes them: lower case, without punctuation, `-` for space, `-1`, `-2` … for the next of
-  the same name.
+  the same name. One that is given, `# Heading {#id}` as Hugo and Docusaurus have it, is taken as it is.
 - A link's target is what it points to after Markdown's escapes, without the fragment. In a relative link `%20` and its
   like are decoded, since they stand for a file's name; an address with a scheme stays as it is. A mail address gets
   `mailto:`. An image is `image` however its target is given.
@@ -94,6 +94,7 @@ _IN_WORDS: Final = frozenset(("Mn", "Mc", "Me", "Pc"))
 _PROPERTY: Final = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,60})::(?:[ \t]+([^\r\n]*))?\r?(?:\n|\Z)")
 _ANCHORED: Final = bytes.maketrans(b" ", b"-")
 _BLANK: Final = "\n\r\t "
+_NO_ANCHOR: Final = frozenset(" \t{}#")
 _DROPPED: Final = bytes(code for code in range(128) if not (chr(code).isalnum() or chr(code) in "-_ "))
 """ASCII that an anchor does not take over."""
 
@@ -319,12 +320,13 @@ def _sections(note: _Note) -> list[Section]:
     for index, (data, _, _, line, text, _) in enumerate(headings):
         start, end = starts[index], starts[index + 1]
         level, heading = _LEVELS[data["level"]], text.strip()
+        heading, given = _given_anchor(heading) if heading[-1:] == "}" else (heading, "")
         while levels and levels[-1] >= level:
             levels.pop()
             path.pop()
         levels.append(level)
         path.append(heading)
-        name = anchor(heading)
+        name = given or anchor(heading)
         if name in used:
             name = next_anchor(name, used)
         used[name] = 0
@@ -332,6 +334,15 @@ def _sections(note: _Note) -> list[Section]:
     if not note.is_ascii:
         return [(*part[:4], note.read(part[4]), *part[5:]) for part in sections]
     return sections
+
+
+def _given_anchor(heading: str) -> tuple[str, str]:
+    """Return a heading without the anchor it gives, and that; "" if it gives none."""
+    at = heading.rfind("{#")
+    given = heading[at + 2 : -1]
+    if at < 0 or not given or not _NO_ANCHOR.isdisjoint(given):
+        return heading, ""
+    return heading[:at].rstrip(), given
 
 
 def _before_headings(note: _Note, end: int) -> list[Section]:
