@@ -20,11 +20,14 @@ from unicodedata import category
 _BLANKS: Final = " \t\n\r\f"
 _SPACES: Final = re.compile(r"[ \t\n\r\f]+")
 # What ends a run may be followed by another whose marks could not be written: hence `\Z`.
-_TEXT: Final = re.compile(r"[\\`*\[_]|<(?=[A-Za-z/!?]|\Z)|&(?=#?[A-Za-z0-9]{0,31}(?:;|\Z))|[~$](?!\d)|(?<=%)%|\A%|!\Z")
+_TEXT: Final = re.compile(
+    r"[\\`*\[_]|<(?=[A-Za-z/!?]|\Z)|&(?=#?[A-Za-z0-9]{0,31}(?:;|\Z))|[~$](?!\d)|(?<=~)~|(?<=%)%|\A%|!\Z"
+)
 _LINE: Final = re.compile(
     r"[ \t]*(?:(?P<mark>[-+](?=[ \t]|$)|>|\#{1,6}(?=[ \t]|$)|[=\-_][=\-_ \t]*$|~~~|[|:\-][|:\- \t]*$|\+\+\+[ \t]*$)"
     r"|\d{1,9}(?P<after>[.)])(?=[ \t]|$))"
 )
+_TAG_ALONE: Final = re.compile(r"</?su[bp]>")
 _BACKTICKS: Final = re.compile("`+")
 _PLAIN_ADDRESS: Final = re.compile(r"[A-Za-z0-9\-._~:/?#@!$&'*+,;=%|\u00a1-\uffff\U00010000-\U0010ffff]+")
 _AUTOLINK: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]*")
@@ -86,6 +89,8 @@ def _line(runs: Sequence[Run]) -> str:
     if len(found) == 1 and first == (first.text, *_PLAIN):  # most lines
         return _begun(_escaped_line(first.text))
     written = _by_link(found)
+    if _TAG_ALONE.fullmatch(written):  # it would begin a block of HTML
+        return ""
     return _begun(written) if not first.raw else written
 
 
@@ -188,16 +193,19 @@ def _marked(runs: Sequence[Run], level: int, before: str, after: str, *, in_link
             made += "".join(run.text if run.raw else code(run.text) for run in group)
         else:
             lead, inner, tail = _trimmed(group)
-            core = _marked(inner, level + 1, "*", "*", in_link=in_link) if inner else ""
-            made += lead + _emphasised(core, name, lead or preceding, tail or following) + tail
+            outside = lead or preceding, tail or following
+            made += lead + _emphasised(inner, level, *outside, in_link=in_link) + tail
     return made
 
 
-def _emphasised(core: str, name: str, before: str, after: str) -> str:
-    for mark in _DELIMITERS[name]:
+def _emphasised(runs: Sequence[Run], level: int, before: str, after: str, *, in_link: bool) -> str:
+    if not runs:
+        return ""
+    core = _marked(runs, level + 1, "*", "*", in_link=in_link)
+    for mark in _DELIMITERS[_MARKS[level]]:
         if core and _is_clear(mark, core, before, after) and _flanks(mark, core, before, after):
             return f"{mark}{core}{mark}"
-    return core
+    return _marked(runs, level + 1, before, after, in_link=in_link)  # what is around it is another now
 
 
 _DELIMITERS: Final = {"bold": ("**", "__"), "italic": ("*", "_"), "strike": ("~~",)}
