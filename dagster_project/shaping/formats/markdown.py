@@ -143,8 +143,11 @@ class _Note:
         """Return, sorted, where no tag, field or block is: code, HTML, comments, math, links."""
         if self._hidden is None:
             outline = self.outline
-            spans = [*outline.opaque, *(mark[2] for mark in outline.links), *(mark[2] for mark in outline.codes)]
-            self._hidden = sorted((span["start"], span["end"]) for span in spans)
+            hidden = [(span["start"], span["end"]) for span in outline.opaque]
+            hidden += [(mark[1], mark[2]["end"]) for mark in outline.links]
+            hidden += [(mark[1], mark[2]["end"]) for mark in outline.codes]
+            hidden.sort()
+            self._hidden = hidden
         return self._hidden
 
 
