@@ -17,7 +17,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from dagster_project.contracts import BY_IDENTIFIER, NOTES, PARTS, VERSIONS
+from dagster_project.contracts import BY_IDENTIFIER, FINGERPRINTS, NOTES, PARTS, VERSIONS
 from dagster_project.lake.lake import FileIO, Store
 from dagster_project.lake.read import batches
 from dagster_project.lake.staging import StagedFile, Stager
@@ -26,6 +26,7 @@ from dagster_project.model.moves import Identities
 from dagster_project.reports import Observer
 from dagster_project.settings import Settings
 from dagster_project.shaping import documents
+from dagster_project.shaping.fingerprints import fingerprints
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.workers import Limits, Watch, work
 
@@ -105,6 +106,8 @@ def shape_slice(slice_: Slice, left_out: Mapping[int, str], watch: Watch) -> Sha
             )
             for identifier, rows in shaped.tables():
                 stagers[identifier].write(rows)
+                if identifier == NOTES.identifier:
+                    stagers[FINGERPRINTS.identifier].write(fingerprints(rows))
             told.append(shaped.report())
             watch.ahead(arrivals.num_rows)
         return Shaped({name: files for name, stager in stagers.items() if (files := stager.close())}, tuple(told))

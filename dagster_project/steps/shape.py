@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
-from dagster_project.contracts import BY_IDENTIFIER, EVENTS, NOTES, Column, Shape, raw_table
+import pyarrow as pa
+
+from dagster_project.contracts import BY_IDENTIFIER, EVENTS, FINGERPRINTS, NOTES, Column, Shape, raw_table
 from dagster_project.lake.read import scan
-from dagster_project.lake.staging import stage_query
+from dagster_project.lake.staging import Stager, stage_query
 from dagster_project.model.fold import fold_table
 from dagster_project.reports import Observer
 from dagster_project.shaping import events, rows
+from dagster_project.shaping.fingerprints import fingerprints
 from dagster_project.sources import DocumentSource, NoteMapping, StreamSource, TableSource
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.documents import shape_documents
+
+_NOTES_AT_ONCE: Final = 16_384
 
 
 def shape(batch: Batch, *, observe: Observer) -> None:
@@ -98,6 +103,19 @@ def _stage(batch: Batch, shape_: Shape, observe: Observer) -> None:
         observe(name, "shape")
         table = BY_IDENTIFIER[identifier]
         batch.stage(table, stage_query(batch.lake, con, query, table=table, source=name))
+    _stage_fingerprints(batch)
     con.execute(f"INSERT INTO replaced BY NAME {shape_.replaced}")
     con.execute(f"INSERT INTO refusals BY NAME {shape_.refusals}")
     con.execute(f"INSERT INTO inputs BY NAME {shape_.inputs}")
+
+
+def _stage_fingerprints(batch: Batch) -> None:
+    """Stage the fingerprints of the notes that are staged."""
+    notes = batch.rows(NOTES)
+    if notes is None:
+        return
+    with Stager(batch.lake, FINGERPRINTS, batch.source.name) as stager:
+        query = f"SELECT note_id, source, body FROM {notes} AS n"
+        for rows_ in batch.con.execute(query).to_arrow_reader(_NOTES_AT_ONCE):
+            stager.write(fingerprints(pa.Table.from_batches([rows_])))
+        batch.stage(FINGERPRINTS, stager.close())
