@@ -189,8 +189,7 @@ def environment() -> str:
         ),
         (
             "NOTELAKE_FILE_MEMORY",
-            "what a process that reads documents may use beyond what it starts with, e.g. `512MB`; default `2GB`; "
-            "holds on Linux",
+            "what a process that reads documents may use beyond its start, e.g. `512MB`; default `2GB`; Linux only",
         ),
         (
             "PYICEBERG_CATALOG__NOTELAKE__URI",

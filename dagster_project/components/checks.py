@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from dagster_project.contracts import AUDITS, EVENTS, LEDGER, NOTES, PARTS, TAGS, VERSIONS, Kind, Table
+from dagster_project.contracts import AUDITS, EVENTS, FINGERPRINTS, LEDGER, NOTES, PARTS, TAGS, VERSIONS, Kind, Table
 from dagster_project.reports import Counts, Landed
 from dagster_project.settings import bundled
 from dagster_project.sources import Source
@@ -25,8 +25,8 @@ COMPLETE: Final = "read_as_a_whole"
 WHOLE: Final = "came_through_whole"
 JUDGED: Final[Mapping[Kind, tuple[Table, ...]]] = {
     "documents": (NOTES, VERSIONS, *PARTS, LEDGER),
-    "table": (NOTES, VERSIONS, TAGS, LEDGER),
-    "stream": (NOTES, VERSIONS, TAGS, EVENTS, LEDGER),
+    "table": (NOTES, VERSIONS, TAGS, FINGERPRINTS, LEDGER),
+    "stream": (NOTES, VERSIONS, TAGS, FINGERPRINTS, EVENTS, LEDGER),
 }
 """The tables that sources of each kind write, and whose suites judge them therefore."""
 

@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 PATHS = st.sampled_from(["a.md", "b.md", "latin.md", "sub/c.md"])
-TEXTS = st.sampled_from([b"# T\n[[b]] #one\n", b"---\ntags: [\n---\nx\n", b"caf\xc3\xa9, caf\xe9\n", b"", b"- [ ] do\n"])
+TEXTS = st.sampled_from(
+    [b"# T\n[[b]] #one\n", b"---\ntags: [\n---\nx\n", b"caf\xc3\xa9, caf\xe9\n", b"", b"- [ ] do\n"]
+)
 ROWS = st.lists(
     st.sampled_from(["1,One,x,2026-01-01", "2,,y,2026-01-02", "3,Three,z,never", ",No key,,", "3,a,b"]), max_size=4
 )
