@@ -34,7 +34,7 @@ class File(NamedTuple):
 
     path: str
     path_bytes: bytes | None
-    address: str
+    address: str | bytes
     size: int
     stamp: str
     modified_ns: int
@@ -76,7 +76,10 @@ class _Paths:
         Two names that differ only in normal form are two files: the second keeps its own form.
         """
         text = name.decode("utf-8", "backslashreplace")
-        path = text if text.isascii() else unicodedata.normalize("NFC", text)
+        if name.isascii() and text not in self.taken:
+            self.taken.add(text)
+            return text, None
+        path = unicodedata.normalize("NFC", text)
         if path in self.taken:
             path = text
         while path in self.taken:
@@ -85,7 +88,7 @@ class _Paths:
         return path, None if path.encode("utf-8") == name else name
 
 
-_Entry = tuple[bytes, str, os.stat_result | OSError]
+_Entry = tuple[bytes, bytes, os.stat_result | OSError]
 """Name below the root, address to read it at, and what stat says."""
 
 
@@ -105,19 +108,21 @@ class LocalFiles:
         """List the folder; raises `SourceUnavailable` if it is not there."""
         if os.path.isfile(self.root):
             name = os.path.basename(self.root)
-            return self._files([(name, os.fsdecode(self.root), os.stat(self.root))]), []
+            return self._files([(name, self.root, os.stat(self.root))]), []
         if not os.path.isdir(self.root):
             raise SourceUnavailable(
                 f"{self.source.name}: there is no folder {self.source.path}. Nothing counts as gone; check the path."
             )
         problems: list[str] = []
-        return self._files(self._walk(b"", problems)), problems
+        found: list[_Entry] = []
+        self._walk(b"", found, problems)
+        return self._files(found), problems
 
     def leaves_out(self, path: str) -> bool:
         """Whether the source's patterns leave out what lies at `path`; nothing is left out of a source of one file."""
         return not os.path.isfile(self.root) and self.ignored.file(path)
 
-    def _walk(self, folder: bytes, problems: list[str]) -> Iterator[_Entry]:
+    def _walk(self, folder: bytes, found: list[_Entry], problems: list[str]) -> None:
         try:
             entries = sorted(os.scandir(os.path.join(self.root, folder)), key=lambda entry: entry.name)
         except OSError as error:
@@ -129,20 +134,20 @@ class LocalFiles:
             text = name.decode("utf-8", "backslashreplace")
             if entry.is_dir(follow_symlinks=False):
                 if not self.ignored.folder(text):
-                    yield from self._walk(name, problems)
+                    self._walk(name, found, problems)
             elif entry.is_symlink():
-                yield from self._link(entry, name, text)
+                found.extend(self._link(entry, name, text))
             elif not self.ignored.name(text):
-                yield name, os.fsdecode(entry.path), _stat(entry)
+                found.append((name, entry.path, _stat(entry)))
 
     def _link(self, entry: os.DirEntry[bytes], name: bytes, text: str) -> Iterator[_Entry]:
         to = os.path.realpath(entry.path)
         if os.path.isdir(to):  # `include` names files: a whole folder that is not followed is told whatever it says
             if not self._is_inside(to) and not self.ignored.folder(text):
-                yield name, os.fsdecode(entry.path), OSError(0, LEADS_OUT)
+                yield name, entry.path, OSError(0, LEADS_OUT)
         elif not self.ignored.name(text):
             # Read by its end, not by the link: one that is bent in the meantime leads nowhere else.
-            yield name, os.fsdecode(to), _stat(entry) if self._is_inside(to) else OSError(0, LEADS_OUT)
+            yield name, to, _stat(entry) if self._is_inside(to) else OSError(0, LEADS_OUT)
 
     def _is_inside(self, path: bytes) -> bool:
         return os.path.commonpath([self.root, path]) == self.root

@@ -33,13 +33,10 @@ class Patterns:
     def __init__(self, lines: Iterable[str]) -> None:
         lines = tuple(_INSIDE.sub("/*", line) for line in lines)
         self._spec = GitIgnoreSpec.from_lines(lines)
-        self._matches_all = lines == _EVERYTHING
         self._some = _any_of(p.regex.pattern for p in self._spec.patterns if p.include and p.regex is not None)
 
     def match(self, path: str) -> bool:
         """Whether `path` is matched; a folder's ends with a slash. The folders above it are not asked about."""
-        if self._matches_all:
-            return True
         path = path.replace("\n", "\ufffd")  # which no pattern holds: to an expression a line's end is no character
         # One expression for all patterns says no to most paths, several times as fast as asking one after the other.
         return self._some.match(path) is not None and self._spec.match_file(path)
@@ -64,6 +61,8 @@ class Ignored:
     """
 
     def __init__(self, *, include: Iterable[str], exclude: Iterable[str]) -> None:
+        include = tuple(include)
+        self._includes_all = include == _EVERYTHING
         self._include, self._exclude = Patterns(include), Patterns(exclude)
         self._folders: dict[str, bool] = {"": False}
 
@@ -73,7 +72,7 @@ class Ignored:
 
     def name(self, path: str) -> bool:
         """Whether the file is left out, if the folders above it are not."""
-        return self._exclude.match(path) or not self._include.match(path)
+        return self._exclude.match(path) or not (self._includes_all or self._include.match(path))
 
     def folder(self, path: str) -> bool:
         """Whether everything below the folder is left out; asked about each folder above it too."""
