@@ -71,4 +71,3 @@ def test_what_did_not_come_through_whole_is_read_again_only_when_asked(lake, wor
     assert again.reports[0].counts == Counts(seen=3, unchanged=2, quarantined=1)
     assert ask(lake, "SELECT sequence, op FROM {} WHERE path = 'latin.md'", "raw.vault") == [(3, "put"), (4, "put")]
     assert [path for (path,) in ask(lake, "SELECT path FROM {} WHERE sequence = 4", "ops.ledger")] == ["latin.md"]
-
