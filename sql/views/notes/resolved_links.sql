@@ -390,6 +390,7 @@ WITH listed AS (
 ), found AS (
   SELECT
     link.* EXCLUDE (number, linking_path),
+    CASE WHEN link.block_id IS NULL THEN link.fragment END AS place_fragment,
     CASE WHEN link.is_itself THEN link.source ELSE file.source END AS target_source,
     CASE WHEN link.is_itself THEN link.note_id ELSE file.note_id END AS target_note_id,
     CASE WHEN link.is_itself THEN link.linking_path ELSE file.path END AS target_path
@@ -463,6 +464,5 @@ SELECT
   placed.section AS target_section,
   coalesce(pointed.line, placed.line) AS target_line
 FROM found AS link
-LEFT JOIN placed
-  ON placed.note_id = link.target_note_id AND placed.fragment = link.fragment AND link.block_id IS NULL
+LEFT JOIN placed ON placed.note_id = link.target_note_id AND placed.fragment = link.place_fragment
 LEFT JOIN block AS pointed ON pointed.note_id = link.target_note_id AND pointed.id = link.block_id
