@@ -303,7 +303,7 @@ def test_every_step_is_a_join_on_equal_keys(lake: duckdb.DuckDBPyConnection) -> 
         "HASH_JOIN",
         "LEFT_DELIM_JOIN",
         "RIGHT_DELIM_JOIN",
-    }  # a delim join is one of hashes, for UNNEST
+    }  # delim: hashes, for UNNEST
 
 
 def test_the_header_and_the_oracle_tell_the_same_rule() -> None:
