@@ -401,6 +401,8 @@ def _code_blocks(note: _Note) -> list[CodeBlock]:
     for kind, begin, block, line, text, lines in note.outline.codes:
         span = lines or _nothing(view, block)
         start, end = span["start"], span["end"]
+        if view[end - 2 : end] == "\r\r" and end - start > 1:  # a blank line that pyromark leaves out of the text
+            end -= 1
         info = kind["Fenced"].split(None, 1) if kind.__class__ is dict else ()
         at = line + view.count("\n", begin, start)
         blocks.append((info[0] if info else None, text, at, base + start, base + end))
