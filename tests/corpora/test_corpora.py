@@ -144,6 +144,6 @@ def test_what_changed_between_two_states_of_a_vault_is_what_git_says(
         said = {(row[0][0], row[-1]) for row in csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)}
     letter = {"created": "A", "updated": "M", "deleted": "D", "moved": "R"}
     query = f"SELECT op, path FROM notes.versions WHERE source = 'logseq' AND sequence > {before}"
-    # The table was made with `git diff -M100%`. With -M50% git finds no rename in this vault either, and so the rule for
+    # The table was made with `git diff -M100%`. With -M50% git finds no rename in this vault either: so the rule for
     # close text must find none: one that did would show here as an R.
     assert {(letter[op], path) for op, path in ask(where, query)} == said
