@@ -14,7 +14,7 @@ Rules:
 - Tables with blocks in them (tables, headings, code, quotes) lay out a page: their cells come one after the other.
 - A tree deeper than `DEPTH` is flattened, which costs structure and no text: a browser's parser takes hours for it.
 - Why not a converter from a package: html-to-markdown (Rust) drops what lies deeper than 1023 elements, writes a
-  heading in bold as text, and escapes `well-known` as `well\\-known`; markdownify recurses and is slow.
+  heading in bold as text, and escapes `well-known` as `well\\-known`.
 """
 
 from __future__ import annotations
