@@ -17,6 +17,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections import deque
@@ -24,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any, Final, Generic, TypeVar
 
 from dagster_project.errors import WorkerLost
@@ -169,7 +171,8 @@ class _Crew(Generic[Task, Done]):
         process = _CONTEXT.Process(
             target=_serve, args=(self.job, theirs, slot, self.limits, dict(os.environ)), daemon=True
         )
-        process.start()
+        with _without_main():
+            process.start()
         theirs.close()
         worker = _Worker(process, ours, slot)
         self.workers.append(worker)
@@ -218,6 +221,25 @@ class _Crew(Generic[Task, Done]):
                 )
         self.waiting.appendleft(assignment)
         self._assign(self._start())
+
+
+_MAIN: Final = threading.Lock()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start a process that does not import the program that starts it again, which may be `dagster` or a notebook.
+
+    `multiprocessing.spawn.get_preparation_data` has the child import what `sys.modules` calls `__main__`, by its
+    `__spec__` or its `__file__`, for functions defined there; a job is none of them. There is no option for it.
+    """
+    with _MAIN:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _is_overdue(worker: _Worker, limits: Limits) -> bool:

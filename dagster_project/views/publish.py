@@ -255,14 +255,22 @@ def _create_written(connection: duckdb.DuckDBPyConnection, view: View, pin: Pin 
     if pin is not None:
         sql = standing_on(view, scans.scan(pin))
     _create(connection, view.identifier, sql, str(view.file))
-    shown = connection.execute(f"DESCRIBE {scans.relation(view.identifier)}").fetchall()
-    names = [row[0] for row in shown]
+    names = _columns_of(connection, view)
     if names != list(view.columns):
         raise ViewInvalid(
             f"{view.file} tells of the columns {', '.join(view.columns)}, but its SELECT gives {', '.join(names)}. "
             "Name each column in the header, in order."
         )
     _comment(connection, "VIEW", view.identifier, view.row, view.columns)
+
+
+def _columns_of(connection: duckdb.DuckDBPyConnection, view: View) -> list[str]:
+    """Return a view's columns as the catalog has them: DESCRIBE would bind it, and all it stands on, once more."""
+    asked = (
+        "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() "
+        "AND schema_name = ? AND table_name = ? ORDER BY column_index"
+    )
+    return [name for (name,) in connection.execute(asked, [view.schema, view.name]).fetchall()]
 
 
 _CONTENTS_ROW: Final = "the bytes of a file of a document source as they arrived, under the arrival's sequence"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,3 +79,22 @@ def test_an_error_of_the_job_itself_is_raised_with_where_it_happened(jobs):
 def test_workers_that_die_at_no_input_are_given_up(jobs):
     with pytest.raises(WorkerLost, match="died 3 times between two inputs"):
         work(jobs.die_idle, [[]], limits=LIMITS, processes=1, progress=lambda _: None)
+
+
+def test_workers_do_not_import_the_program_that_starts_them(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import pathlib, sys\n"
+        f"with open({str(tmp_path / 'imported')!r}, 'a') as file:\n"
+        "    file.write('once ')\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent / 'jobs')!r})\n"
+        "import hostile_jobs\n"
+        "from dagster_project.steps.workers import Limits, work\n"
+        "limits = Limits(seconds=5, memory=512 * 1024**2)\n"
+        "if __name__ == '__main__':\n"
+        "    print(work(hostile_jobs.do, [[(1, 'fine')], [(2, 'fine')]], limits=limits, processes=2,"
+        " progress=lambda done: None))\n"
+    )
+    done = subprocess.run([sys.executable, program], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == str([[(1, "did 1")], [(2, "did 2")]])
+    assert (tmp_path / "imported").read_text() == "once "
