@@ -6,14 +6,8 @@ Readers look at a file through its *view*: the UTF-8 bytes of the text as a `str
 view an index is a byte offset, whatever script the text is in, so that ranges need no counting and slices,
 searches and expressions run at the speed of ASCII. `Text.read` turns a piece of the view back into text.
 
-Which encoding a file is in:
+Which encoding a file is in is told by the rules of `encodings`.
 
-- A mark at the beginning says it. Without one, what is UTF-8 is taken as that, unless it is full of NUL bytes, which
-  means UTF-16 or UTF-32.
-- What is mostly UTF-8, with a few bytes that are not, is refused with the first of these: read as anything else, all
-  of its letters would be wrong.
-- Anything else is guessed by charset-normalizer among the encodings in `LEGACY`. Several often fit: of those for Latin
-  letters it is `windows-1252`, as on the Web (https://encoding.spec.whatwg.org), unless the words speak for another.
 - No byte is ever left out: a file is decoded whole or refused. Where the encoding was not said, its name ends in
   ` (detected)`.
 """
@@ -22,51 +16,28 @@ from __future__ import annotations
 
 import re
 from array import array
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE, getincrementaldecoder
-from collections.abc import Callable, Iterator, Mapping
+from codecs import BOM_UTF8, BOM_UTF32_LE, getincrementaldecoder
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from dagster_project.encodings import (
+    CONTROL,
+    DETECTED,
+    LEGACY,
+    MARKS,
+    NULS,
+    guesses,
+    is_mostly_utf8,
+    without_mark,
+)
 from dagster_project.shaping.parsed import Parsed, Unreadable
 
 RULE: Final = "encoding"
 
-DETECTED: Final = " (detected)"
-LEGACY: Final[Mapping[str, str]] = {
-    "cp1252": "windows-1252",
-    "cp1250": "windows-1250",
-    "cp1254": "windows-1254",
-    "mac_roman": "macintosh",
-    "cp1251": "windows-1251",
-    "koi8_r": "koi8-r",
-    "cp1253": "windows-1253",
-    "cp1255": "windows-1255",
-    "cp1256": "windows-1256",
-    "cp932": "cp932",
-    "euc_jp": "euc-jp",
-    "gb18030": "gb18030",
-    "big5": "big5",
-    "cp949": "cp949",
-}
-"""Encodings that are looked for, as Python calls them, with the names that people know them by."""
-_LATIN: Final = frozenset(("cp1252", "cp1250", "cp1254", "mac_roman"))
-_USUAL: Final = "cp1252"
 _SEVERAL_BYTES: Final = frozenset(("cp932", "euc_jp", "gb18030", "big5", "cp949"))
-_LONG_RUN: Final = re.compile(rb"[\x80-\xff]{5}")
-"""Letters beyond ASCII without one of ASCII between: no language in Latin letters has so many."""
-_CONTROL: Final = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
-EVIDENCE: Final = 65_536
-"""So many bytes are looked at to guess an encoding, of the lines that are not ASCII."""
-_NULS: Final = 4_096
-
-_MARKS: Final = (
-    (BOM_UTF32_LE, "utf-32-le"),
-    (BOM_UTF32_BE, "utf-32-be"),
-    (BOM_UTF16_LE, "utf-16-le"),
-    (BOM_UTF16_BE, "utf-16-be"),
-)
 _NAMES: Final = {"utf-16-le": "UTF-16", "utf-16-be": "UTF-16", "utf-32-le": "UTF-32", "utf-32-be": "UTF-32"}
 
 _SPACE: Final = ord(" ")
@@ -97,7 +68,7 @@ def decode(content: bytes) -> Text:
     Traceback (most recent call last):
     dagster_project.shaping.parsed.Unreadable: byte 0xE8 at offset 13 in line 1 is not UTF-8: ...
     """
-    if b"\0" in content[:_NULS] or content[:1] in (b"\xff", b"\xfe"):
+    if b"\0" in content[:NULS] or content[:1] in (b"\xff", b"\xfe"):
         return _decode_wide(content)
     if content.isascii():
         text = content.decode("ascii")
@@ -110,7 +81,7 @@ def _decode_utf8(content: bytes) -> Text:
     try:
         text = content.decode("utf-8")[1 if mark else 0 :]
     except UnicodeDecodeError as error:
-        if mark or _is_mostly_utf8(content):
+        if mark or is_mostly_utf8(content):
             raise _unreadable(content, error, "UTF-8") from error
         return _guess(content, error)
     if text.isascii():
@@ -119,12 +90,12 @@ def _decode_utf8(content: bytes) -> Text:
 
 
 def _decode_wide(content: bytes) -> Text:
-    for mark, encoding in _MARKS:
+    for mark, encoding in MARKS:
         if content.startswith(mark) and not (mark == BOM_UTF32_LE and len(content) % 4):
             return _text(content, encoding, mark=len(mark))
-    if (told := _without_mark(content)) is not None and (content.isascii() or not _is_utf8(content)):
+    if (told := without_mark(content)) is not None and (content.isascii() or not _is_utf8(content)):
         text = _text(content, told, suffix=DETECTED)
-        if not _CONTROL.search(text.text):
+        if not CONTROL.search(text.text):
             return text
     if content.isascii():
         ascii_text = content.decode("ascii")
@@ -140,23 +111,6 @@ def _is_utf8(content: bytes) -> bool:
     return True
 
 
-def _without_mark(content: bytes) -> str | None:
-    """Return the encoding that the places of NUL bytes speak for; None if they speak for none."""
-    begun = content[:_NULS]
-    nuls = [begun[place::4].count(0) * 4 / len(begun) for place in range(4)]
-    low, high, half = 0.05, 0.9, 0.3
-    if nuls[0] <= low and min(nuls[2:]) >= high and len(content) % 4 == 0:
-        return "utf-32-le"
-    if nuls[3] <= low and min(nuls[:2]) >= high and len(content) % 4 == 0:
-        return "utf-32-be"
-    if len(content) % 2:
-        return None
-    even, odd = (nuls[0] + nuls[2]) / 2, (nuls[1] + nuls[3]) / 2
-    if odd >= half and even <= low:
-        return "utf-16-le"
-    return "utf-16-be" if even >= half and odd <= low else None
-
-
 def _text(content: bytes, encoding: str, *, mark: int = 0, suffix: str = "") -> Text:
     try:
         text = content[mark:].decode(encoding)
@@ -169,48 +123,14 @@ def _text(content: bytes, encoding: str, *, mark: int = 0, suffix: str = "") -> 
 
 def _guess(content: bytes, error: UnicodeDecodeError) -> Text:
     """Decode what is not UTF-8, of which `error` tells."""
-    for encoding in _guesses(content):
+    for encoding in guesses(content):
         try:
             guessed = _text(content, encoding, suffix=DETECTED)
         except Unreadable:
             continue
-        if not _CONTROL.search(guessed.text):
+        if not CONTROL.search(guessed.text):
             return guessed
     raise _unreadable(content, error, "UTF-8") from error
-
-
-def _is_mostly_utf8(content: bytes) -> bool:
-    text = content.decode("utf-8", "surrogateescape")
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    bad = np.count_nonzero((codes >= 0xDC80) & (codes <= 0xDCFF))
-    return bool(np.count_nonzero(codes >= 0x80) - bad >= bad)
-
-
-def _guesses(content: bytes) -> Iterator[str]:
-    """Yield the encodings that `content` may be in, the likeliest first."""
-    from charset_normalizer import from_bytes  # few files need it
-
-    evidence = _evidence(content)
-    found = [
-        (name, match.coherence)
-        for match in from_bytes(evidence, cp_isolation=list(LEGACY))
-        for name in match.could_be_from_charset
-        if name in LEGACY
-    ]
-    is_latin = _LONG_RUN.search(evidence) is None
-    usual = dict(found).get(_USUAL)
-    if is_latin and usual is not None and usual >= max(coherence for _, coherence in found):
-        yield _USUAL
-    yield from (name for name, _ in found if is_latin or name not in _LATIN)
-
-
-def _evidence(content: bytes) -> bytes:
-    """Return lines that are not ASCII, up to `EVIDENCE` bytes, cut at ASCII."""
-    lines = b"\n".join(line for line in content[: 16 * EVIDENCE].split(b"\n") if not line.isascii())
-    if len(lines) > EVIDENCE:
-        cut = max(lines.rfind(end, 0, EVIDENCE) for end in (b"\n", b" ", b"."))
-        lines = lines[: cut if cut > 0 else EVIDENCE]
-    return lines or content
 
 
 def _unreadable(content: bytes, error: UnicodeDecodeError, name: str) -> Unreadable:
