@@ -5,7 +5,10 @@ A refused unit goes as a whole: a note with all its parts. Its last good version
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from importlib import import_module
+from threading import Thread
 from typing import Final
 
 from dagster_project.audit.verdict import Subject, Verdict
@@ -15,8 +18,15 @@ from dagster_project.lake.staging import stage_query
 from dagster_project.settings import bundled
 from dagster_project.steps.batch import Batch
 
+_AUDITOR: Final = "dagster_project.audit.expect"
 _WHOLE: Final = (NOTES, *PARTS)
 """Tables whose keys are judged as a whole; where rows only come in, only keys that arrive can break a rule."""
+
+
+def warm_up() -> None:
+    """Begin to import the auditor beside other work: it takes seconds, and whoever lands something will need it."""
+    if _AUDITOR not in sys.modules:
+        Thread(target=import_module, args=(_AUDITOR,), name="auditor").start()
 
 
 def judge(batch: Batch, tables: Sequence[Table]) -> Verdict:

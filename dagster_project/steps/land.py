@@ -31,9 +31,9 @@ from dagster_project.reports import Landed, Observer
 from dagster_project.settings import Settings
 from dagster_project.shaping import media_type
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
+from dagster_project.steps import judge, workers
 from dagster_project.steps.cursors import SOURCE_CURSOR, SourceCursor, source_cursor
 from dagster_project.steps.pending import refuse_other_kind
-from dagster_project.steps.workers import warm_up
 
 ATTEMPTS: Final = 8
 
@@ -129,11 +129,14 @@ def _land_once(
 
 
 def _write(lake: Lake, source: Source, look: Look, observe: Observer) -> tuple[StagedFile, ...]:
+    if source.kind == "documents":
+        workers.warm_up()  # shaping comes next, and its processes take a while to import what they need
     while True:
         with Stager(lake, look.table, source.name, threads=1 if source.kind == "documents" else 2) as stager:
             try:
                 arrivals = 0
                 for rows in look.rows:
+                    judge.warm_up()
                     stager.write(rows)
                     arrivals += rows.num_rows
                     observe(source.name, "land", arrivals, look.total)
@@ -188,8 +191,6 @@ def _look_at_documents(context: _Context, source: DocumentSource) -> Look:
         seen.keep()
 
     seen.keep()
-    if seen.scan.steps:
-        warm_up()  # shaping comes next, and its processes take a while to import what they need
     return Look(
         seen.scan.unchanged,
         rows(),

@@ -1,8 +1,12 @@
-"""Build `lake.duckdb` anew from pins and views, and swap it in with one rename.
+"""Build `lake.duckdb` from pins and views, and swap it in with one rename.
 
 What holds: whoever opens the file sees every table at its pin, or the file before; never a part. Whoever has the old
 file open keeps it. A build that fails or is killed leaves the old file as it is. The file needs no extension for a lake
 on local disk and opens in DuckDB 1.5 and 2.0.
+
+Where only snapshots have moved since the file was built, a copy of it gets the scans that changed and nothing is bound
+again: what it costs goes by the tables of a commit and not by the views there are. A file somebody else has written
+to is built anew.
 
 What belongs here: the file, its comments, and what it says about itself (`ops.publication`, `ops.pins`). What does not:
 the lock that keeps two builds apart, which is the caller's, and which snapshots to pin.
@@ -13,16 +17,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import duckdb
 
-from dagster_project.contracts import Column
+from dagster_project.contracts import Column, Table
 from dagster_project.errors import ViewInvalid
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.pins import Pin
@@ -30,7 +36,7 @@ from dagster_project.sources import Source
 from dagster_project.views import scans
 from dagster_project.views.sql_files import Macro, View, in_order
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Raised when the same pins and views make another file, so that a new version of notelake builds it again."""
 STORAGE_VERSION: Final = "v1.0.0"
 """The newest file format that DuckDB 1.5 and 2.0 both open."""
@@ -44,7 +50,7 @@ _OWN: Final[Mapping[str, tuple[str, Mapping[str, tuple[str, str]]]]] = {
         {
             "publication_id": ("VARCHAR", "Id of the publication"),
             "published_at": ("TIMESTAMPTZ", "When the file was built (UTC)"),
-            "definition": ("VARCHAR", "SHA-256 of the views and source descriptions it was built with, hex"),
+            "definition": ("VARCHAR", "SHA-256 of the views, macros, columns and descriptions it was built with, hex"),
         },
     ),
     _PINS: (
@@ -86,7 +92,8 @@ class Publication:
         self, pins: Sequence[Pin], views: Sequence[View], sources: Sequence[Source], macros: Sequence[Macro] = ()
     ) -> bool:
         """Whether publishing these would make the same file again."""
-        return self.definition == definition_of(views, sources, macros) and self.pins == _served(pins)
+        definition = definition_of(views, sources, macros, (pin.table for pin in pins))
+        return self.definition == definition and self.pins == _served(pins)
 
 
 Prepare = Callable[[duckdb.DuckDBPyConnection], None]
@@ -105,12 +112,17 @@ def publish(
     macros: Sequence[Macro] = (),
     prepare: Prepare | None = None,
 ) -> Publication:
-    """Build the file from `pins`, the current rows of table sources, `views` and `macros`, and put it at `to`.
+    """Make the file of `pins`, the current rows of table sources, `views` and `macros`, and put it at `to`.
 
-    `published_at` is an instant with its zone; `scratch` takes what DuckDB may spill. One build per `to` at a time.
+    `published_at` is an instant with its zone; `scratch` takes what DuckDB may spill, and keeps what
+    can be lost. One build per `to` at a time.
     Raises `ViewInvalid` naming the file of the view or macro and what is wrong with it; `to` is then as it was.
     """
-    publication = Publication(publication_id, published_at, definition_of(views, sources, macros), _served(pins))
+    definition = definition_of(views, sources, macros, (pin.table for pin in pins))
+    publication = Publication(publication_id, published_at, definition, _served(pins))
+    contents = _Contents(publication, pins, views, sources, macros)
+    stamp = scratch / "stat" / f"{to.name}.txt"
+    present = _untouched(to, stamp)
     to.parent.mkdir(parents=True, exist_ok=True)
     _sweep(to)
     new = to.with_name(f".{to.name}.{publication_id}.tmp")
@@ -118,11 +130,17 @@ def publish(
         with duckdb.connect(config={"temp_directory": str(scratch / "duckdb")}) as connection:
             if prepare:
                 prepare(connection)
-            _build(connection, new, _Contents(publication, pins, views, sources, macros))
+            if present is not None and present.definition == definition:
+                shutil.copyfile(to, new)
+                _renew(connection, new, contents, present)
+            else:
+                _build(connection, new, contents)
         _sync(new)
         failpoint("serve.built")
         os.replace(new, to)
         _sync(to.parent)
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(_state(to), "utf-8")
     finally:
         new.unlink(missing_ok=True)
     return publication
@@ -134,8 +152,12 @@ def published(to: Path) -> Publication | None:
     The file is opened read-only and closed at once. It is attached, not connected to: DuckDB would give back the
     database this process opened there before, even after a swap.
     """
-    if not to.is_file():
-        return None
+    return _read(to, _state(to)) if to.is_file() else None
+
+
+@lru_cache(maxsize=16)
+def _read(to: Path, _state: str) -> Publication | None:
+    """Read what the file says; its state is part of the question, so that a file is read once and a new one again."""
     try:
         with duckdb.connect() as connection:
             connection.execute(f"ATTACH {scans.text(str(to))} AS lake (READ_ONLY)")
@@ -149,12 +171,28 @@ def published(to: Path) -> Publication | None:
     return Publication(row[0], _EPOCH + timedelta(microseconds=row[1]), row[2], tuple(Served(*pin) for pin in pins))
 
 
-def definition_of(views: Sequence[View], sources: Sequence[Source], macros: Sequence[Macro] = ()) -> str:
-    """Return a SHA-256 over all that shapes the file beside its pins; the order of views and sources is no matter."""
+def _state(file: Path) -> str:
+    status = file.stat()
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
+
+
+def _untouched(to: Path, stamp: Path) -> Publication | None:
+    """Return what the file at `to` says of itself, if it is as a build left it, which `stamp` tells."""
+    try:
+        return published(to) if stamp.read_text("utf-8") == _state(to) else None
+    except OSError:
+        return None
+
+
+def definition_of(
+    views: Sequence[View], sources: Sequence[Source], macros: Sequence[Macro], tables: Iterable[Table]
+) -> str:
+    """Return a SHA-256 over all that shapes the file but snapshots; the order of views and sources is no matter."""
     told = sorted((view.identifier, view.row, tuple(view.columns.items()), view.sql) for view in views)
     names = sorted((source.name, source.kind, source.description) for source in sources)
     called = sorted((macro.call, macro.told, tuple(macro.columns.items()), macro.sql) for macro in macros)
-    return hashlib.sha256(repr((LAYOUT, told, names, called)).encode()).hexdigest()
+    held = sorted((table.identifier, table.row, [*map(repr, table.columns)]) for table in tables)
+    return hashlib.sha256(repr((LAYOUT, told, names, called, held)).encode()).hexdigest()
 
 
 def _served(pins: Iterable[Pin]) -> tuple[Served, ...]:
@@ -221,11 +259,36 @@ def _build(connection: duckdb.DuckDBPyConnection, new: Path, contents: _Contents
     connection.execute("DETACH lake")
 
 
+def _renew(connection: duckdb.DuckDBPyConnection, new: Path, contents: _Contents, present: Publication) -> None:
+    """Put the scans that moved, and what the file says of itself, into a copy of the file that was `present`."""
+    served = set(present.pins)
+    written = {view.identifier: view for view in contents.views}
+    moved = [pin for pin in contents.pins if not served.issuperset(_served([pin]))]
+    connection.execute(f"ATTACH {scans.text(str(new))} AS lake")
+    connection.execute("USE lake")
+    connection.execute("BEGIN")
+    for pin in moved:
+        if view := written.get(pin.table.identifier):
+            _create(connection, view.identifier, standing_on(view, scans.scan(pin)), str(view.file))
+            _comment(connection, "VIEW", view.identifier, view.row, view.columns)
+    _create_tables(connection, [pin for pin in moved if pin.table.identifier not in written])
+    _tell(connection, contents.publication)
+    connection.execute("COMMIT")
+    connection.execute("USE memory")
+    connection.execute("DETACH lake")
+
+
 def _write_about(connection: duckdb.DuckDBPyConnection, publication: Publication) -> None:
     for identifier, (row, columns) in _OWN.items():
         declared = ", ".join(f"{scans.name(column)} {type_}" for column, (type_, _) in columns.items())
         connection.execute(f"CREATE TABLE {identifier} ({declared})")
         _comment(connection, "TABLE", identifier, row, {column: doc for column, (_, doc) in columns.items()})
+    _tell(connection, publication)
+
+
+def _tell(connection: duckdb.DuckDBPyConnection, publication: Publication) -> None:
+    """Have the file say what it is, and no more what it was."""
+    connection.execute(f"DELETE FROM {_PUBLICATION}; DELETE FROM {_PINS}")
     instant = publication.published_at.astimezone(UTC).isoformat()
     about = [publication.publication_id, instant, publication.definition]
     connection.execute(f"INSERT INTO {_PUBLICATION} VALUES (?, ?, ?)", about)
@@ -318,7 +381,7 @@ def standing_on(view: View, base: str) -> str:
 
 def _create(connection: duckdb.DuckDBPyConnection, identifier: str, sql: str, where: str) -> None:
     try:
-        connection.execute(f"CREATE VIEW {scans.relation(identifier)} AS {sql}")
+        connection.execute(f"CREATE OR REPLACE VIEW {scans.relation(identifier)} AS {sql}")
     except duckdb.Error as error:
         raise ViewInvalid(
             f"{where} cannot be served: {error}. The file that was served before is unchanged."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -157,6 +158,85 @@ def test_a_reader_keeps_what_it_opened_and_the_next_one_sees_the_new(shelf: Any,
         assert ask(view_file, "SELECT note_id FROM notes.notes") == [("new",)]
         found = published(view_file)
         assert found is not None and found.publication_id == "p2"
+
+
+EXCLUDED = re.compile(r"EXCLUDE \(([^)]*)\)")
+"""DuckDB writes these columns down in any order."""
+
+
+def everything_in(file: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """All a file holds but when and as what it was published: its views with their SQL and comments, and its rows."""
+    return {
+        "views": [
+            (*name, EXCLUDED.sub(lambda match: str(sorted(match[1].split(", "))), sql), comment)
+            for *name, sql, comment in ask(
+                file, "SELECT schema_name, view_name, sql, comment FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
+            )
+        ],
+        "columns": ask(
+            file,
+            "SELECT schema_name, table_name, column_index, column_name, data_type, comment FROM duckdb_columns() "
+            "WHERE NOT internal ORDER BY ALL",
+        ),
+        "pins": ask(file, "FROM ops.pins ORDER BY ALL"),
+        "publication": ask(file, "SELECT definition FROM ops.publication"),
+        "notes": ask(file, "SELECT note_id FROM notes.notes ORDER BY ALL"),
+        "versions": ask(file, "SELECT note_id, sequence FROM notes.versions ORDER BY ALL"),
+        "links": ask(file, "SELECT note_id, resolution, target_path FROM notes.resolved_links ORDER BY ALL"),
+    }
+
+
+@pytest.fixture
+def builds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How each file was made: built, or renewed from the one before."""
+    done: list[str] = []
+
+    def told(name: str) -> Callable[..., None]:
+        make = getattr(publishing, name)
+        return lambda *given: (done.append(name), make(*given))[1]
+
+    for name in ("_build", "_renew"):
+        monkeypatch.setattr(publishing, name, told(name))
+    return done
+
+
+def test_a_file_in_which_only_snapshots_moved_is_what_building_it_anew_would_give(
+    shelf: Any, serve: Serve, view_file: Path, written_views: Sequence[View], builds: list[str]
+) -> None:
+    serve(shelf.shared(), written_views)
+    pins = shelf.shared(**LINKED, versions=[{"note_id": "a", "sequence": n} for n in (1, 2)])
+    serve(pins, written_views, name="p2")
+    renewed, found = everything_in(view_file), published(view_file)
+    view_file.unlink()
+    serve(pins, written_views, name="p3")
+    assert builds == ["_build", "_renew", "_build"]
+    assert renewed == everything_in(view_file)
+    assert renewed["links"] == [("a", "case", "a.md")]
+    assert found is not None and found.publication_id == "p2"
+
+
+def test_a_file_somebody_wrote_to_or_that_has_other_columns_is_built_anew(
+    shelf: Any, serve: Serve, view_file: Path, builds: list[str]
+) -> None:
+    serve([shelf.pin(NOTES, [{"note_id": "a"}])])
+    with duckdb.connect(str(view_file)) as somebody:
+        somebody.execute("CREATE OR REPLACE VIEW notes.notes AS SELECT 1 AS note_id")
+    serve([shelf.pin(NOTES, [{"note_id": "b"}])], name="p2")
+    assert ask(view_file, "SELECT note_id FROM notes.notes") == [("b",)]
+    fewer = Table("notes", "notes", "a note", NOTES.columns[:3], ("note_id",))
+    serve([shelf.pin(fewer, [{"note_id": "c"}])], name="p3")
+    assert len(ask(view_file, "DESCRIBE notes.notes")) == 3
+    serve([shelf.pin(fewer, [{"note_id": "d"}]), shelf.pin(VERSIONS, [])], name="p4")
+    assert ask(view_file, "FROM notes.versions") == []
+    assert builds == ["_build"] * 4
+
+
+def test_a_file_renewed_many_times_does_not_grow(shelf: Any, serve: Serve, view_file: Path) -> None:
+    sizes = []
+    for time in range(60):
+        serve([shelf.pin(NOTES, [{"note_id": str(time)}])], name=f"p{time}")
+        sizes.append(view_file.stat().st_size)
+    assert max(sizes[30:]) <= max(sizes[:30])
 
 
 def test_a_publication_knows_whether_it_serves_these_pins(
