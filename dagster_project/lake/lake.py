@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-import fsspec
-import pyarrow.fs as pafs
 from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
-from pyiceberg.io import FileIO, load_file_io
+from pyiceberg.io import load_file_io
 from pyiceberg.manifest import DataFile
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table.metadata import TableMetadata
@@ -26,6 +24,7 @@ from dagster_project.errors import LakeMoved, LakeUnsupported
 from dagster_project.lake.catalog import Catalog, open_catalog
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.schema import as_created, columns_of, iceberg_schema, partition_spec, sort_order
+from dagster_project.lake.store import Store
 from dagster_project.settings import Settings
 
 FORMAT_PROPERTY: Final = "notelake.format"
@@ -38,38 +37,6 @@ _TABLE_PROPERTIES: Final = {
     "write.metadata.previous-versions-max": "20",
     "write.parquet.compression-codec": "zstd",
 }
-
-
-__all__ = ["FORMAT_PROPERTY", "FileIO", "Lake", "Store", "open_lake"]
-
-
-@dataclass(slots=True)
-class Store:
-    """Where the lake's files lie: all it takes to read and write them, and no catalog. It may go to other processes."""
-
-    settings: Settings
-    ids: Ids
-    io: FileIO
-
-    def location(self, table: Table) -> str:
-        """Return the folder or prefix of a table: `<lake>/<namespace>/<table>`."""
-        return f"{self.settings.lake}/{table.namespace}/{table.name}"
-
-    def new_file(self, table: Table, source: str) -> str:
-        """Return the path of a data file that does not exist yet; on local disk its folder does."""
-        folder = f"{self.location(table)}/data"
-        if table.partition:
-            folder = f"{folder}/{source}"
-        if not self.settings.is_remote:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        return f"{folder}/{self.ids()}.parquet"
-
-    def arrow_filesystem(self) -> pafs.FileSystem | None:
-        """Return the file system that Parquet files are written to; None is the local one."""
-        return pafs.PyFileSystem(pafs.FSSpecHandler(self._remote())) if self.settings.is_remote else None
-
-    def _remote(self) -> Any:
-        return fsspec.filesystem(self.settings.lake.split("://", 1)[0])
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from dagster_project.contracts import Column
 from dagster_project.lake.pins import Pin
 
 if TYPE_CHECKING:
-    from dagster_project.lake.lake import Store
+    from dagster_project.lake.store import Store
 
 _STEP: Final = 256
 

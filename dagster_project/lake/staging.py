@@ -25,9 +25,9 @@ from pyiceberg.typedef import Record
 
 from dagster_project.contracts import FIELD_ID, Table
 from dagster_project.errors import SchemaMismatch
-from dagster_project.lake.lake import Store
 from dagster_project.lake.parquet import ParquetSink, WrittenFile
 from dagster_project.lake.schema import iceberg_schema
+from dagster_project.lake.store import Store
 
 _EPOCH: Final = date(1970, 1, 1)
 _BATCH_ROWS: Final = 65_536

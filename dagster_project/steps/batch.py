@@ -13,16 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 
 from dagster_project.contracts import BY_IDENTIFIER, Table
-from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import quoted, relation, scan
 from dagster_project.lake.staging import StagedFile, discard
 from dagster_project.sources import Source
+
+if TYPE_CHECKING:
+    from dagster_project.lake.lake import Lake  # workers import this module, and need no catalog
 
 REFUSALS: Final = (
     "unit VARCHAR, rule VARCHAR, reason VARCHAR, key VARCHAR, file VARCHAR, line BIGINT, payload VARCHAR, "

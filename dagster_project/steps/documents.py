@@ -18,9 +18,9 @@ from typing import Final
 import pyarrow as pa
 
 from dagster_project.contracts import BY_IDENTIFIER, FINGERPRINTS, NOTES, PARTS, VERSIONS
-from dagster_project.lake.lake import FileIO, Store
 from dagster_project.lake.read import batches
 from dagster_project.lake.staging import StagedFile, Stager
+from dagster_project.lake.store import FileIO, Store
 from dagster_project.model.identity import member_id, note_id
 from dagster_project.model.moves import Identities
 from dagster_project.reports import Observer
