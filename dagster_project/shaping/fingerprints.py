@@ -45,12 +45,18 @@ def _folded() -> bytes:
 
 
 def _powers(base: int, count: int) -> _Hashes:
-    return np.array([pow(base, n, 1 << 64) for n in range(1, count + 1)], dtype=np.uint64)
+    """Return `base` to the power of 0, 1, 2 …, modulo 2^64."""
+    powers = np.full(count, base, np.uint64)
+    powers[0] = 1
+    return np.multiply.accumulate(powers)
 
 
 _FOLDED: Final = _folded()
-_BY_PLACE: Final = _powers(0x9E3779B97F4A7C15, _LONGEST)
-_BY_WORD: Final = _powers(0xC2B2AE3D27D4EB4F, _RUN)
+_BASE: Final = 0x9E3779B97F4A7C15
+_BY_PLACE: Final = _powers(_BASE, max(MOST_BYTES, _AT_ONCE) + 1)
+_BACK: Final = _powers(pow(_BASE, -1, 1 << 64), max(MOST_BYTES, _AT_ONCE) + 1)
+"""What takes a power of the place in the text back to that of the place in a word."""
+_BY_WORD: Final = _powers(0xC2B2AE3D27D4EB4F, _RUN + 1)[1:]
 _MIX: Final = np.uint64(0xBF58476D1CE4E5B9)
 
 
@@ -90,8 +96,8 @@ def _texts(bodies: pa.StringArray) -> Iterator[tuple[int, _Bytes, NDArray[np.int
         before = int(upto[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(upto, before + _AT_ONCE, "right")))
         some = bodies.slice(first, last - first).cast(pa.binary())
-        parts = [(value or b"")[:MOST_BYTES] for value in some.to_pylist()]
-        yield first, np.frombuffer(b"".join(parts).translate(_FOLDED), np.uint8), upto[first:last] - before
+        text = b"".join([(value or b"")[:MOST_BYTES] for value in some.to_pylist()])
+        yield first, np.frombuffer(text.translate(_FOLDED), np.uint8), upto[first:last] - before
         first = last
 
 
@@ -105,22 +111,36 @@ def _words(text: _Bytes, ends: NDArray[np.int64]) -> tuple[_Hashes, NDArray[np.i
     at = np.flatnonzero(begins)
     if not len(at):
         return np.empty(0, np.uint64), np.zeros(len(ends) + 1, np.int64)
+    return _mixed(_sums(text, at)), np.concatenate([[0], np.searchsorted(at, ends)])
+
+
+def _sums(text: _Bytes, at: NDArray[np.int64]) -> _Hashes:
+    """Return for each word, of those that begin `at`, the sum of its bytes times the powers of their places in it."""
     spans = np.diff(at, append=len(text))
-    place = np.arange(at[0], len(text), dtype=np.int32) - np.repeat(at.astype(np.int32), spans)
-    place &= _LONGEST - 1  # a remainder takes five times as long
-    hashes = np.add.reduceat(_BY_PLACE[place] * text[at[0] :], at - at[0])
-    return _mixed(hashes), np.concatenate([[0], np.searchsorted(at, ends)])
+    if text[at[spans > _LONGEST] + _LONGEST].any():  # a word, and not what parts two, goes on beyond that
+        pieces = -(-spans // _LONGEST)
+        firsts = np.cumsum(pieces) - pieces
+        places = np.arange(pieces.sum()) - np.repeat(firsts, pieces)
+        return np.add.reduceat(_sums(text, np.repeat(at, pieces) + places * _LONGEST), firsts)
+    sums = np.add.reduceat(_BY_PLACE[1 : len(text) + 1] * text, at)
+    sums *= _BACK[at]
+    return sums
 
 
 def _mixed(hashes: _Hashes) -> _Hashes:
-    hashes = (hashes ^ (hashes >> np.uint64(31))) * _MIX
-    return hashes ^ (hashes >> np.uint64(29))
+    """Mix the bits of `hashes`, in their place."""
+    hashes ^= hashes >> np.uint64(31)
+    hashes *= _MIX
+    hashes ^= hashes >> np.uint64(29)
+    return hashes
 
 
 def _signatures(words: _Hashes, starts: NDArray[np.int64], notes: NDArray[np.int64]) -> list[str]:
     """Return the fingerprint of each of `notes`: for each permutation four hex digits."""
     count = max(0, len(words) - _RUN + 1)
-    runs = sum((words[n : n + count] * _BY_WORD[n] for n in range(_RUN)), np.zeros(count, np.uint64))
+    runs = words[:count] * _BY_WORD[0]
+    for n in range(1, _RUN):
+        runs += words[n : n + count] * _BY_WORD[n]
     lengths = np.diff(starts)[notes] - _RUN + 1
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     chosen = np.repeat(starts[notes] - offsets[:-1], lengths) + np.arange(offsets[-1])
