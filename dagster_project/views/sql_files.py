@@ -31,6 +31,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -263,6 +264,14 @@ def lineage(view: View, columns_of: Mapping[str, Sequence[str]]) -> dict[str, li
     it is joined or filtered by. A column made from none (a constant, a count of rows) has an empty list. A view
     whose SQL cannot be followed has empty lists throughout: lineage is for show, and never stops a build.
     """
+    relations = tuple(sorted((relation, tuple(columns)) for relation, columns in columns_of.items()))
+    found = _traced(view.sql, relations)
+    return {name: list(found.get(name, ())) for name in view.columns}
+
+
+@lru_cache(maxsize=256)
+def _traced(sql: str, relations: tuple[tuple[str, tuple[str, ...]], ...]) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Follow every column of a SELECT at once, once per process: a long one takes a second."""
     from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError
     from sqlglot.lineage import lineage as trace
@@ -270,19 +279,23 @@ def lineage(view: View, columns_of: Mapping[str, Sequence[str]]) -> dict[str, li
     from sqlglot.optimizer.scope import build_scope
 
     schema: dict[str, Any] = {}
-    for relation, columns in columns_of.items():
+    for relation, columns in relations:
         namespace, name = relation.split(".", 1)
         schema.setdefault(namespace, {})[name] = dict.fromkeys(columns, "unknown")
-    found: dict[str, list[tuple[str, str]]] = {name: [] for name in view.columns}
     try:
-        parsed = parse_one(view.sql, dialect="duckdb")
-        query: exp.Expr = qualify(parsed, schema=schema, dialect="duckdb", identify=False)
-        scope = build_scope(query)
-        for name in view.columns:
-            found[name] = _origins(trace(name, query, schema=schema, dialect="duckdb", scope=scope))
+        query: exp.Expr = qualify(parse_one(sql, dialect="duckdb"), schema=schema, dialect="duckdb", identify=False)
+        roots = trace(
+            None,
+            query,
+            schema=schema,
+            dialect="duckdb",
+            scope=build_scope(query),
+            trim_selects=False,
+            copy=False,
+        )
     except (SqlglotError, ValueError):
-        return {name: [] for name in view.columns}
-    return found
+        return {}
+    return {name: _origins(root) for name, root in roots.items()}
 
 
 def _origins(root: Any) -> list[tuple[str, str]]:
