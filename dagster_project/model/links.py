@@ -27,8 +27,12 @@ to 9: exports don't hold the ids such links are made of. A block reference leads
 that finds something decides. If it finds several, the one with the shortest path is taken, then the first in path
 order. The link is `ambiguous` unless that one alone lies in the fewest folders.
 
-A fragment is a block (`^id`), else an anchor, else the text of a heading without punctuation, as Obsidian compares them
-(https://docs.obsidian.md/Reference/TypeScript+API/stripHeading). `A#B` is a heading B somewhere below a heading A.
+A path from the root, `/a/b`, that is not found is an address on the site where the notes are published, thus
+`external`, if no file of the source lies below its first part and it does not end as Markdown does.
+
+A fragment is a block (`^id`), else the anchor of a heading, else an id in HTML, else the text of a heading without
+punctuation, as Obsidian compares them (https://docs.obsidian.md/Reference/TypeScript+API/stripHeading). `A#B` is a
+heading B somewhere below a heading A.
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ from urllib.parse import unquote
 
 How = Literal["exact", "alias", "shortest", "relative", "case", "ambiguous", "missing", "external"]
 Fragment = Literal["heading", "block", "missing"]
+BlockKind = Literal["block", "anchor"]
 Manner = Literal["address", "page", "path", "title", "block"]
 """What a link goes by: nothing here, the name of a page, a path, a title, the id of a block."""
 
@@ -85,10 +90,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block that links can point to."""
+    """A block that links can point to: one with an id, or an anchor in HTML."""
 
     name: str
     line: int | None = None
+    kind: BlockKind = "block"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,7 @@ def _resolve(link: Link, targets: Sequence[Target]) -> Resolved:
     how, found = _find(link, goes_by, targets)
     if found is None:
         is_web = goes_by == "title" and link.target.startswith("https:")
-        return Resolved("external" if is_web else "missing")
+        return Resolved("external" if is_web or _is_of_a_site(link, goes_by, targets) else "missing")
     return _point(link, how, found)
 
 
@@ -241,16 +247,30 @@ def _preferred(found: Sequence[Target], said: str) -> Sequence[Target]:
     return found
 
 
+def _is_of_a_site(link: Link, goes_by: Manner, targets: Sequence[Target]) -> bool:
+    """Whether it is a path from the root of a site, not of the source: no file lies below its first part."""
+    said = _said(link, goes_by)
+    if goes_by != "path" or not link.target.startswith("/") or _SUFFIX.search(said):
+        return False
+    first = said.lstrip("/").partition("/")[0].lower()
+    return first not in [one.path.partition("/")[0].lower() for one in targets if one.source == link.source]
+
+
 def _find_block(link: Link, targets: Sequence[Target]) -> tuple[How, Target | None]:
     wanted = _block_id(link)
-    having = [note for note in targets if wanted in [block.name.lower() for block in note.blocks]]
+    having = [note for note in targets if wanted in map(_id, note.blocks)]
     if near := [note for note in having if note.source == link.source]:
         return "ambiguous" if len(near) > 1 else "exact", _first(near)
     return "exact", having[0] if len(having) == 1 else None
 
 
 def _block_id(link: Link) -> str:
-    return re.sub(r"\A[(]+|[)]+\Z", "", link.target).lower()
+    return "^" + re.sub(r"\A[(]+|[)]+\Z", "", link.target).lower()
+
+
+def _id(block: Block) -> str:
+    """Return how a fragment names the block."""
+    return f"^{block.name}".lower() if block.kind == "block" else block.name.lower()
 
 
 def _first(found: Sequence[Target]) -> Target:
@@ -361,21 +381,31 @@ def _place(link: Link, target: Target) -> Place:
     fragment = link.fragment
     if not fragment or _ELSEWHERE.match(fragment):
         return None, None, None
-    place = _block_place(fragment[1:].lower(), target) if fragment.startswith("^") else _heading_place(fragment, target)
+    block = _block_place(fragment.lower(), target)
+    place = block if fragment.startswith("^") else _anchor_place(fragment, target) or block
     unknown: Place = ("missing" if _SUFFIX.search(target.path) else None, None, None)
-    return place or unknown
+    return place or _heading_place(fragment, target) or unknown
 
 
-def _block_place(name: str, target: Target) -> Place | None:
-    found = [block for block in target.blocks if block.name.lower() == name]
+def _block_place(id_: str, target: Target) -> Place | None:
+    found = [block for block in target.blocks if _id(block) == id_]
     return ("block", None, found[0].line) if found else None
 
 
+def _anchor_place(fragment: str, target: Target) -> Place | None:
+    return _first_section([part for part in target.sections if part.anchor.lower() == fragment.lower()])
+
+
 def _heading_place(fragment: str, target: Target) -> Place | None:
-    anchored = [part for part in target.sections if part.anchor.lower() == fragment.lower()]
+    if fragment.startswith("^"):
+        return None
     wanted = [bare(part) for part in fragment.split("#") if bare(part)]
     headed = [part for part in target.sections if wanted and _leads_to(wanted, [*map(bare, part.heading_path)])]
-    found = sorted(anchored or headed, key=lambda part: part.ordinal)
+    return _first_section(headed)
+
+
+def _first_section(parts: Sequence[Section]) -> Place | None:
+    found = sorted(parts, key=lambda part: part.ordinal)
     return ("heading", found[0].ordinal, found[0].line) if found else None
 
 

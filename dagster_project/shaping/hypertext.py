@@ -114,6 +114,11 @@ class Page:
         text = _Writer(address).write(self.tree.root)
         return f"{text}\n" if text else ""
 
+    def ids(self) -> list[str]:
+        """Return what links can point to, in the order of the page, each once."""
+        given = (node.attributes.get("id") or node.attributes.get("name") for node in self.tree.css("[id], a[name]"))
+        return list(dict.fromkeys(filter(None, given)))
+
     def anchors(self, used: dict[str, int] | None = None) -> dict[str, str]:
         """Return the ids of headings, and of what stands in them, with the anchor of the heading in Markdown.
 

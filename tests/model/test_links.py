@@ -187,6 +187,39 @@ def test_a_fragment_is_looked_for_in_the_note_it_leads_to(
         assert (found.target_section, found.target_line) == (section, line)
 
 
+def test_an_id_in_html_comes_after_the_anchor_of_a_heading_and_before_the_text_of_one() -> None:
+    anchors = [Block(name, line, "anchor") for name, line in (("plan", 1), ("Risks", 2), ("why", 6), ("^b1", 7))]
+    blocks = (*anchors, Block("b1", 11), Block("why", 12))
+    links = [Link("v", "n.md", "n", "markdown", "", fragment) for fragment in ("Plan", "risks", "Why", "^why", "b1")]
+    found = resolve(links, [Target("v", "n.md", "n", sections=SECTIONS, blocks=blocks)])
+    assert [(one.fragment_resolution, one.target_section, one.target_line) for one in found] == [
+        ("heading", 1, 3),
+        ("block", None, 2),
+        ("block", None, 6),
+        ("block", None, 12),
+        ("missing", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "how"),
+    [
+        ("markdown", "/dotnet/api/system.io", "external"),
+        ("image", "/img/x.png", "external"),
+        ("markdown", "/docs/gone", "missing"),
+        ("markdown", "/Docs/gone", "missing"),
+        ("markdown", "/gone.md", "missing"),
+        ("markdown", "dotnet/api", "missing"),
+        ("wikilink", "/dotnet/api", "missing"),
+        ("markdown", "/docs/there", "exact"),
+    ],
+)
+def test_a_path_from_the_root_of_a_site_is_an_address(kind: str, target: str, how: str) -> None:
+    vault = [Target("v", "docs/there.md", "t"), Target("w", "dotnet/api/other.md", "o")]
+    [found] = resolve([Link("v", "docs/x.md", "x", kind, target)], vault)
+    assert found.resolution == how
+
+
 def test_what_only_markdown_can_tell_is_not_called_missing_elsewhere() -> None:
     files = [Target("v", "n.html", "n"), Target("v", "n.png", None)]
     links = [Link("v", "x.md", "x", "markdown", to, "gone") for to in ("n.html", "n.png")]

@@ -196,3 +196,12 @@ HEADS = st.lists(
 @given(HEADS)
 def test_any_head_is_read(html: str) -> None:
     read(html.encode(), "a.html")
+
+
+def test_ids_are_anchors_without_a_place() -> None:
+    note = read(b"<h2 id=now>Now</h2><p><a name='top'>a</a><b id=now>b</b><script id=s></script>", "a.html")
+
+    assert [block for block in note.blocks if block[1] != "s"] == [
+        ("anchor", "now", None, "", None, None, None),
+        ("anchor", "top", None, "", None, None, None),
+    ]

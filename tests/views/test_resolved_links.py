@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dagster_project.contracts import BY_IDENTIFIER
-from dagster_project.model.links import Block, Link, Resolved, Section, Target, resolve
+from dagster_project.model.links import Block, BlockKind, Link, Resolved, Section, Target, resolve
 from dagster_project.views.sql_files import View
 
 SEGMENT = st.sampled_from(
@@ -61,6 +61,7 @@ WRITTEN = st.one_of(
         SUFFIX,
     ),
 )
+BLOCK_KIND: st.SearchStrategy[BlockKind] = st.sampled_from(["block", "anchor"])
 HEADING = st.sampled_from(["A", "a", "B: c", "b c", "!!", "A_b", "AXb", "a-b", "x#y", " d ", "Ä"])
 FRAGMENT = st.one_of(
     st.none(),
@@ -94,7 +95,10 @@ def notes(draw: st.DrawFn, source: str, path: str, note_id: str) -> Target:
             Section(number, tuple(heading), f"{heading[-1].lower()}-{number}".removesuffix("-0"), number * 2)
             for number, heading in enumerate(headings)
         ),
-        tuple(Block(name, number) for number, name in enumerate(draw(st.lists(IDS, max_size=2)))),
+        tuple(
+            Block(name, number, kind)
+            for number, (name, kind) in enumerate(draw(st.lists(st.tuples(IDS | HEADING, BLOCK_KIND), max_size=2)))
+        ),
     )
 
 
@@ -139,7 +143,7 @@ def resolved_by_view(lake: duckdb.DuckDBPyConnection, targets: list[Target], lin
     fill(lake, "notes.attachments", (row | {"note_id": row["within"] or f"file {row['path']}"} for row in files))
     fill(lake, "notes.sections", (asdict(part) | of(note) | heading(part) for note in found for part in note.sections))
     blocks = ((note, number, block) for note in found for number, block in enumerate(note.blocks))
-    fill(lake, "notes.blocks", (asdict(one) | of(note) | {"ordinal": n, "kind": "block"} for note, n, one in blocks))
+    fill(lake, "notes.blocks", (asdict(one) | of(note) | {"ordinal": n} for note, n, one in blocks))
     fill(lake, "notes.links", (asdict(link) | {"ordinal": number} for number, link in enumerate(links)))
     columns = ", ".join(field.name for field in fields(Resolved))
     query = f"SELECT {columns} FROM notes.resolved_links ORDER BY ordinal"

@@ -10,7 +10,8 @@ Rules:
 - The title is that of the head, else Open Graph's, else the first heading of level 1, else the file's name.
 - Days are those of meta elements, else of the first `<time>`. Keywords are tags. Other meta elements are properties.
 - Addresses are resolved against `<base href>` where a page has one, and stay as written where it has none.
-- A link to the id of a heading leads to its anchor in Markdown. What lies in a `data:` address is an attachment.
+- A link to the id of a heading leads to its anchor in Markdown. Every id, and `<a name>`, is a block of kind `anchor`.
+- What lies in a `data:` address is an attachment.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ def read(content: bytes, path: str) -> Parsed:
     addresses = _Addresses(page)
     parsed = from_markdown(page.markdown(addresses), path, title=_title(page))
     parsed.attachments = addresses.attachments
+    parsed.blocks = [("anchor", name, None, "", None, None, None) for name in page.ids()]
     parsed.encoding, parsed.characters = decoded.encoding, len(decoded.text)
     _add_head(parsed, page, decoded.text[:_SAVED_WITHIN])
     _add_dropped(parsed, page, decoded)

@@ -13,7 +13,8 @@ Rules:
   like are decoded, since they stand for a file's name; an address with a scheme stays as it is. A mail address gets
   `mailto:`. An image is `image` however its target is given.
 - Nothing in code, HTML, `<!-- -->`, `%% %%` or math is a heading, Markdown link, tag, task, field or block. An unclosed
-  `%%` or `$` hides nothing. `<a href>` and `<img src>` in HTML are links of kind `html`.
+  `%%` or `$` hides nothing. `<a href>` and `<img src>` in HTML are links of kind `html`; an id
+  there, or `<a name>`, is a block of kind `anchor`.
 - Math is `$…$` in one line, with no space within its marks and no word at them, and `$$…$$`, over several lines if it
   begins one.
 - `((id))` is Logseq's reference to a block: a link of kind `block`. `{{embed …}}` of one or of a page is an `embed`;
@@ -53,7 +54,7 @@ from dagster_project.shaping.decoding import Text, count_words, decode, in_file
 from dagster_project.shaping.fields import Found as FoundField
 from dagster_project.shaping.fields import find_fields
 from dagster_project.shaping.front_matter import FrontMatter, find_front_matter, read_front_matter
-from dagster_project.shaping.html_links import find_html_links
+from dagster_project.shaping.html_links import find_anchors, find_html_links
 from dagster_project.shaping.parsed import Block, CodeBlock, Link, Parsed, Section, Task
 from dagster_project.shaping.tags import find_tags, outside
 from dagster_project.shaping.tasks import find_dates, find_marker, joined, may_be_task, text_end
@@ -178,7 +179,7 @@ def read(content: bytes, path: str) -> Parsed:
     if outline.items:
         parsed.tasks = _tasks(note, parsed.sections)
     named = _add_fields(parsed, note, after)
-    if named or outline.quotes or "^" in view:
+    if named or outline.quotes or outline.html or "^" in view:
         parsed.blocks = _blocks(note, named)
     parsed.tags = sorted({use[0] for use in parsed.tag_uses})
     _name(parsed, path)
@@ -677,6 +678,8 @@ def _blocks(note: _Note, named: list[FoundBlock]) -> list[Block]:
     found = list(named)
     if outline.quotes:
         found.extend(find_callouts(view, outline.quotes))
+    if outline.html:
+        found.extend(FoundBlock("anchor", name, None, "", *place) for name, *place in find_anchors(view, outline.html))
     if "^" in view and (ids := find_ids(view)) and (ids := list(outside(ids, note.hidden()))):
         others = [*outline.lists, *outline.quotes, *(mark[2] for mark in outline.codes)]
         found.extend(find_named(view, ids, Layout(outline.items, outline.paragraphs, others)))

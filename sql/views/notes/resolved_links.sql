@@ -36,21 +36,24 @@
 -- which is its index, readme or _index, and have no steps 7 and 9. `[text]([[Page]])` is a wikilink.
 -- A link to a note in Evernote goes by its text, in steps 7 to 9: exports don't hold the ids such links are made of.
 -- A block reference leads to the note that has that block: exact.
+-- A path from the root, `/a/b`, that is not found is an address on the site where the notes are published, thus external,
+-- if no file of the source lies below its first part and it does not end as Markdown does.
 -- `.md` and the like may be left out, %20 and the like are read, `___` is Logseq's `/` in file names.
 -- If a step finds several, the one with the shortest path is taken, then the first in path order. The link is ambiguous
 -- unless that one alone lies in the fewest folders. dagster_project/model/links.py says the same in Python.
 --
--- A fragment is a block (`^id`), else an anchor, else the text of a heading without punctuation, upper and lower case
--- being the same. `A#B` is a heading B somewhere below a heading A. A place in a PDF, a film or a page (`page=3`,
+-- A fragment is a block (`^id`), else the anchor of a heading, else an id in HTML, else the text of a heading without
+-- punctuation, upper and lower case being the same. `A#B` is a heading B somewhere below a heading A. A place in a PDF, a film or a page (`page=3`,
 -- `:~:text`, `top`) is none of these and stays null, and so does what is not found in a note that is no Markdown.
 --
 -- Every step is one lookup of a key that was computed before: the cost follows the number of links, not their product
 -- with the notes. A file goes by its number here, in order of preference: of several, the lowest is the one.
-WITH listed AS (
+WITH held AS (
+  SELECT DISTINCT note_id, source, path FROM notes.attachments
+), listed AS (
   SELECT source, note_id, path, title, aliases FROM notes.notes
   UNION ALL
-  SELECT DISTINCT source, CAST(NULL AS VARCHAR), path, CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR[])
-  FROM notes.attachments
+  SELECT DISTINCT source, NULL, path, NULL, NULL FROM held
 ), file AS (
   SELECT
     *,
@@ -163,9 +166,12 @@ WITH listed AS (
   WHERE fold = 1 AND is_note = 1 AND (sort <> 'path' OR step = 0)
   GROUP BY ALL
 ), block AS (
-  SELECT note_id, source, lower(name) AS id, min({'ordinal': ordinal, 'line': line}).line AS line
+  SELECT
+    note_id, source,
+    CASE WHEN kind = 'block' THEN '^' || lower(name) ELSE lower(name) END AS id,
+    min({'ordinal': ordinal, 'line': line}).line AS line
   FROM notes.blocks
-  WHERE kind = 'block' AND name IS NOT NULL
+  WHERE kind IN ('block', 'anchor') AND name IS NOT NULL
   GROUP BY ALL
 ), block_best AS (
   SELECT block.source, block.id, min(file.number) AS number, CASE WHEN count(*) > 1 THEN 1 ELSE 0 END AS tied
@@ -180,8 +186,9 @@ WITH listed AS (
     CASE WHEN holder.note_id IS NOT NULL THEN
       replace(coalesce(TRY(url_decode('/' || note.path || '/')), '/' || note.path || '/'), '___', '/')
     END AS inside
-  FROM notes.notes AS note
-  LEFT JOIN (SELECT DISTINCT note_id FROM notes.attachments) AS holder ON holder.note_id = note.note_id
+  FROM file AS note
+  LEFT JOIN (SELECT DISTINCT note_id FROM held) AS holder ON holder.note_id = note.note_id
+  WHERE note.note_id IS NOT NULL
 ), written AS (
   SELECT
     link.note_id, link.source, link.ordinal, link.kind, link.target, link.fragment, link.text, link.line,
@@ -236,76 +243,48 @@ WITH listed AS (
       )
     END AS ending
   FROM read
-), rooted AS (
+), parted AS (
   SELECT
     *,
-    '/' || folder || below AS below_folder,
-    '/' || below AS below_root
+    CASE WHEN contains(below, './') OR contains('/' || below, '//') THEN
+      replace(replace(replace('/' || below, '/', '//'), '/../', '/' || chr(1) || '/'), '//', '/')
+    END AS parts
   FROM (
     SELECT *, CASE WHEN regexp_matches(ending, '(^|/)[.][.]?$') THEN ending || '/' ELSE ending END AS below FROM wanted
   )
-), plain AS (
-  SELECT
-    * EXCLUDE (below_folder, below_root),
-    CASE
-      WHEN folder = '' OR below LIKE '/%' THEN NULL
-      WHEN below LIKE './%' OR below LIKE '%//%' OR below LIKE '%/./%'
-        THEN regexp_replace(below_folder, '/([.]?/)+', '/', 'g')
-      ELSE below_folder
-    END AS below_folder,
-    CASE
-      WHEN below LIKE '../%' THEN NULL
-      WHEN below LIKE './%' OR below LIKE '/%' OR below LIKE '%//%' OR below LIKE '%/./%'
-        THEN regexp_replace(below_root, '/([.]?/)+', '/', 'g')
-      ELSE below_root
-    END AS below_root
-  FROM rooted
-), climbed AS (
-  SELECT
-    * EXCLUDE (below_folder, below_root),
-    CASE WHEN below_folder NOT LIKE '%/../%' THEN below_folder ELSE
-      regexp_replace(regexp_replace(below_folder,
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/')
-    END AS below_folder,
-    CASE WHEN below_root NOT LIKE '%/../%' THEN below_root ELSE
-      regexp_replace(regexp_replace(below_root,
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/')
-    END AS below_root
-  FROM plain
-), collapsed AS (
+), tidied AS (
   SELECT
     *,
-    CASE WHEN below_folder NOT LIKE '%/../%' THEN below_folder ELSE
-      regexp_replace(regexp_replace(regexp_replace(regexp_replace(
-      regexp_replace(regexp_replace(below_folder,
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/')
+    CASE
+      WHEN parts IS NULL THEN '/' || below
+      WHEN length(parts) - length(replace(parts, chr(1), '')) <= 8 THEN
+        regexp_replace(
+          regexp_replace(parts, '/([.]?/)+', '/', 'g'),
+          '/(' || repeat('[^/\x01]+/(', 8) || repeat(')*\x01/', 8) || ')+', '/', 'g'
+        )
+    END AS tidy
+  FROM parted
+), climbing AS (
+  SELECT *, CASE WHEN parts IS NULL THEN 0 ELSE length(regexp_extract(tidy, '^/(\x01/)*')) // 2 END AS up FROM tidied
+), collapsed AS (
+  SELECT
+    * EXCLUDE (below, parts, tidy, up),
+    CASE
+      WHEN folder = '' OR below LIKE '/%' THEN NULL
+      WHEN up = 0 THEN '/' || folder || substring(tidy, 2)
+      WHEN up < len(string_split(folder, '/')) THEN
+        '/' || array_to_string(string_split(folder, '/')[1 : -2 - up] || [substring(tidy, 2 + 2 * up)], '/')
     END AS from_folder,
-    CASE WHEN below_root NOT LIKE '%/../%' THEN below_root ELSE
-      regexp_replace(regexp_replace(regexp_replace(regexp_replace(
-      regexp_replace(regexp_replace(below_root,
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/'),
-        '/([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)/[.][.]/', '/')
-    END AS from_root
-  FROM climbed
+    CASE WHEN up = 0 THEN tidy END AS from_root
+  FROM climbing
 ), keyed_link AS (
   SELECT
-    * EXCLUDE (below_folder, below_root),
+    *,
     CASE WHEN manner = 'page' THEN from_root ELSE from_folder END AS first_key,
     CASE WHEN manner = 'page' THEN from_folder ELSE from_root END AS second_key,
     CASE WHEN manner = 'page' THEN 0 ELSE 3 END AS folders,
     inside || ending AS inside_key,
-    lower(CASE WHEN manner = 'block' THEN regexp_replace(target, '^[(]+|[)]+$', '', 'g') END) AS block_id
+    lower(CASE WHEN manner = 'block' THEN '^' || regexp_replace(target, '^[(]+|[)]+$', '', 'g') END) AS block_id
   FROM collapsed
 ), as_written AS (
   SELECT
@@ -343,6 +322,8 @@ WITH listed AS (
     CASE WHEN step IS NULL THEN lower(name) END AS name_lower,
     CASE WHEN step IS NULL THEN block_id END AS lone_block
   FROM as_written
+), top AS (
+  SELECT DISTINCT source, lower(regexp_extract(path, '^[^/]+')) AS name FROM file
 ), in_source AS (
   SELECT
     link.*,
@@ -366,7 +347,12 @@ WITH listed AS (
     CASE WHEN found_step IS NULL AND manner = 'page' THEN first_lower END AS lone_path,
     CASE WHEN found_step IS NULL AND manner = 'page' THEN ending_lower END AS lone_ending,
     CASE WHEN found_step IS NULL THEN name_lower END AS lone_name,
-    CASE WHEN found_step IS NULL THEN lone_block END AS lone_block
+    CASE WHEN found_step IS NULL THEN lone_block END AS lone_block,
+    CASE
+      WHEN found_step IS NULL AND manner = 'path' AND target LIKE '/%'
+        AND NOT regexp_matches(said, '(?i)[.](md|markdown|mdown|mkd|mdx)$')
+        THEN lower(regexp_extract(said, '^/+([^/]*)', 1))
+    END AS lone_top
   FROM in_source
 ), sought AS (
   SELECT
@@ -379,6 +365,7 @@ WITH listed AS (
       WHEN x1.number IS NULL AND x2.number IS NULL AND x3.number > 0 THEN 'alias'
       WHEN x4.number IS NOT NULL THEN 'exact'
       WHEN link.manner = 'title' AND link.target LIKE 'https:%' THEN 'external'
+      WHEN link.lone_top IS NOT NULL AND top.name IS NULL THEN 'external'
       ELSE 'missing'
     END AS resolution,
     coalesce(link.found_number, x1.number, x2.number, x3.number, x4.number) AS number
@@ -387,6 +374,7 @@ WITH listed AS (
   LEFT JOIN elsewhere AS x2 ON x2.sort = 'ending' AND x2.key = link.lone_ending
   LEFT JOIN elsewhere AS x3 ON x3.sort = 'name' AND x3.key = link.lone_name
   LEFT JOIN block_elsewhere AS x4 ON x4.id = link.lone_block
+  LEFT JOIN top ON top.source = link.source AND top.name = link.lone_top
 ), found AS (
   SELECT
     link.* EXCLUDE (number, linking_path),
@@ -399,7 +387,7 @@ WITH listed AS (
 ), place AS (
   SELECT
     note_id, fragment, is_markdown,
-    CASE WHEN fragment LIKE '^%' THEN lower(substring(fragment, 2)) END AS block_id,
+    lower(fragment) AS id,
     CASE WHEN fragment NOT LIKE '^%' THEN lower(fragment) END AS anchor,
     CASE WHEN fragment NOT LIKE '^%' THEN
       nullif(regexp_extract(parts, '[^#]*$'), '')
@@ -446,14 +434,18 @@ WITH listed AS (
   SELECT
     place.note_id, place.fragment,
     CASE
+      WHEN anchored.at IS NOT NULL THEN 'heading'
       WHEN block.id IS NOT NULL THEN 'block'
-      WHEN anchored.at IS NOT NULL OR headed.at IS NOT NULL THEN 'heading'
+      WHEN headed.at IS NOT NULL THEN 'heading'
       WHEN place.is_markdown THEN 'missing'
     END AS resolution,
-    coalesce(anchored.at.ordinal, headed.at.ordinal) AS section,
-    coalesce(block.line, anchored.at.line, headed.at.line) AS line
+    CASE
+      WHEN anchored.at IS NOT NULL THEN anchored.at
+      WHEN block.id IS NOT NULL THEN {'ordinal': NULL, 'line': block.line}
+      ELSE headed.at
+    END AS at
   FROM place
-  LEFT JOIN block ON block.note_id = place.note_id AND block.id = place.block_id
+  LEFT JOIN block ON block.note_id = place.note_id AND block.id = place.id
   LEFT JOIN anchored ON anchored.note_id = place.note_id AND anchored.fragment = place.fragment
   LEFT JOIN headed ON headed.note_id = place.note_id AND headed.fragment = place.fragment
 )
@@ -461,8 +453,8 @@ SELECT
   link.note_id, link.source, link.ordinal, link.kind, link.target, link.fragment, link.text, link.line,
   link.byte_start, link.byte_end, link.resolution, link.target_source, link.target_note_id, link.target_path,
   CASE WHEN pointed.id IS NOT NULL THEN 'block' ELSE placed.resolution END AS fragment_resolution,
-  placed.section AS target_section,
-  coalesce(pointed.line, placed.line) AS target_line
+  placed.at.ordinal AS target_section,
+  coalesce(pointed.line, placed.at.line) AS target_line
 FROM found AS link
 LEFT JOIN placed ON placed.note_id = link.target_note_id AND placed.fragment = link.place_fragment
 LEFT JOIN block AS pointed ON pointed.note_id = link.target_note_id AND pointed.id = link.block_id
