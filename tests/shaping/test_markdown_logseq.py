@@ -61,6 +61,43 @@ def test_an_id_names_the_item_without_what_is_below(text: str, expected: str, pl
     assert written(text, block) == place
 
 
+def test_bullets_below_a_heading_are_a_list_however_far_they_are_indented() -> None:
+    text = (
+        f"## Né\n\t- `a` #tag\n\t  id:: {ID}\n\t\t- TODO [[b]]\n\t\t  ```yaml\n\t\t  - c\n\t\t  \td: 1\n\t\t  ```\n"
+        f"## Next\n\n\t\t- deep\n\t\t\t- ((({ID})))\n"
+    )
+    note = read(text.encode(), "graph/pages/a.md")
+
+    assert [(*block[:5], written(text, block)) for block in note.blocks] == [
+        ("block", ID, None, "`a` #tag", 2, f"- `a` #tag\n\t  id:: {ID}")
+    ]
+    assert [(*link[:2], link[-3], written(text, link)) for link in note.links] == [
+        ("wikilink", "b", 4, "[[b]]"),
+        ("block", ID, 12, f"(({ID}))"),
+    ]
+    assert [(*task[:2], task[-3], written(text, task)) for task in note.tasks] == [("open", "[[b]]", 4, "- TODO [[b]]")]
+    assert note.tags == ["tag"]
+    assert [(*block[:2], block[-3]) for block in note.code_blocks] == [("yaml", "- c\n\td: 1\n", 6)]
+    assert [section[1] for section in note.sections] == ["Né", "Next"]
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("## A\n\t- [[b]]\n", "notes/a.md"),
+        ("## A\n\tx\n\t- [[b]]\n", "pages/a.md"),
+        ("## A\n\n    - [[b]]\n", "pages/a.md"),
+        (f"```\n\t- [[b]]\n\t  id:: {ID}\n```\n", "pages/a.md"),
+        (f"## A\n\t- ```\n\t  id:: {ID}\n\t  [[b]]\n\t  ```\n", "pages/a.md"),
+    ],
+)
+def test_what_is_indented_elsewhere_stays_code(text: str, path: str) -> None:
+    note = read(text.encode(), path)
+
+    assert (note.links, note.blocks) == ([], [])
+    assert [block for block in note.code_blocks if "[[b]]" in block[1]]
+
+
 @pytest.mark.parametrize(
     ("text", "expected", "place"),
     [

@@ -73,6 +73,7 @@ PIECES = st.sampled_from(
         "</a>",
         "((63bc6201-53b1-47a4-834f-83934b69ad49))",
         "id:: ",
+        "\n\t- ",
     ]
 )
 NOTES = st.lists(PIECES | st.text(max_size=4), max_size=30).map("".join)

@@ -23,6 +23,8 @@ Rules:
 - A code block's range is that of its lines, its text is without the indentation or `>` of what it stands in, and with
   `\\n` for `\\r\\n`.
 - `key:: value` lines at the very top are Logseq's page properties; they stay in the body, as Logseq shows them.
+- In a page of Logseq (in `pages/` or `journals/`, with properties at its top or an `id::` below a bullet) bullets that
+  are indented by tabs below a heading are a list, as Logseq has them, and no code.
 - A Logseq file name (`a___b`, `a%3Ab`) also answers to the page it stands for.
 """
 
@@ -86,6 +88,9 @@ _BEGINS_LINE: Final = frozenset(" \t>-*+")
 _BLOCK_ID: Final = r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
 _REFERENCE: Final = re.compile(rf"\(\(({_BLOCK_ID})\)\)")
 _LOGSEQ: Final = frozenset("([")
+_BULLET_ID: Final = re.compile(rf"\n\t+[ \t]{{2,8}}id:: {_BLOCK_ID}")
+_MOST_TABS: Final = 3
+"""A list may be indented by three spaces."""
 _EMBED: Final = "{{embed"
 _INDENT: Final = 80
 """How much white space is looked through; a limit keeps the search linear."""
@@ -165,6 +170,8 @@ def read(content: bytes, path: str) -> Parsed:
     body = source.read(view) if front.end else source.text
     line = 1 + source.view.count("\n", 0, front.end)
     outline = _walk(body, view, line)
+    if "\n\t" in view and outline.codes and (indented := _bullets(view, outline.codes)) and _is_logseq(view, path):
+        outline = _walk(source.read(_unindented(view, indented)), view, line)
     note = _Note(view, source.mark + front.end, line, source.read, source.view is source.text, outline)
     if "%" in view or "$" in view:  # a search for one character is several times faster
         _hide(note)
@@ -252,6 +259,43 @@ def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls wou
             elif open_ and "Code" in event:
                 pieces.append(event["Code"])
     return outline
+
+
+def _bullets(view: str, codes: Iterable[Mark]) -> list[tuple[int, int]]:
+    """Return where there are blocks indented by tabs that begin with a bullet."""
+    found = []
+    for kind, start, span, *_ in codes:
+        if kind == "Indented" and view[start : start + _INDENT].lstrip("\t").startswith("- "):
+            begin = view.rfind("\n", 0, start) + 1
+            if not view[begin:start].strip("\t"):
+                found.append((begin, span["end"]))
+    return found
+
+
+def _is_logseq(view: str, path: str) -> bool:
+    return (
+        not {"pages", "journals"}.isdisjoint(path.split("/")[:-1])
+        or _PROPERTY.match(view) is not None
+        or _BULLET_ID.search(view) is not None
+    )
+
+
+def _unindented(view: str, blocks: Iterable[tuple[int, int]]) -> str:
+    """Return the view with a space for each tab that indents all of a block: a list then, and every place as it was."""
+    pieces, last = [], 0
+    for start, end in blocks:
+        tabs = len(view[start:end]) - len(view[start:end].lstrip("\t"))
+        if tabs > _MOST_TABS:
+            continue
+        lines = view[start:end].split("\n")
+        pieces += [view[last:start], "\n".join(_spaced(line, tabs) for line in lines)]
+        last = end
+    return "".join([*pieces, view[last:]])
+
+
+def _spaced(line: str, tabs: int) -> str:
+    indent = min(tabs, len(line) - len(line.lstrip("\t")))
+    return " " * indent + line[indent:]
 
 
 def _hide(note: _Note) -> None:
