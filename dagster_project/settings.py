@@ -69,6 +69,13 @@ class Settings:
     """Bytes of memory a process that reads documents may use beyond what it starts with (on Linux)."""
 
     @property
+    def worker_processes(self) -> int:
+        """How many processes read documents at the most."""
+        if self.workers:
+            return self.workers
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    @property
     def is_remote(self) -> bool:
         """Whether the lake lies in an object store."""
         return "://" in self.lake

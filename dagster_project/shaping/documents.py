@@ -264,7 +264,7 @@ def _shape(
         except Unreadable as error:
             _refuse(seen, shaped, note, parser, error)
         except Exception as error:  # whatever a library makes of a file costs that file only
-            _fail(seen, shaped, note, parser, _why(error, extra))
+            _fail(seen, shaped, note, parser, why_failed(error, extra))
         else:
             if isinstance(parsed, Container):
                 _add_members(seen, shaped, note, parser, parsed)
@@ -272,7 +272,8 @@ def _shape(
                 _add(seen, shaped, note, parser, parsed)
 
 
-def _why(error: Exception, extra: str | None) -> str:
+def why_failed(error: Exception, extra: str | None) -> str:
+    """Return what to tell of an error that came out of a reader; `extra` is the one that installs its library."""
     if isinstance(error, ImportError) and extra is not None:
         return f"its reader is not installed ({error}): pip install 'notelake[{extra}]', and run with --reread"
     if isinstance(error, TimeoutError):

@@ -7,7 +7,6 @@ what is told of each file.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -73,7 +72,7 @@ def shape_documents(batch: Batch, *, observe: Observer) -> None:
             shape_slice,
             slices,
             limits=Limits(settings.file_seconds, settings.file_memory),
-            processes=_processes(settings),
+            processes=settings.worker_processes,
             progress=lambda done: observe(batch.source.name, "shape", done, arrivals),
         )
     except BaseException:
@@ -113,12 +112,6 @@ def shape_slice(slice_: Slice, left_out: Mapping[int, str], watch: Watch) -> Sha
         return Shaped({name: files for name, stager in stagers.items() if (files := stager.close())}, tuple(told))
 
 
-def _processes(settings: Settings) -> int:
-    if settings.workers:
-        return settings.workers
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _slices(batch: Batch) -> list[Slice]:
     note_ids = _note_ids(batch)
     present = _present(batch)
@@ -149,7 +142,7 @@ def _ends(batch: Batch) -> Iterator[int]:
         f"SELECT sequence, coalesce(size, 0) FROM {batch.raw} AS a "
         f"WHERE sequence > {batch.after} AND sequence <= {batch.to} ORDER BY sequence"
     ).fetchall()
-    share = -(-len(arrived) // _processes(batch.lake.settings))
+    share = -(-len(arrived) // batch.lake.settings.worker_processes)
     most = min(SLICE_FILES, max(share, SHARED_FILES))
     files = held = 0
     for sequence, size in arrived:

@@ -1,10 +1,9 @@
 """What changes to files would do to notes that stand: links that would break, front matter that changes type.
 
-What belongs here: reading the text files among the changes, and comparing with the lake. What does not: which files
-changed (`landing`), and anything that is written.
+What belongs here: comparing what the changed files are with the lake. What does not: which files changed (`landing`),
+how they are read (`peek`), and anything that is written.
 
-Only text is read here, and only so much of it: a plan has no worker processes, which guard a run against what other
-formats can hide. Links are resolved by the served view itself, over the notes as they stand and as they would stand.
+Links are resolved by the served view itself, over the notes as they stand and as they would stand.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import duckdb
@@ -23,30 +22,17 @@ from dagster_project.contracts import ATTACHMENTS, LINKS, NOTES, SHARED
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation
-from dagster_project.landing.documents import File, Files, Step
-from dagster_project.landing.files import reason
+from dagster_project.landing.documents import Step
 from dagster_project.model.fold import stem
 from dagster_project.settings import bundled
-from dagster_project.shaping import READERS, media_type
-from dagster_project.shaping.parsed import Parsed, Unreadable
+from dagster_project.shaping.parsed import Parsed
+from dagster_project.steps.peek import Peek, Trouble
 from dagster_project.steps.serve import views_in
 from dagster_project.views import scans
 from dagster_project.views.publish import standing_on
 from dagster_project.views.sql_files import View
 
-MOST_FILE_BYTES: Final = 4 * 1024 * 1024
-MOST_BYTES: Final = 128 * 1024 * 1024
-"""What a plan reads of changed text files, in one file and in all."""
 RESOLVED: Final = "notes.resolved_links"
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A file that would not come through whole: `status` as the ledger would have it, and why."""
-
-    path: str
-    status: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,68 +68,20 @@ class Foreseen:
     troubles: tuple[Trouble, ...] = ()
     retyped: tuple[RetypedKey, ...] = ()
     broken: tuple[BrokenLink, ...] = ()
-    notices: tuple[str, ...] = ()
 
 
-def foresee(lake: Lake | None, source: str, files: Files, steps: Sequence[Step]) -> Foreseen:
-    """Say what landing `steps` would do to the notes of `source`."""
-    read = _Read()
-    for step in steps:
-        if step.op == "unreadable":
-            read.troubles.append(Trouble(step.path, "failed", step.error or ""))
-        elif step.file is not None and (step.op == "put" or step.is_edited):
-            read.take(step.file, files)
+def foresee(lake: Lake | None, source: str, steps: Sequence[Step], read: Peek) -> Foreseen:
+    """Say what landing `steps` would do to the notes of `source`, their files being as `read`."""
+    troubles = [Trouble(step.path, "failed", step.error or "") for step in steps if step.op == "unreadable"]
+    troubles += read.troubles
     pins = lake.pins() if lake is not None else {}
     if lake is None or NOTES.identifier not in pins:
-        return Foreseen(tuple(read.troubles), notices=tuple(read.notices()))
+        return Foreseen(tuple(troubles))
     with lake.connect() as con:
         notes = _Notes(con, source, relation(pins[NOTES.identifier]))
         retyped = tuple(_retyped(notes, steps, read.parsed)) if read.parsed else ()
     broken = _Breaking(lake, pins, source, steps, read.parsed).links()
-    return Foreseen(tuple(sorted(read.troubles, key=lambda t: t.path)), retyped, broken, tuple(read.notices()))
-
-
-@dataclass(slots=True)
-class _Read:
-    """The text files among the changes, as their readers see them."""
-
-    parsed: dict[str, Parsed] = field(default_factory=dict)
-    troubles: list[Trouble] = field(default_factory=list)
-    bytes: int = 0
-    unread: int = 0
-
-    def take(self, file: File, files: Files) -> None:
-        """Read a file, if it is text and not too much."""
-        kind = media_type(file.path)
-        if kind not in READERS:
-            return
-        if not kind.startswith("text/") or file.size > MOST_FILE_BYTES or self.bytes + file.size > MOST_BYTES:
-            self.unread += 1
-            return
-        self.bytes += file.size
-        try:
-            parsed = READERS[kind].read(files.read(file), file.path)
-        except OSError as error:
-            self.troubles.append(Trouble(file.path, "failed", reason(error)))
-        except Unreadable as error:
-            self.troubles.append(Trouble(file.path, "quarantined", _at(error.line, error.reason)))
-        except Exception as error:  # as in a run: whatever a library makes of a file costs that file only
-            self.troubles.append(Trouble(file.path, "failed", f"its reader failed: {type(error).__name__}: {error}"))
-        else:
-            if parsed.dropped:
-                told = parsed.error or ", ".join(construct for construct, *_ in parsed.dropped)
-                self.troubles.append(Trouble(file.path, "partial", _at(parsed.line, told)))
-            if isinstance(parsed, Parsed):
-                self.parsed[file.path] = parsed
-
-    def notices(self) -> Iterator[str]:
-        """Yield what was not looked at."""
-        if self.unread:
-            yield f"{self.unread} files are no text, or too large, and were not read for this plan"
-
-
-def _at(line: int | None, told: str) -> str:
-    return f"line {line}: {told}" if line else told
+    return Foreseen(tuple(sorted(troubles, key=lambda trouble: trouble.path)), retyped, broken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ from dagster_project.reports import UNITS
 from dagster_project.settings import Settings
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
 from dagster_project.steps.cursors import note_cursor, source_cursor
-from dagster_project.steps.foresee import BrokenLink, RetypedKey, Trouble, foresee
+from dagster_project.steps.foresee import BrokenLink, RetypedKey, foresee
 from dagster_project.steps.land import known_files, not_whole, scan_documents
+from dagster_project.steps.peek import Trouble, peek
 from dagster_project.steps.pending import refuse_other_kind
 
 
@@ -124,7 +125,12 @@ def _plan_documents(look: _Look, source: DocumentSource) -> Plan:
     seen = scan_documents(look.where, look.con, look.raw, source, again=look.again)
     scan = seen.scan
     refused = documents.refusal(source, scan)
-    foreseen = foresee(look.lake, source.name, seen.files, scan.steps)
+    changed = [step.file for step in scan.steps if step.file is not None and (step.op == "put" or step.is_edited)]
+    read = peek(changed, seen.files, look.where)
+    foreseen = foresee(look.lake, source.name, scan.steps, read)
+    unread = (
+        (f"{read.unread} files are too large, or too many, and were not read for this plan",) if read.unread else ()
+    )
     moves = [step for step in scan.steps if step.op == "move"]
     return Plan(
         source.name,
@@ -140,7 +146,7 @@ def _plan_documents(look: _Look, source: DocumentSource) -> Plan:
         unchanged=scan.unchanged,
         pending=look.pending(source),
         refused=str(refused) if refused else None,
-        notices=(*scan.notices, *foreseen.notices),
+        notices=(*scan.notices, *unread),
         problems=scan.warnings,
     )
 

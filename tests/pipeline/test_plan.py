@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from dagster_project.sources import DocumentSource
 from dagster_project.steps.foresee import BrokenLink, RetypedKey
 from dagster_project.steps.plan import plan
 
+LOOPING = Path(__file__).parents[1] / "shaping" / "fixtures" / "pdf" / "form_draws_itself_twice.pdf"
 TEXT = "# Lakes\n\n" + "\n".join(
     f"Sentence {n} of this note says what no other note of the vault says." for n in range(9)
 )
@@ -57,6 +60,18 @@ def test_a_plan_names_what_a_run_would_do_and_does_nothing(lake, world, where) -
 def test_over_what_is_unchanged_there_is_nothing_to_do(lake, world, where) -> None:
     run(lake, world.sources)
     assert all(plan(lake, where, source).is_nothing for source in world.sources)
+
+
+def test_a_file_that_harms_its_reader_is_told_and_the_others_are_read(where, world) -> None:
+    world.note("loop.pdf", LOOPING.read_bytes())
+    world.note("deep.ipynb", "[" * 100_000)
+    planned = plan(None, replace(where, file_seconds=0.5), world.sources[0])
+    assert [(trouble.path, trouble.status) for trouble in planned.unreadable] == [
+        ("deep.ipynb", "quarantined"),
+        ("latin.md", "quarantined"),
+        ("loop.pdf", "failed"),
+    ]
+    assert "took longer than 0.5 s" in planned.unreadable[2].reason
 
 
 def test_without_a_lake_everything_is_new_and_none_is_made(world, where) -> None:
@@ -144,9 +159,21 @@ STATES = st.dictionaries(
 
 
 @given(st.lists(STATES, min_size=2, max_size=2))
-@hypothesis_settings(max_examples=8, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=3, suppress_health_check=list(HealthCheck))
 def test_the_run_does_what_the_plan_says(new_world, clock, ids, tmp_path_factory, states) -> None:
-    folder = tmp_path_factory.mktemp("plan")
+    plan_and_run(new_world, clock, ids, tmp_path_factory.mktemp("plan"), states)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@given(st.lists(STATES, min_size=2, max_size=4))
+@hypothesis_settings(max_examples=60, suppress_health_check=list(HealthCheck))
+def test_the_run_does_what_the_plan_says_over_many_states(new_world, clock, ids, tmp_path_factory, states) -> None:
+    plan_and_run(new_world, clock, ids, tmp_path_factory.mktemp("plan"), states)
+
+
+def plan_and_run(new_world, clock, ids, folder: Path, states: list[dict[str, str]]) -> None:
+    """Plan and run each state of a vault in turn, and compare what was planned with what landed."""
     world, lake = new_world(folder / "world"), open_lake(settings(str(folder / "lake")), clock=clock, ids=ids)
     source = world.sources[0]
     for state in states:
