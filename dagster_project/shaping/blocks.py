@@ -1,4 +1,4 @@
-"""Blocks that have a name or a kind: callouts, alerts, and what a link can point to.
+"""Blocks that have a name or a kind: callouts, alerts, admonitions, and what a link can point to.
 
 What belongs here: where such a block begins and ends, and its text. What does not: what hides a block (code, comments),
 which `markdown` knows.
@@ -7,6 +7,9 @@ Rules:
 
 - A quote that begins with `[!type]` is a callout (https://help.obsidian.md/callouts); it is an alert if it is one of
   GitHub's five, in capitals and alone on its line (https://docs.github.com → Basic writing → Alerts).
+- `:::note` to `:::` is a callout, with `[Title]` or a title after its type, if the type is one of Docusaurus's
+  (https://docusaurus.io/docs/markdown-features/admonitions). It is closed by the first line of as many colons or more;
+  what is not closed is text.
 - `^id` at the end of a paragraph, or of an item's own text, names it; on a line of its own it names the block before:
   a paragraph, list, quote, table or code (https://help.obsidian.md/links). Letters, digits and hyphens make an id.
 - `id:: …` is Logseq's name of the item it stands in, without the items below that; outside of lists, of the heading
@@ -25,6 +28,12 @@ Span = Mapping[str, int]
 _CALLOUT: Final = re.compile(r">[ \t]{0,4}\[!([^\]\r\n|]{1,80})(?:\|[^\]\r\n]{0,200})?\]([+-]?)[ \t]*([^\r\n]*)")
 DEEPEST: Final = 10
 """Callouts in more quotes than this are text of the one around them, which holds the text of all within it."""
+_ADMONITION: Final = re.compile(
+    r"^([ \t]{0,40}+)(:{3,9})"
+    r"(?:[ \t]{0,4}+(note|tip|info|important|success|secondary|caution|warning|danger)(?![A-Za-z0-9_-])"
+    r"(?:\[([^\]\r\n]{0,200})\])?(?:\{[^}\r\n]{0,200}\})?((?:[ \t][^\r\n]*+)?+))?[ \t]*+\r?$",
+    re.MULTILINE,
+)
 _ALERTS: Final = frozenset(("NOTE", "TIP", "IMPORTANT", "WARNING", "CAUTION"))
 _ID: Final = re.compile(r"\^([A-Za-z0-9-]+)[ \t]*\r?(?=\n|\Z)")
 _BEFORE_ID: Final = frozenset(" \t\r\n>")
@@ -68,6 +77,36 @@ def find_callouts(view: str, quotes: Iterable[Span]) -> Iterator[Found]:
         is_alert = kind in _ALERTS and not fold and not title
         text = _unquoted(view[match.end() : end].lstrip("\r\n"), depth)
         yield Found("alert" if is_alert else "callout", kind.lower(), title or None, text, start, end)
+
+
+def find_fences(view: str) -> list[tuple[re.Match[str], int, int]]:
+    """Return the lines that may open or close an admonition, with where their colons begin and they end."""
+    return [(match, match.start(2), match.end()) for match in _ADMONITION.finditer(view)]
+
+
+def find_admonitions(view: str, fences: Iterable[tuple[re.Match[str], int, int]]) -> Iterator[Found]:
+    """Yield the admonitions that the `fences` make, in the order in which they are closed.
+
+    >>> view = ":::tip[Look]\\nhere\\n:::\\n"
+    >>> list(find_admonitions(view, find_fences(view)))
+    [Found(kind='callout', name='tip', title='Look', text='here', start=0, end=21)]
+    """
+    opened: list[re.Match[str]] = []
+    for match, *_ in fences:
+        if match[3] is not None:
+            if len(opened) < DEEPEST and not match[5].rstrip(_BLANK).endswith(":::"):
+                opened.append(match)
+            continue
+        yield from (_admonition(view, mark, match) for mark in opened if len(mark[2]) <= len(match[2]))
+        opened = [mark for mark in opened if len(mark[2]) > len(match[2])]
+
+
+def _admonition(view: str, opened: re.Match[str], closed: re.Match[str]) -> Found:
+    margin = len(opened[1])
+    lines = view[opened.end() : closed.start()].replace("\r", "").split("\n")
+    text = "\n".join(line[min(margin, len(line) - len(line.lstrip(" \t"))) :] for line in lines)
+    title = (opened[4] or opened[5]).strip(_BLANK) or None
+    return Found("callout", opened[3], title, text.strip(_BLANK), opened.start(2), closed.end(2))
 
 
 def _depth(view: str, start: int) -> int:

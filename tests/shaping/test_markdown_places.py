@@ -74,6 +74,8 @@ PIECES = st.sampled_from(
         "((63bc6201-53b1-47a4-834f-83934b69ad49))",
         "id:: ",
         "\n\t- ",
+        "\n:::tip x\n",
+        "\n:::\n",
     ]
 )
 NOTES = st.lists(PIECES | st.text(max_size=4), max_size=30).map("".join)
@@ -153,6 +155,7 @@ def test_the_encoding_changes_nothing_but_the_ranges(text: str) -> None:
     plain = read(text.encode(), "a.md")
     wide = read(b"\xff\xfe" + text.encode("utf-16-le"), "a.md")
 
+    assume(plain.encoding == "utf-8")  # a few letters and NULs without a mark may be anything
     for name in ("title", "body", "tags", "aliases", "properties", "word_count", "dropped", "error", "line"):
         assert getattr(plain, name) == getattr(wide, name)
     for name in ("sections", "links", "tag_uses", "tasks", "code_blocks", "fields", "blocks"):

@@ -44,7 +44,9 @@ import pyromark
 from dagster_project.shaping.blocks import Found as FoundBlock
 from dagster_project.shaping.blocks import (
     Layout,
+    find_admonitions,
     find_callouts,
+    find_fences,
     find_ids,
     find_named,
     innermost,
@@ -186,7 +188,7 @@ def read(content: bytes, path: str) -> Parsed:
     if outline.items:
         parsed.tasks = _tasks(note, parsed.sections)
     named = _add_fields(parsed, note, after)
-    if named or outline.quotes or outline.html or "^" in view:
+    if named or outline.quotes or outline.html or "^" in view or ":::" in view:
         parsed.blocks = _blocks(note, named)
     parsed.tags = sorted({use[0] for use in parsed.tag_uses})
     _name(parsed, path)
@@ -722,6 +724,8 @@ def _blocks(note: _Note, named: list[FoundBlock]) -> list[Block]:
     found = list(named)
     if outline.quotes:
         found.extend(find_callouts(view, outline.quotes))
+    if ":::" in view and (fences := find_fences(view)):
+        found.extend(find_admonitions(view, outside(fences, note.hidden())))
     if outline.html:
         found.extend(FoundBlock("anchor", name, None, "", *place) for name, *place in find_anchors(view, outline.html))
     if "^" in view and (ids := find_ids(view)) and (ids := list(outside(ids, note.hidden()))):
