@@ -250,7 +250,7 @@ FIELDS: Final = _part(
 BLOCKS: Final = _part(
     "blocks",
     "a block that has a name or a kind: one that links can point to, a callout or an alert",
-    ("kind", TEXT, "block (it has an id), anchor (an id or name in HTML), callout (Obsidian, Docusaurus) or alert (GitHub)"),
+    ("kind", TEXT, "block (it has an id), anchor (an id in HTML), callout (Obsidian, Docusaurus) or alert (GitHub)"),
     ("name", TEXT, "The id without ^, or the callout's type in lower case"),
     ("title", TEXT, "Title of a callout; null if it has none"),
     ("text", TEXT, "Text of the block, without its id, marks and title; empty for an anchor"),
