@@ -144,7 +144,7 @@ def _as_it_is(piece: str) -> str:
 
 
 def _from_view(piece: str) -> str:
-    return piece.encode("latin-1").decode("utf-8")
+    return piece if piece.isascii() else piece.encode("latin-1").decode("utf-8")
 
 
 def count_words(text: str) -> int:
@@ -157,7 +157,7 @@ def count_words(text: str) -> int:
         text = _WIDE_SPACE.sub(" ", text)
     # Five times as fast as split, which makes an object of every word.
     is_space = np.frombuffer(text.encode(), np.uint8) <= _SPACE
-    ends = np.count_nonzero(is_space[1:] > is_space[:-1])
+    ends = np.count_nonzero(is_space[1:] & ~is_space[:-1])
     return int(ends) + (not is_space[-1]) if text else 0
 
 

@@ -109,10 +109,9 @@ _DROPPED: Final = bytes(code for code in range(128) if not (chr(code).isalnum() 
 Read = Callable[[str], str]
 Span = Mapping[str, int]
 """A range as pyromark gives it: `start` and `end`."""
-_NOWHERE: Final[Span] = {"start": 0, "end": 0}
 Place = tuple[str, int, int]
 Mark = list[Any]
-"""Something pyromark found: its tag, start, range, line, the text in it, and the range of the last piece of text.
+"""Something pyromark found: its tag, start, end, line, the text in it, and the range of the last piece of text.
 
 A list, since there is one for every link, and an object of a class takes five times as long to make.
 """
@@ -152,8 +151,8 @@ class _Note:
         if self._hidden is None:
             outline = self.outline
             hidden = [(span["start"], span["end"]) for span in outline.opaque]
-            hidden += [(mark[1], mark[2]["end"]) for mark in outline.links]
-            hidden += [(mark[1], mark[2]["end"]) for mark in outline.codes]
+            hidden += [(mark[1], mark[2]) for mark in outline.links]
+            hidden += [(mark[1], mark[2]) for mark in outline.codes]
             hidden.sort()
             self._hidden = hidden
         return self._hidden
@@ -172,7 +171,7 @@ def read(content: bytes, path: str) -> Parsed:
     body = source.read(view) if front.end else source.text
     line = 1 + source.view.count("\n", 0, front.end)
     outline = _walk(body, view, line)
-    if "\n\t" in view and outline.codes and (indented := _bullets(view, outline.codes)) and _is_logseq(view, path):
+    if outline.codes and (indented := _bullets(view, outline.codes)) and _is_logseq(view, path):
         outline = _walk(source.read(_unindented(view, indented)), view, line)
     note = _Note(view, source.mark + front.end, line, source.read, source.view is source.text, outline)
     if "%" in view or "$" in view:  # a search for one character is several times faster
@@ -206,8 +205,8 @@ def _front_matter(source: Text) -> FrontMatter:
 def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls would cost more than what they do
     """Collect what the note is made of in one pass. The hot loop, and most of what a note costs."""
     outline = _Outline()
-    found = {"Link": outline.links, "Image": outline.links, "Heading": outline.headings, "CodeBlock": outline.codes}
-    items, opaque, quotes, lists, html = outline.items, outline.opaque, outline.quotes, outline.lists, outline.html
+    links, headings, codes, items = outline.links, outline.headings, outline.codes, outline.items
+    opaque, quotes, lists, html = outline.opaque, outline.quotes, outline.lists, outline.html
     paragraphs = outline.paragraphs if "^" in view else None
     open_: list[Mark] = []
     pieces: list[str] = []
@@ -223,17 +222,26 @@ def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls wou
         elif "Start" in event:
             tag = event["Start"]
             if tag.__class__ is dict:
-                for name in tag:
-                    if name in found:
-                        start = span["start"]
-                        line, last = line + count("\n", last, start), start
-                        mark = [tag[name], start, span, line, len(pieces), None]
-                        found[name].append(mark)
-                        open_.append(mark)
-                    elif name == "List":
+                if "Link" in tag:
+                    found, data = links, tag["Link"]
+                elif "Heading" in tag:
+                    found, data = headings, tag["Heading"]
+                elif "CodeBlock" in tag:
+                    found, data = codes, tag["CodeBlock"]
+                elif "Image" in tag:
+                    found, data = links, tag["Image"]
+                else:
+                    if "List" in tag:
                         lists.append(span)
-                    elif name == "BlockQuote":
+                    elif "BlockQuote" in tag:
                         quotes.append(span)
+                    continue
+                start = span["start"]
+                line += count("\n", last, start)
+                last = start
+                mark = [data, start, span["end"], line, len(pieces), None]
+                found.append(mark)
+                open_.append(mark)
             elif tag == "Paragraph":
                 if paragraphs is not None:
                     paragraphs.append(span)
@@ -266,11 +274,11 @@ def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls wou
 def _bullets(view: str, codes: Iterable[Mark]) -> list[tuple[int, int]]:
     """Return where there are blocks indented by tabs that begin with a bullet."""
     found = []
-    for kind, start, span, *_ in codes:
+    for kind, start, end, *_ in codes:
         if kind == "Indented" and view[start : start + _INDENT].lstrip("\t").startswith("- "):
             begin = view.rfind("\n", 0, start) + 1
             if not view[begin:start].strip("\t"):
-                found.append((begin, span["end"]))
+                found.append((begin, end))
     return found
 
 
@@ -308,8 +316,9 @@ def _hide(note: _Note) -> None:
     math = _marked(_INLINE_MATH, view) if "$" in view else []
     if not comments and not displays and not math:
         return
-    spans = [*outline.opaque, *(mark[2] for mark in outline.codes)]
-    code = sorted((span["start"], span["end"]) for span in spans)
+    code = [(span["start"], span["end"]) for span in outline.opaque]
+    code += [(mark[1], mark[2]) for mark in outline.codes]
+    code.sort()
     places = sorted(_asides(view, code, comments, displays, math))
     if not places:
         return
@@ -382,7 +391,7 @@ def _sections(note: _Note) -> list[Section]:
         used[name] = 0
         sections.append((level, heading, path[:], name, view[start:end], line, base + start, base + end))
     if not note.is_ascii:
-        return [(*part[:4], note.read(part[4]), *part[5:]) for part in sections]
+        return [part if part[4].isascii() else (*part[:4], note.read(part[4]), *part[5:]) for part in sections]
     return sections
 
 
@@ -445,8 +454,8 @@ def next_anchor(name: str, used: dict[str, int]) -> str:
 def _code_blocks(note: _Note) -> list[CodeBlock]:
     view, base = note.view, note.base
     blocks: list[CodeBlock] = []
-    for kind, begin, block, line, text, lines in note.outline.codes:
-        span = lines or _nothing(view, block)
+    for kind, begin, stop, line, text, lines in note.outline.codes:
+        span = lines or _nothing(view, begin, stop)
         start, end = span["start"], span["end"]
         if view[end - 2 : end] == "\r\r" and end - start > 1:  # a blank line that pyromark leaves out of the text
             end -= 1
@@ -456,10 +465,10 @@ def _code_blocks(note: _Note) -> list[CodeBlock]:
     return blocks
 
 
-def _nothing(view: str, span: Span) -> Span:
+def _nothing(view: str, start: int, end: int) -> Span:
     """Return the empty range below the fence of a block without a line."""
-    newline = view.find("\n", span["start"], span["end"])
-    at = span["end"] if newline < 0 else newline + 1
+    newline = view.find("\n", start, end)
+    at = end if newline < 0 else newline + 1
     return {"start": at, "end": at}
 
 
@@ -469,7 +478,7 @@ def _all_links(note: _Note, front: FrontMatter, source: Text) -> list[Link]:
     more: list[Link] = []
     if note.outline.html:
         more.extend(_html_links(note))
-    if "((" in note.view:
+    if _REFERENCE.search(note.view) is not None:  # twice as fast as to look for `((`
         more.extend(_references(note))
     if front.end and "[[" in source.view[: front.end]:
         more.extend(_front_links(front.end, source))
@@ -492,8 +501,6 @@ def _references(note: _Note) -> Iterator[Link]:
     """Yield Logseq's references to blocks, and its embeds of them."""
     view, line, last = note.view, note.line, 0
     found = [(match[1], *match.span()) for match in _REFERENCE.finditer(view)]
-    if not found:
-        return
     for block, start, end in outside(found, note.hidden()):
         line, last = line + view.count("\n", last, start), start
         kind, target = ("embed", f"(({block}))") if _is_embedded(view, start, end) else ("block", block)
@@ -525,20 +532,20 @@ def _links(note: _Note) -> list[Link]:
     has_embeds: bool | None = None
     alt_end = 0
     links: list[Link] = []
-    for data, start, span, line, text, _ in note.outline.links:
+    for data, start, end, line, text, _ in note.outline.links:
         target, type_ = data["dest_url"], data["link_type"]
         fragment = None
         is_image = view[start] == "!"
         if start < alt_end:  # what describes an image is text
             continue
         if is_image:
-            alt_end = span["end"]
+            alt_end = end
         if type_.__class__ is dict:
             if "\n" in target:  # code that looks like a link: no page's name goes over two lines
                 continue
             if has_embeds is None:
                 has_embeds = "{" in view and _EMBED in view
-            is_embed = is_image or (has_embeds and _is_embedded(view, start, span["end"]))
+            is_embed = is_image or (has_embeds and _is_embedded(view, start, end))
             kind = "embed" if is_embed else "wikilink"
             target, fragment = _page(target)
         elif target[:1] in _LOGSEQ and (logseq := _logseq(target)) is not None:
@@ -550,7 +557,7 @@ def _links(note: _Note) -> list[Link]:
             elif "#" in target:
                 target, _, fragment = target.partition("#")
                 fragment = fragment or None
-        links.append((kind, target, fragment, text, line, base + start, base + span["end"]))
+        links.append((kind, target, fragment, text, line, base + start, base + end))
     return links
 
 
@@ -609,9 +616,9 @@ def _start(found: tuple[str, int, int]) -> int:
 def _take_bracketed(note: _Note) -> Iterator[tuple[str, int, int]]:
     links = []
     for mark in note.outline.links:
-        data, start, span = mark[:3]
+        data, start, end = mark[:3]
         if start and data["link_type"].__class__ is dict and note.view[start - 1 : start + 1] == "#[":
-            yield data["dest_url"].strip(), start - 1, span["end"]
+            yield data["dest_url"].strip(), start - 1, end
         else:
             links.append(mark)
     note.outline.links = links
@@ -702,10 +709,10 @@ def _above(note: _Note, start: int, *, is_id: bool) -> int | None:
     In Logseq a heading is a block, and so is a paragraph; but below a paragraph only an id is surely a property.
     """
     index = bisect_right(note.outline.headings, start, key=_mark_start) - 1
-    heading = note.outline.headings[index][2] if index >= 0 else _NOWHERE
-    between = note.view[max(heading["end"], start - _FAR) : start]
-    if index >= 0 and start - heading["end"] < _FAR and not without_properties(between).strip(_BLANK):
-        return heading["start"]
+    heading, end = note.outline.headings[index][1:3] if index >= 0 else (0, 0)
+    between = note.view[max(end, start - _FAR) : start]
+    if index >= 0 and start - end < _FAR and not without_properties(between).strip(_BLANK):
+        return heading
     blank = max(between.rfind("\n\n"), between.rfind("\n\r\n"))
     begins = start - len(between) + (between.find("\n", blank + 1) + 1 if blank >= 0 else 0)
     return begins if is_id and note.view[begins:start].strip(_BLANK) else None
@@ -729,7 +736,8 @@ def _blocks(note: _Note, named: list[FoundBlock]) -> list[Block]:
     if outline.html:
         found.extend(FoundBlock("anchor", name, None, "", *place) for name, *place in find_anchors(view, outline.html))
     if "^" in view and (ids := find_ids(view)) and (ids := list(outside(ids, note.hidden()))):
-        others = [*outline.lists, *outline.quotes, *(mark[2] for mark in outline.codes)]
+        codes: list[Span] = [{"start": mark[1], "end": mark[2]} for mark in outline.codes]
+        others = [*outline.lists, *outline.quotes, *codes]
         found.extend(find_named(view, ids, Layout(outline.items, outline.paragraphs, others)))
     line, last = note.line, 0
     blocks: list[Block] = []
