@@ -113,11 +113,15 @@ def shape_slice(slice_: Slice, left_out: Mapping[int, str], watch: Watch) -> Sha
 
 
 def _slices(batch: Batch) -> list[Slice]:
-    note_ids = _note_ids(batch)
+    arrived = batch.con.execute(
+        f"SELECT sequence, path, coalesce(size, 0) FROM {batch.raw} AS a "
+        f"WHERE sequence > {batch.after} AND sequence <= {batch.to} ORDER BY sequence"
+    ).fetchall()
+    note_ids = _note_ids(batch, {sequence: path for sequence, path, _ in arrived})
     present = _present(batch)
     raw = batch.pins[f"raw.{batch.source.name}"]
     slices, after = [], batch.after
-    for to in _ends(batch):
+    for to in _ends([(sequence, size) for sequence, _, size in arrived], batch.lake.settings.worker_processes):
         ids = {sequence: note_ids[sequence] for sequence in range(after + 1, to + 1) if sequence in note_ids}
         slices.append(
             Slice(
@@ -136,13 +140,9 @@ def _slices(batch: Batch) -> list[Slice]:
     return slices
 
 
-def _ends(batch: Batch) -> Iterator[int]:
-    """Yield the last arrival of each slice: the same for every run over the same arrivals on the same machine."""
-    arrived = batch.con.execute(
-        f"SELECT sequence, coalesce(size, 0) FROM {batch.raw} AS a "
-        f"WHERE sequence > {batch.after} AND sequence <= {batch.to} ORDER BY sequence"
-    ).fetchall()
-    share = -(-len(arrived) // batch.lake.settings.worker_processes)
+def _ends(arrived: Sequence[tuple[int, int]], processes: int) -> Iterator[int]:
+    """Yield the last arrival of each slice, given all with their bytes; the same for every run on the same machine."""
+    share = -(-len(arrived) // processes)
     most = min(SLICE_FILES, max(share, SHARED_FILES))
     files = held = 0
     for sequence, size in arrived:
@@ -161,8 +161,8 @@ class _Observation:
     moved_from: str | None
 
 
-def _note_ids(batch: Batch) -> dict[int, str]:
-    """Return the note of each arrival. Only paths that have to do with a move need their whole history."""
+def _note_ids(batch: Batch, arrived: Mapping[int, str]) -> dict[int, str]:
+    """Return the note of each arrival, given their paths; only those that have to do with a move need all their history."""
     name = batch.source.name
     moves = f"FROM {batch.raw} AS m WHERE op = 'move'"
     moved = f"SELECT path {moves} UNION SELECT moved_from {moves}"
@@ -172,10 +172,7 @@ def _note_ids(batch: Batch) -> dict[int, str]:
     ).fetchall()
     who = Identities(name)
     through_moves = {sequence: who.take(_Observation(*seen)) for sequence, *seen in history}
-    arrived = batch.con.execute(
-        f"SELECT sequence, path FROM {batch.raw} AS a WHERE sequence > {batch.after} AND sequence <= {batch.to}"
-    ).fetchall()
-    return {sequence: through_moves.get(sequence) or note_id(name, path) for sequence, path in arrived}
+    return {sequence: through_moves.get(sequence) or note_id(name, path) for sequence, path in arrived.items()}
 
 
 def _present(batch: Batch) -> documents.Present:
