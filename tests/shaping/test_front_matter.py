@@ -7,6 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import ryaml
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from dagster_project.shaping.formats.markdown import read
 
@@ -219,3 +222,34 @@ def test_bombs_are_told_and_not_loaded() -> None:
     note = read(("---\n" + "\n".join(lines) + "\n---\ntext").encode(), "a.md")
 
     assert (note.body, note.properties["a"], bool(note.error)) == ("text", ["x"] * 9, True)
+
+
+PLAIN = st.text(st.characters(max_codepoint=126, min_codepoint=32), max_size=8) | st.sampled_from(
+    (
+        "true",
+        "NULL",
+        "No",
+        "NaN",
+        "e1",
+        "x: y",
+        "x #y",
+        '"a"',
+        "'it''s'",
+        '"\\n"',
+        "03/30/2025",
+        "2024-01-05",
+        "é",
+        "a\tb",
+    )
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(("a", "no", "null", "Z.z-1", "b")), PLAIN), min_size=1, max_size=3))
+def test_lines_of_plain_text_are_read_as_the_loader_reads_them(entries: list[tuple[str, str]]) -> None:
+    block = "\n".join(f"{key}: {value}" for key, value in entries)
+    try:
+        expected = ryaml.loads(block)  # type: ignore[attr-defined]
+    except ValueError:
+        assume(False)
+    assume(isinstance(expected, dict) and all(isinstance(each, str) for pair in expected.items() for each in pair))
+    assert properties(block) == expected
