@@ -162,7 +162,7 @@ class _Observation:
 
 
 def _note_ids(batch: Batch, arrived: Mapping[int, str]) -> dict[int, str]:
-    """Return the note of each arrival, given their paths; only those that have to do with a move need all their history."""
+    """Return the note of each arrival, given the paths; only those that have to do with a move need their history."""
     name = batch.source.name
     moves = f"FROM {batch.raw} AS m WHERE op = 'move'"
     moved = f"SELECT path {moves} UNION SELECT moved_from {moves}"

@@ -358,15 +358,18 @@ def _stamps(file: Path) -> dict[str, tables.Stamp]:
 
 def known_files(con: duckdb.DuckDBPyConnection, raw: Pin) -> dict[str, tables.KnownFile]:
     """Return the latest marker of each file that was not seen to vanish."""
-    marker = "{'op': _op, 'sha256': _file_sha256, 'rows': _row, 'sequence': sequence, 'error': _error}"
+    marker = (
+        "{'op': _op, 'sha256': _file_sha256, 'rows': _row, 'sequence': sequence, 'error': _error, "
+        "'same_as': CASE _op WHEN 'same' THEN _payload END}"
+    )
     query = (
         f"SELECT _file, max_by({marker}, sequence) FROM {relation(raw)} AS r "
-        "WHERE _op IN ('file', 'gone') GROUP BY _file"
+        "WHERE _op IN ('file', 'same') OR (_op = 'gone' AND _row IS NULL) GROUP BY _file"
     )
     return {
-        path: tables.KnownFile(last["sha256"], last["rows"] or 0, last["sequence"], last["error"])
+        path: tables.KnownFile(last["sha256"], last["rows"] or 0, last["sequence"], last["error"], last["same_as"])
         for path, last in con.execute(query).fetchall()
-        if last["op"] == "file"
+        if last["op"] != "gone"
     }
 
 

@@ -137,7 +137,7 @@ def test_a_file_with_swapped_field_ids_is_refused(lake: Lake, monkeypatch: pytes
         "notes",
         "",
         tuple(
-            Column({1: 2, 2: 1}.get(c.field_id, c.field_id), c.name, c.type, c.doc, c.element_id) for c in NOTES.columns
+            Column({1: 2, 2: 1}.get(c.field_id, c.field_id), c.name, c.type, c.doc, c.nested) for c in NOTES.columns
         ),
         NOTES.key,
         NOTES.partition,

@@ -18,7 +18,7 @@ from dagster_project.lake.parquet import ParquetSink
 
 COLUMNS = (
     Column(1, "n", pa.int64(), "A number"),
-    Column(7, "words", TEXTS, "Words", 9),
+    Column(7, "words", TEXTS, "Words", (9,)),
     Column(5, "text", TEXT, "Text"),
 )
 SCHEMA = pa.schema([column.field() for column in COLUMNS])

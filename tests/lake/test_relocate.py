@@ -319,8 +319,8 @@ relocate(Settings(str(folder), folder / "lake.duckdb", folder / ".scratch"), clo
     ("files", "failpoint", "is_done"),
     [
         (1, "", False),
-        (30, "", False),
-        (0, "commit.written", False),
+        pytest.param(30, "", False, marks=pytest.mark.long),
+        pytest.param(0, "commit.written", False, marks=pytest.mark.long),
         (0, "commit.swapping", False),
         (0, "commit.committed", True),
     ],

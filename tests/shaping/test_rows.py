@@ -297,7 +297,7 @@ def test_a_user_column_may_be_called_like_one_of_ours() -> None:
 
 
 def test_lists_are_tags_and_authors_without_splitting() -> None:
-    columns = (*COLUMNS[:1], Column(12, "topics", TEXTS, "topics", 13), Column(14, "speakers", TEXTS, "speakers", 15))
+    columns = (*COLUMNS[:1], Column(12, "topics", TEXTS, "topics", (13,)), Column(14, "speakers", TEXTS, "speakers", (15,)))
     lake = Lake(mapping=NoteMapping(key=("id",), tags="topics", author="speakers"), columns=columns)
     lake.land("f.jsonl", [{"id": "1", "topics": ["b, c", "a"], "speakers": ["Ann", "Bob"]}, {"id": "2"}])
     one, two = sorted(lake.shape()["notes.notes"], key=lambda note: note["path"])
@@ -356,7 +356,7 @@ ACTION = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(actions=st.lists(ACTION, max_size=7), materialised=st.booleans(), keyed=st.booleans())
 def test_any_history_of_files_gives_what_a_plain_reading_of_it_gives(
     actions: list[tuple[str, list[Row | str] | None, bool, bool]], materialised: bool, keyed: bool

@@ -176,7 +176,7 @@ def fill(lake: duckdb.DuckDBPyConnection, table: str, rows: Iterable[dict[str, A
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(vault=vaults())
 def test_the_view_finds_what_the_rule_finds(
