@@ -36,15 +36,16 @@
 -- which is its index, readme or _index, and have no steps 7 and 9. `[text]([[Page]])` is a wikilink.
 -- A link to a note in Evernote goes by its text, in steps 7 to 9: exports don't hold the ids such links are made of.
 -- A block reference leads to the note that has that block: exact.
--- A path from the root, `/a/b`, that is not found is an address on the site where the notes are published, thus external,
--- if no file of the source lies below its first part and it does not end as Markdown does.
+-- A path from the root, `/a/b`, that is not found is an address on the site where the notes are published, and thus
+-- external, if no file of the source lies below its first part and it does not end as Markdown does.
 -- `.md` and the like may be left out, %20 and the like are read, `___` is Logseq's `/` in file names.
 -- If a step finds several, the one with the shortest path is taken, then the first in path order. The link is ambiguous
 -- unless that one alone lies in the fewest folders. dagster_project/model/links.py says the same in Python.
 --
 -- A fragment is a block (`^id`), else the anchor of a heading, else an id in HTML, else the text of a heading without
--- punctuation, upper and lower case being the same. `A#B` is a heading B somewhere below a heading A. A place in a PDF, a film or a page (`page=3`,
--- `:~:text`, `top`) is none of these and stays null, and so does what is not found in a note that is no Markdown.
+-- punctuation, upper and lower case being the same. `A#B` is a heading B somewhere below a heading A. A place in a PDF,
+-- a film or a page (`page=3`, `:~:text`, `top`) is none of these and stays null, and so does what is not found in a note
+-- that is no Markdown.
 --
 -- Every step is one lookup of a key that was computed before: the cost follows the number of links, not their product
 -- with the notes. A file goes by its number here, in order of preference: of several, the lowest is the one.
@@ -64,13 +65,16 @@ WITH held AS (
 ), cut AS (
   SELECT 'path' AS sort, source, '/' || path AS written, number, is_note, depth FROM file
   UNION ALL
-  SELECT 'ending', source, regexp_extract(path, '[^/]+$'), number, is_note, depth FROM file
-  UNION ALL
-  SELECT 'ending', source, regexp_extract(path, '[^/]+/[^/]+$'), number, is_note, depth FROM file
-  UNION ALL
-  SELECT 'ending', source, regexp_extract(path, '[^/]+/[^/]+/[^/]+$'), number, is_note, depth FROM file
-  UNION ALL
-  SELECT 'ending', source, regexp_extract(path, '[^/]+/[^/]+/[^/]+/[^/]+$'), number, is_note, depth FROM file
+  SELECT
+    'ending', source,
+    unnest([
+      regexp_extract(path, '[^/]+$'),
+      regexp_extract(path, '[^/]+/[^/]+$'),
+      regexp_extract(path, '[^/]+/[^/]+/[^/]+$'),
+      regexp_extract(path, '[^/]+/[^/]+/[^/]+/[^/]+$')
+    ]),
+    number, is_note, depth
+  FROM file
 ), keyed AS (
   SELECT
     sort, source, number, is_note, depth,
@@ -114,29 +118,26 @@ WITH held AS (
 ), named AS (
   SELECT sort, source, key, 0 AS step, number, is_note, depth FROM keyed
   UNION ALL
-  SELECT 'path', source, folder, step, number, is_note, depth FROM front
+  SELECT 'path', source, unnest([folder, regexp_replace(folder, '/$', '')]), step, number, is_note, depth FROM front
   UNION ALL
-  SELECT 'path', source, regexp_replace(folder, '/$', ''), step, number, is_note, depth FROM front
-  UNION ALL
-  SELECT DISTINCT 'name', file.source, nfc_normalize(a.alias), 0, file.number, file.is_note, file.depth
-  FROM file CROSS JOIN UNNEST(file.aliases) AS a(alias)
+  SELECT DISTINCT 'name', source, nfc_normalize(unnest(aliases)), 0, number, is_note, depth FROM file
   UNION ALL
   SELECT 'name', source, nfc_normalize(title), 1, number, is_note, depth FROM file
   UNION ALL
   SELECT 'name', source, key, 2, number, is_note, depth FROM page
   UNION ALL
-  SELECT 'name', source, strftime(day, '%Y-%m-%d'), 2, number, is_note, depth FROM journal
-  UNION ALL
-  SELECT 'name', source, strftime(day, '%Y_%m_%d'), 2, number, is_note, depth FROM journal
-  UNION ALL
   SELECT
     'name', source,
-    strftime(day, '%b ') || day(day)
-      || CASE
-        WHEN day(day) IN (1, 21, 31) THEN 'st' WHEN day(day) IN (2, 22) THEN 'nd' WHEN day(day) IN (3, 23) THEN 'rd'
-        ELSE 'th'
-      END
-      || strftime(day, ', %Y'),
+    unnest([
+      strftime(day, '%Y-%m-%d'),
+      strftime(day, '%Y_%m_%d'),
+      strftime(day, '%b ') || day(day)
+        || CASE
+          WHEN day(day) IN (1, 21, 31) THEN 'st' WHEN day(day) IN (2, 22) THEN 'nd' WHEN day(day) IN (3, 23) THEN 'rd'
+          ELSE 'th'
+        END
+        || strftime(day, ', %Y')
+    ]),
     2, number, is_note, depth
   FROM journal
 ), folded AS (
@@ -244,6 +245,7 @@ WITH held AS (
     END AS ending
   FROM read
 ), parted AS (
+  -- chr(1) stands for a part `..`, since no pattern tells that from a name without looking ahead
   SELECT
     *,
     CASE WHEN contains(below, './') OR contains('/' || below, '//') THEN
@@ -253,6 +255,7 @@ WITH held AS (
     SELECT *, CASE WHEN regexp_matches(ending, '(^|/)[.][.]?$') THEN ending || '/' ELSE ending END AS below FROM wanted
   )
 ), tidied AS (
+  -- without empty parts and `.`, and without names that a `..` takes back, up to eight within each other
   SELECT
     *,
     CASE
@@ -265,6 +268,7 @@ WITH held AS (
     END AS tidy
   FROM parted
 ), climbing AS (
+  -- the `..` that are left lead up from the folder of the note
   SELECT *, CASE WHEN parts IS NULL THEN 0 ELSE length(regexp_extract(tidy, '^/(\x01/)*')) // 2 END AS up FROM tidied
 ), collapsed AS (
   SELECT
@@ -323,7 +327,7 @@ WITH held AS (
     CASE WHEN step IS NULL THEN block_id END AS lone_block
   FROM as_written
 ), top AS (
-  SELECT DISTINCT source, lower(regexp_extract(path, '^[^/]+')) AS name FROM file
+  SELECT DISTINCT source, lower(split_part(path, '/', 1)) AS name FROM file
 ), in_source AS (
   SELECT
     link.*,
