@@ -43,8 +43,8 @@
 -- unless that one alone lies in the fewest folders. dagster_project/model/links.py says the same in Python.
 --
 -- A fragment is a block (`^id`), else the anchor of a heading, else an id in HTML, else the text of a heading without
--- punctuation, upper and lower case being the same. `A#B` is a heading B somewhere below a heading A. A place in a PDF, a
--- film or a page (`page=3`, `:~:text`, `top`) is none of these and stays null, and so does what is not found in a note
+-- punctuation, upper and lower case being the same. `A#B` is a heading B somewhere below a heading A. A place in a PDF,
+-- a film or a page (`page=3`, `:~:text`, `top`) is none of these and stays null; so does what is not found in a note
 -- that is no Markdown.
 --
 -- Every step is one lookup of a key that was computed before: the cost follows the number of links, not their product
