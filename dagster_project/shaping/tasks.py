@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 _BOX: Final = {" ": "open", "x": "done", "X": "done", "-": "cancelled", "/": "doing"}
@@ -66,6 +67,7 @@ class Dates(NamedTuple):
     priority: str | None
 
 
+@lru_cache(4096)
 def may_be_task(begun: str) -> bool:
     """Return False for most items that are no task, by their third to fifth character: cheaper than `find_marker`."""
     if begun[:1] == "[":

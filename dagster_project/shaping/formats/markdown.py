@@ -111,7 +111,7 @@ Span = Mapping[str, int]
 """A range as pyromark gives it: `start` and `end`."""
 Place = tuple[str, int, int]
 Mark = list[Any]
-"""Something pyromark found: its tag, start, end, line, the text in it, and the range of the last piece of text.
+"""Something pyromark found: its tag, start, end, line, the text in it, and the first and the last piece of that.
 
 A list, since there is one for every link, and an object of a class takes five times as long to make.
 """
@@ -210,15 +210,18 @@ def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls wou
     paragraphs = outline.paragraphs if "^" in view else None
     open_: list[Mark] = []
     pieces: list[str] = []
-    inner: Span | None = None
+    first: Span | None = None
+    final: Span | None = None
     last, count = 0, view.count
-    events: Iterable[tuple[Any, Any]] = _PARSER.events_with_range(body, merge_text=True)
+    events: Iterable[tuple[Any, Any]] = _PARSER.events_with_range(body)  # to have pieces of text merged costs more
     for event, span in events:
         # An event is a dict of one key, or a word; `in` tells them apart soonest.
         if "Text" in event:
             if open_:
                 pieces.append(event["Text"])
-                inner = span
+                final = span
+                if first is None:
+                    first = span
         elif "Start" in event:
             tag = event["Start"]
             if tag.__class__ is dict:
@@ -254,9 +257,9 @@ def _walk(body: str, view: str, line: int) -> _Outline:  # noqa: C901  calls wou
                 tag = event["End"]
                 if tag in _CLOSING if tag.__class__ is str else "Heading" in tag:
                     mark = open_.pop()
-                    first = mark[4]
-                    mark[4], mark[5] = "".join(pieces[first:] if first else pieces), inner
-                    inner = None
+                    at = mark[4]
+                    mark[4], mark[5] = "".join(pieces[at:] if at else pieces), (first, final)
+                    first = None
                     if not open_:
                         pieces = []
         elif event.__class__ is str:
@@ -455,8 +458,8 @@ def _code_blocks(note: _Note) -> list[CodeBlock]:
     view, base = note.view, note.base
     blocks: list[CodeBlock] = []
     for kind, begin, stop, line, text, lines in note.outline.codes:
-        span = lines or _nothing(view, begin, stop)
-        start, end = span["start"], span["end"]
+        first, final = lines
+        start, end = (first["start"], final["end"]) if first else _nothing(view, begin, stop)
         if view[end - 2 : end] == "\r\r" and end - start > 1:  # a blank line that pyromark leaves out of the text
             end -= 1
         info = kind["Fenced"].split(None, 1) if kind.__class__ is dict else ()
@@ -465,11 +468,11 @@ def _code_blocks(note: _Note) -> list[CodeBlock]:
     return blocks
 
 
-def _nothing(view: str, start: int, end: int) -> Span:
+def _nothing(view: str, start: int, end: int) -> tuple[int, int]:
     """Return the empty range below the fence of a block without a line."""
     newline = view.find("\n", start, end)
     at = end if newline < 0 else newline + 1
-    return {"start": at, "end": at}
+    return at, at
 
 
 def _all_links(note: _Note, front: FrontMatter, source: Text) -> list[Link]:
