@@ -143,8 +143,8 @@ def _signatures(words: _Hashes, starts: NDArray[np.int64], notes: NDArray[np.int
         runs += words[n : n + count] * _BY_WORD[n]
     lengths = np.diff(starts)[notes] - _RUN + 1
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    chosen = np.repeat(starts[notes] - offsets[:-1], lengths) + np.arange(offsets[-1])
-    hashed: Any = _mixed(runs[chosen])
+    parts = zip(starts[notes].tolist(), lengths.tolist(), strict=True)
+    hashed: Any = _mixed(np.concatenate([runs[start : start + length] for start, length in parts]))
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashed, offsets.astype(np.uint64), PERMUTATIONS, _SEED)
     least = np.array(matrix.to_rows(), np.uint32)
     text = (least ^ (least >> np.uint32(16))).astype(np.uint16).astype(">u2").tobytes().hex()
