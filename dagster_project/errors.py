@@ -2,7 +2,8 @@
 
 NotelakeError
 ├── UsageError          the command or a setting was used wrongly             exit code 2
-│   └── SourceInvalid   a source's declaration does not hold
+│   ├── SourceInvalid   a source's declaration does not hold
+│   └── Unsupported     SQL of another dialect that cannot be given here with the same meaning
 ├── SourceUnavailable   a source cannot be read now; nothing of it was changed
 │   └── TooManyGone     more of a source vanished at once than is believable
 ├── AuditFailed         a table rule refused a batch; the last good state is served
@@ -27,6 +28,10 @@ class UsageError(NotelakeError):
 
 class SourceInvalid(UsageError):
     """The declaration of a source does not hold."""
+
+
+class Unsupported(UsageError):
+    """A statement of another dialect holds what cannot be given in DuckDB with the same meaning; nothing was run."""
 
 
 class SourceUnavailable(NotelakeError):

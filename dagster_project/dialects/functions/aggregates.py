@@ -1,0 +1,357 @@
+"""Aggregates and window functions.
+
+DuckDB's sum of integers is wider than Trino's bigint, its avg of decimals a double, its max of doubles NaN: each is mended
+by type. Approximate aggregates are refused: two approximations agree only by chance.
+Source: https://trino.io/docs/current/functions/aggregate.html, …/window.html
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from dagster_project.dialects import operators
+from dagster_project.dialects.casts import coerce
+from dagster_project.dialects.functions.arrays import bound, depth
+from dagster_project.dialects.functions.calls import Aggregate, aggregate
+from dagster_project.dialects.typed import Typed, need_type
+from dagster_project.dialects.types import BIGINT, BOOLEAN, DOUBLE, REAL, UNKNOWN, VARCHAR, Type, array, common_of, decimal, duckdb_type, map_of
+from dagster_project.errors import Unsupported
+
+
+@aggregate("count")
+def count(call: Aggregate) -> Typed:
+    """Count rows, or what is not NULL."""
+    call.takes(0, 1)
+    call.order_node = None  # no order changes a count
+    if not call.nodes or isinstance(call.nodes[0], exp.Star):
+        return Typed(call.make("count", "*"), BIGINT)
+    value = call.values[0]
+    if value.type.name == "map" and call.is_distinct:
+        raise call.refuse("DISTINCT of maps is not given here", "Count their sorted entries.")
+    return Typed(call.make("count", value.sql), BIGINT)
+
+
+@aggregate("count_if")
+def count_if(call: Aggregate) -> Typed:
+    """Count the rows for which a condition holds."""
+    call.takes(1, 1)
+    call.order_node = None
+    return Typed(f"CAST({call.make('count_if', call.values[0].sql)} AS BIGINT)", BIGINT)
+
+
+@aggregate("sum")
+def total(call: Aggregate) -> Typed:
+    """Add up: integers to bigint, decimals to 38 digits, with an error beyond."""
+    call.takes(1, 1)
+    call.order_node = None
+    value = call.values[0]
+    kind = need_type(value, "sum()")
+    if kind == UNKNOWN:
+        return Typed(f"CAST({call.make('sum', 'CAST(NULL AS BIGINT)')} AS BIGINT)", BIGINT)
+    if kind.is_integer:
+        return Typed(f"CAST({call.make('sum', value.sql)} AS BIGINT)", BIGINT)
+    if kind.name == "decimal":
+        return Typed(call.make("sum", value.sql), decimal(38, kind.args[1]))
+    if kind.is_float:
+        made = call.make("sum", value.sql)
+        return Typed(f"CAST({made} AS FLOAT)" if kind == REAL else made, kind)
+    raise call.refuse(f"of {kind} is not given here", "CAST it to a number.")
+
+
+@aggregate("avg")
+def average(call: Aggregate) -> Typed:
+    """Give the mean: of decimals with their digits, rounded half up; else a double."""
+    call.takes(1, 1)
+    call.order_node = None
+    value = call.values[0]
+    kind = need_type(value, "avg()")
+    if kind.name == "decimal":
+        made = Typed(call.make("sum", value.sql), decimal(38, kind.args[1]))
+        number = Typed(f"CAST({call.make('count', value.sql)} AS DECIMAL(19, 0))", decimal(19, 0))
+        if kind.args[0] > 27:
+            raise call.refuse(f"of {kind} is not given here exactly", "CAST it to fewer digits, or to double.")
+        narrow = decimal(37 - 1, kind.args[1])
+        sum_ = Typed(f"CAST({made.sql} AS {duckdb_type(narrow)})", narrow)
+        counted = Typed(f"nullif({number.sql}, 0)", number.type)
+        quotient = operators.divided(sum_, counted)
+        return Typed(f"CAST({quotient.sql} AS {duckdb_type(kind)})", kind)
+    if not kind.is_number and kind != UNKNOWN:
+        raise call.refuse(f"of {kind} is not given here", "CAST it to a number.")
+    made_ = call.make("avg", coerce(value, DOUBLE).sql)
+    return Typed(f"CAST({made_} AS FLOAT)" if kind == REAL else made_, REAL if kind == REAL else DOUBLE)
+
+
+def _extreme(word: str) -> None:
+    @aggregate(word)
+    def rule(call: Aggregate) -> Typed:
+        """Give the greatest or least; NaN only if there is nothing else; with a number, so many in order."""
+        call.takes(1, 2)
+        call.order_node = None
+        value = call.values[0]
+        kind = value.type
+        if kind.name in {"map", "json", "array", "row"}:
+            raise call.refuse(f"of {kind} is not given here", "Take what orders it first.")
+        if len(call) == 2:
+            if kind.is_float or call.integer(1).integer is None or call.over_node is not None:
+                raise call.refuse("with a number is given here for a constant one and no doubles", "Use row_number().")
+            return Typed(call.make(word, value.sql, call.integer(1).sql), array(kind))
+        if not kind.is_float:
+            return Typed(call.make(word, value.sql), kind)
+        return Typed(f"coalesce({call.make(word, value.sql, where=f'NOT isnan({value.sql})')}, {call.make(word, value.sql)})", kind)
+
+
+_extreme("max")
+_extreme("min")
+
+
+def _by(name: str, word: str) -> None:
+    @aggregate(name)
+    def rule(call: Aggregate) -> Typed:
+        """Give the value of the row where another is greatest or least, NULL too."""
+        call.takes(2, 3)
+        call.no_order()
+        value, by = call.values[0], call.values[1]
+        if by.type.name in {"map", "json", "array", "row"} :
+            raise call.refuse(f"ordered by {by.type} is not given here", "CAST it to what has an order, e.g. decimal.")
+        if len(call) == 3:
+            raise call.refuse("with a number is not given here", "Use array_agg with ORDER BY, and slice().")
+        # DuckDB passes over a NULL value; in a row, it is kept.
+        made = call.make(word, f"{{v: {value.sql}}}", by.sql)
+        if by.type.is_float:
+            made = f"coalesce({call.make(word, f'{{v: {value.sql}}}', by.sql, where=f'NOT isnan({by.sql})')}, {made})"
+        return Typed(f"struct_extract({made}, 'v')", value.type)
+
+
+_by("max_by", "arg_max")
+_by("min_by", "arg_min")
+
+
+@aggregate("arbitrary", "any_value")
+def arbitrary(call: Aggregate) -> Typed:
+    """Give any value that is not NULL."""
+    call.takes(1, 1)
+    return Typed(call.make("any_value", call.values[0].sql, distinct=False), call.values[0].type)
+
+
+@aggregate("array_agg")
+def array_agg(call: Aggregate) -> Typed:
+    """Give all values, NULL too; NULL for none."""
+    call.takes(1, 1)
+    value = call.values[0]
+    order = None
+    if call.is_distinct and call.order_node is None and value.type.name not in {"map", "json"}:
+        order = f"ORDER BY {value.sql}"  # Trino's order is any; this one is always the same
+    return Typed(call.make("list", value.sql, order=order), array(value.type))
+
+
+def _boolean(name: str, word: str) -> None:
+    @aggregate(name)
+    def rule(call: Aggregate) -> Typed:
+        """Give whether all, or any, are true."""
+        call.takes(1, 1)
+        call.order_node = None
+        return Typed(call.make(word, call.values[0].sql), BOOLEAN)
+
+
+_boolean("bool_and", "bool_and")
+_boolean("every", "bool_and")
+_boolean("bool_or", "bool_or")
+
+
+@aggregate("listagg")
+def listagg(call: Aggregate) -> Typed:
+    """Give all texts joined in an order, without NULL; nothing stands between them if no separator is told."""
+    call.takes(1, 2)
+    value = call.text(0)
+    by = "''"
+    if len(call) == 2:
+        by = call.text(1).sql
+    if call.order_node is None:
+        raise call.refuse("takes WITHIN GROUP (ORDER BY …)", "Say the order.")
+    return Typed(call.make("string_agg", value.sql, by), VARCHAR)
+
+
+@aggregate("map_agg")
+def map_agg(call: Aggregate) -> Typed:
+    """Give a map of keys to values; of a key that comes often, the first."""
+    call.takes(2, 2)
+    if call.is_distinct:
+        raise call.refuse("with DISTINCT is not given here", "Select distinct rows first.")
+    key, value = call.values
+    entries = call.make("list", f"{{k: {key.sql}, v: {value.sql}}}", where=f"{key.sql} IS NOT NULL")
+    kept = f"list_filter({entries}, lambda _d, _i: list_position(list_transform({entries}, lambda _e: _e.k), _d.k) = _i)"
+    return Typed(f"map(list_transform({kept}, lambda _e: _e.k), list_transform({kept}, lambda _e: _e.v))", map_of(key.type, value.type))
+
+
+@aggregate("multimap_agg")
+def multimap_agg(call: Aggregate) -> Typed:
+    """Give a map of keys to all their values."""
+    call.takes(2, 2)
+    if call.is_distinct:
+        raise call.refuse("with DISTINCT is not given here", "Select distinct rows first.")
+    key, value = call.values
+    entries = call.make("list", f"{{k: {key.sql}, v: {value.sql}}}", where=f"{key.sql} IS NOT NULL")
+    keys = f"list_distinct(list_transform({entries}, lambda _e: _e.k))"
+    items = f"list_transform({keys}, lambda _y: list_transform(list_filter({entries}, lambda _e: _e.k = _y), lambda _e: _e.v))"
+    return Typed(f"map({keys}, {items})", map_of(key.type, array(value.type)))
+
+
+@aggregate("histogram")
+def histogram(call: Aggregate) -> Typed:
+    """Give a map of values to how often each comes."""
+    call.takes(1, 1)
+    value = call.values[0]
+    kind = map_of(value.type, BIGINT)
+    return Typed(f"CAST({call.make('histogram', value.sql)} AS {duckdb_type(kind)})", kind)
+
+
+@aggregate("map_union")
+def map_union(call: Aggregate) -> Typed:
+    """Give the entries of all maps; of a key that comes often, the first."""
+    call.takes(1, 1)
+    value = call.values[0]
+    if value.type.name != "map":
+        raise call.refuse(f"takes maps, not {value.type}", "CAST it.")
+    entries = f"flatten(list_transform({call.make('list', value.sql, where=f'{value.sql} IS NOT NULL')}, lambda _m: map_entries(_m)))"
+    kept = f"list_filter({entries}, lambda _d, _i: list_position(list_transform({entries}, lambda _e: _e.key), _d.key) = _i)"
+    return Typed(f"map_from_entries({kept})", value.type)
+
+
+@aggregate("reduce_agg")
+def reduce_agg(call: Aggregate) -> Typed:
+    """Fold all values that are not NULL, one by one."""
+    call.takes(4, 4)
+    value, start = call.value(0), call.value(1)
+    if not common_of([start.type, value.type], "reduce_agg()").is_known:
+        raise call.refuse("takes a state of a known type", "CAST it.")
+    at = depth(call)
+    acc, cur = f"_a{at}", f"_c{at}"
+    state = start.type if not start.type.is_integer else common_of([start.type, bound(call, 2, [start, value]).type], "reduce_agg()")
+    held = duckdb_type(state)
+    step = bound(call, 2, [Typed(f"{acc}.s", state), Typed(f"{cur}.e", value.type)])
+    listed = Aggregate(call.name, call.nodes[:1], call.scope, call.queries, over=call.over_node, where=call.where).make("list", value.sql, where=f"{value.sql} IS NOT NULL")
+    none = f"CAST(NULL AS {duckdb_type(value.type)})"
+    items = f"list_transform({listed}, lambda _e: {{s: CAST(NULL AS {held}), e: _e}})"
+    return Typed(f"list_reduce({items}, lambda {acc}, {cur}: {{s: CAST({step.sql} AS {held}), e: {none}}}, {{s: CAST({start.sql} AS {held}), e: {none}}}).s", state)
+
+
+def _statistic(name: str, word: str, takes: int = 1) -> None:
+    @aggregate(name)
+    def rule(call: Aggregate) -> Typed:
+        """Give a statistic of doubles."""
+        call.takes(takes, takes)
+        call.order_node = None
+        kind = REAL if all(call.values[i].type == REAL for i in range(takes)) and takes == 2 else DOUBLE
+        made = call.make(word, *(call.double(i).sql for i in range(takes)))
+        return Typed(f"CAST({made} AS FLOAT)" if kind == REAL else made, kind)
+
+
+for _name, _word in {
+    "stddev": "stddev_samp", "stddev_samp": "stddev_samp", "stddev_pop": "stddev_pop", "variance": "var_samp",
+    "var_samp": "var_samp", "var_pop": "var_pop", "geometric_mean": "geomean",
+}.items():  # fmt: skip
+    _statistic(_name, _word)
+for _name in ("corr", "covar_pop", "covar_samp", "regr_slope", "regr_intercept"):
+    _statistic(_name, _name, 2)
+
+
+def _bits(name: str, word: str) -> None:
+    @aggregate(name)
+    def rule(call: Aggregate) -> Typed:
+        """Combine the bits of whole numbers."""
+        call.takes(1, 1)
+        call.order_node = None
+        return Typed(call.make(word, f"CAST({call.integer(0).sql} AS BIGINT)"), BIGINT)
+
+
+for _name, _word in {"bitwise_and_agg": "bit_and", "bitwise_or_agg": "bit_or", "bitwise_xor_agg": "bit_xor"}.items():
+    _bits(_name, _word)
+
+
+@aggregate("grouping")
+def grouping(call: Aggregate) -> Typed:
+    """Give which columns a grouping set leaves out, as bits."""
+    kind = Type("integer") if len(call) <= 31 else BIGINT
+    return Typed(f"CAST(grouping({', '.join(v.sql for v in call.values)}) AS {duckdb_type(kind)})", kind)
+
+
+def _approximate(*names: str) -> None:
+    @aggregate(*names)
+    def rule(call: Aggregate) -> Typed:
+        """Refuse: an estimate is only right by chance."""
+        ways = {"approx_distinct": "Write count(DISTINCT x), which is exact.", "approx_percentile": "Use a window with row_number()."}
+        raise call.refuse("is an estimate, which another engine does not repeat", ways.get(call.name, "Compute it exactly."))
+
+
+_approximate("approx_distinct", "approx_percentile", "approx_most_frequent", "approx_set", "numeric_histogram", "merge", "tdigest_agg", "qdigest_agg")
+
+
+# --- windows ------------------------------------------------------------------------------------------------------
+
+
+def _ranking(name: str, kind: Type) -> None:
+    @aggregate(name)
+    def rule(call: Aggregate) -> Typed:
+        """Give the place of a row in its window."""
+        call.takes(0, 0)
+        _need_over(call)
+        return Typed(call.make(name), kind)
+
+
+def _need_over(call: Aggregate) -> None:
+    if call.over_node is None:
+        raise call.refuse("stands over a window", "Write OVER (…).")
+    if call.is_distinct or call.order_node is not None or call.where is not None:
+        raise call.refuse("takes no DISTINCT, ORDER BY or FILTER", "Leave it out.")
+
+
+for _name in ("row_number", "rank", "dense_rank"):
+    _ranking(_name, BIGINT)
+for _name in ("percent_rank", "cume_dist"):
+    _ranking(_name, DOUBLE)
+
+
+@aggregate("ntile")
+def ntile(call: Aggregate) -> Typed:
+    """Give in which of n parts of a window a row lies."""
+    call.takes(1, 1)
+    _need_over(call)
+    return Typed(call.make("ntile", call.integer(0).sql), BIGINT)
+
+
+def _offset(name: str) -> None:
+    @aggregate(name)
+    def rule(call: Aggregate) -> Typed:
+        """Give the value so many rows before or after, or a default."""
+        call.takes(1, 3)
+        _need_over(call)
+        value = call.values[0]
+        by = call.integer(1) if len(call) > 1 else None
+        if by is not None and by.integer is None:
+            raise call.refuse("takes a constant number of rows here", "Write it out.")
+        if by is not None and (by.integer or 0) < 0:
+            raise call.refuse("takes a number that is not negative", "Use the other of lag and lead.")
+        kind = common_of([value.type, call.values[2].type], f"{name}()") if len(call) == 3 else value.type
+        rest = [by.sql] if by is not None else []
+        rest += [coerce(call.values[2], kind).sql] if len(call) == 3 else []
+        return Typed(call.make(name, coerce(value, kind).sql, *rest), kind)
+
+
+_offset("lag")
+_offset("lead")
+
+
+def _placed(name: str, takes: int) -> None:
+    @aggregate(name)
+    def rule(call: Aggregate) -> Typed:
+        """Give the value of a row of the frame."""
+        call.takes(takes, takes)
+        _need_over(call)
+        return Typed(call.make(name, *(v.sql for v in call.values)), call.values[0].type)
+
+
+_placed("first_value", 1)
+_placed("last_value", 1)
+_placed("nth_value", 2)
+
+__all__ = ["Unsupported"]

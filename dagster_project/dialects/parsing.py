@@ -1,0 +1,99 @@
+"""Reading the dialects: sqlglot's parsers, told not to rename functions, shift indices or forget what was a literal.
+
+What belongs here: the text to a tree. What does not: what anything in the tree means (`expressions`, `queries`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlglot import exp
+from sqlglot.dialects.redshift import Redshift
+from sqlglot.dialects.trino import Trino
+from sqlglot.errors import ErrorLevel, SqlglotError
+from sqlglot.tokens import TokenType
+
+from dagster_project.errors import Unsupported
+
+KEPT = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "JSON_OBJECT", "JSON_VALUE", "JSON_QUERY")
+
+
+class AsWritten(Trino):
+    """Trino as it is written: functions by their own names, indices as they stand."""
+
+    INDEX_OFFSET = 0
+
+    class Parser(Trino.Parser):
+        """Keeps function calls as they are, and marks `DATE '…'` apart from `CAST('…' AS DATE)`."""
+
+        FUNCTIONS: ClassVar[dict[str, Any]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {k: v for k, v in Trino.Parser.FUNCTION_PARSERS.items() if k in KEPT}
+        NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+            k: v for k, v in Trino.Parser.NO_PAREN_FUNCTION_PARSERS.items() if k in {"ANY", "CASE", "IF"}
+        }
+        TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = {}
+
+        def _parse_type(self, *args: Any, **kwargs: Any) -> Any:
+            start = self._curr.text.upper() if self._curr else ""
+            made = super()._parse_type(*args, **kwargs)
+            if isinstance(made, exp.Cast) and start not in {"CAST", "TRY_CAST", "("} and isinstance(made.this, exp.Literal):
+                made.set("action", "literal")
+            return made
+
+
+class RedshiftAsWritten(Redshift):
+    """Redshift as it is written."""
+
+    INDEX_OFFSET = 0
+
+    class Parser(Redshift.Parser):
+        """Keeps function calls as they are."""
+
+        FUNCTIONS: ClassVar[dict[str, Any]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+            k: v for k, v in Redshift.Parser.FUNCTION_PARSERS.items() if k in {"CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION"}
+        }
+        NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+            k: v for k, v in Redshift.Parser.NO_PAREN_FUNCTION_PARSERS.items() if k in {"ANY", "CASE", "IF"}
+        }
+        TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = {}
+
+        _parse_type = AsWritten.Parser._parse_type
+
+
+def parse(sql: str, dialect: str) -> exp.Expression:
+    """Return the tree of one statement. Raises `Unsupported` for none, several, and what does not parse."""
+    try:
+        reader = _READERS[dialect]
+        tokens = reader.tokenize(sql)
+        _refuse_what_is_lost(tokens)
+        if not tokens:
+            raise Unsupported("There is no statement. Write one, such as SELECT 1.")
+        trees = [t for t in reader.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, sql) if t is not None]
+    except SqlglotError as error:
+        first = str(error).splitlines()[0]
+        raise Unsupported(f"The statement is not read here: {_plain(first)} Check its spelling, or write it in other words.") from error
+    except RecursionError as error:
+        raise Unsupported("The statement is nested too deep to be read here. Break it into steps with WITH.") from error
+    if len(trees) != 1:
+        raise Unsupported(f"There are {len(trees)} statements. Give one at a time.")
+    return trees[0]  # type: ignore[no-any-return]
+
+
+def _refuse_what_is_lost(tokens: Any) -> None:
+    """Refuse words that sqlglot reads and forgets."""
+    words = [t.text.upper() for t in tokens]
+    for at, word in enumerate(words[:-1]):
+        if word == "GROUP BY" and words[at + 1] in {"DISTINCT", "ALL", "AUTO"}:
+            raise Unsupported(f"GROUP BY {words[at + 1]} is not given here. Name each grouping set once.")
+
+
+def _plain(message: str) -> str:
+    import re
+
+    return re.sub(r"\x1b\[[0-9;]*m", "", message).strip().rstrip(".") + "."
+
+
+_READERS = {"athena": AsWritten(), "redshift": RedshiftAsWritten(), "partiql": RedshiftAsWritten()}
+
+__all__ = ["TokenType", "parse"]

@@ -1,0 +1,585 @@
+"""SELECT, VALUES, set operations, WITH and what stands after FROM.
+
+What belongs here: queries and relations, and which columns each gives. What does not: expressions (`expressions`).
+Source: https://trino.io/docs/current/sql/select.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlglot import exp
+
+from dagster_project.dialects.casts import coerce, same_types
+from dagster_project.dialects.expressions import Expressions, only, row_of, told
+from dagster_project.dialects.functions import AGGREGATES, FUNCTIONS
+from dagster_project.dialects.functions.calls import Aggregate, Call
+from dagster_project.dialects.scopes import Column, Relation, Scope
+from dagster_project.dialects.typed import Typed, quoted, string
+from dagster_project.dialects.types import (
+    ANY,
+    BIGINT,
+    UNKNOWN,
+    Type,
+    common,
+    common_of,
+    field_names,
+    row,
+    type_named,
+)
+from dagster_project.errors import Unsupported
+
+SETS: Final = {exp.Union: "UNION", exp.Except: "EXCEPT", exp.Intersect: "INTERSECT"}
+CATALOGS: Final = {"awsdatacatalog", "lake"}
+Columns = list[Column]
+Schema = Mapping[str, Mapping[str, str]]
+
+
+class Queries:
+    """Gives the queries of one statement. `schema` maps tables, `name` or `schema.name`, to columns and their types."""
+
+    def __init__(self, schema: Schema | None, functions: Mapping[str, Any] | None = None) -> None:
+        self.schema = {name.lower(): columns for name, columns in (schema or {}).items()}
+        self.knows_all = schema is not None
+        self.expressions = Expressions(self)
+        self.functions = FUNCTIONS if functions is None else functions
+        self.ctes: list[dict[str, Columns | None]] = []
+        self.fresh = 0
+
+    # --- calls ----------------------------------------------------------------------------------------------------
+
+    def call(self, name: str, nodes: Sequence[exp.Expression], scope: Scope, node: exp.Expression) -> Typed:
+        """Return a call of a function. Raises `Unsupported` for one that is not known to mean the same."""
+        lower = str(name).lower()
+        if lower in self.functions:
+            rule, least, most = self.functions[lower]
+            if not least <= len(nodes) <= most:
+                raise Unsupported(f"{lower}() takes {least if least == most else f'{least} to {most}'} arguments, not {len(nodes)}. Mend the call.")
+            return rule(Call(lower, list(nodes), scope, self))
+        if lower in AGGREGATES:
+            return AGGREGATES[lower](Aggregate(lower, list(nodes), scope, self))
+        raise Unsupported(f"The function {lower}() is not given here exactly. Write it in other functions, or compute it after the query.")
+
+    def aggregate(self, node: exp.Expression, scope: Scope) -> Typed:
+        """Return an aggregate or window function with FILTER, WITHIN GROUP, OVER, IGNORE NULLS around it."""
+        told_of: dict[str, Any] = {}
+        inner: Any = node
+        while not isinstance(inner, exp.Anonymous):
+            if isinstance(inner, exp.Window):
+                told_of["over"] = inner
+            elif isinstance(inner, exp.Filter):
+                told_of["where"] = inner.expression.this
+            elif isinstance(inner, exp.WithinGroup):
+                told_of["within"] = inner.expression
+            elif isinstance(inner, exp.IgnoreNulls):
+                told_of["ignores_nulls"] = True
+            elif not isinstance(inner, exp.RespectNulls):
+                raise Unsupported(f"{told(node)} is not known here. Write it without what stands around the function.")
+            inner = inner.this
+        name = str(inner.this).lower()
+        if name not in AGGREGATES:
+            raise Unsupported(f"{name}() is no aggregate or window function that is given here exactly. Write it in others.")
+        return AGGREGATES[name](Aggregate(name, list(inner.expressions), scope, self, **told_of))
+
+    def over(self, node: exp.Expression, scope: Scope) -> str:
+        """Return `OVER (…)`."""
+        only(node, "this", "partition_by", "order", "spec", "alias", "over", "first")
+        if node.args.get("alias") and not any(node.args.get(k) for k in ("partition_by", "order", "spec")):
+            return f"OVER {quoted(node.args['alias'].name)}"
+        base = f"{quoted(node.args['alias'].name)} " if node.args.get("alias") else ""
+        return f"OVER ({base}{self.window(node, scope)})"
+
+    def window(self, node: exp.Expression, scope: Scope) -> str:
+        """Return what stands in the brackets of a window."""
+        parts = []
+        if node.args.get("partition_by"):
+            parts.append("PARTITION BY " + ", ".join(v.sql for v in self.expressions.all(node.args["partition_by"], scope)))
+        if node.args.get("order"):
+            parts.append(self.order(node.args["order"], scope, {}))
+        if node.args.get("spec"):
+            parts.append(self._frame(node.args["spec"], scope))
+        return " ".join(parts)
+
+    def _frame(self, spec: exp.Expression, scope: Scope) -> str:
+        only(spec, "kind", "start", "start_side", "end", "end_side")
+        def bound(name: str) -> str:
+            value, side = spec.args.get(name), spec.args.get(f"{name}_side") or ""
+            shown = value if isinstance(value, str) else self.expressions.give(value, scope).sql if value is not None else "CURRENT ROW"
+            return f"{shown} {side}".strip()
+        return f"{spec.args['kind']} BETWEEN {bound('start')} AND {bound('end')}"
+
+    # --- queries --------------------------------------------------------------------------------------------------
+
+    def give(self, node: exp.Expression, scope: Scope | None) -> tuple[str, Columns | None]:
+        """Return a query and the columns it gives; None if nobody told of those."""
+        while isinstance(node, (exp.Subquery, exp.Paren)) and not any(node.args.get(k) for k in ("with_", "order", "limit", "offset", "alias")):
+            node = node.this
+        if isinstance(node, exp.Table):
+            node = exp.select("*").from_(node)
+        with_ = node.args.get("with_")
+        if with_ is None:
+            return self._body(node, scope)
+        self.ctes.append({})
+        try:
+            before = self._with(with_, scope)
+            sql, columns = self._body(node, scope)
+        finally:
+            self.ctes.pop()
+        return f"{before} {sql}", columns
+
+    def single(self, node: exp.Expression, scope: Scope, where: str) -> tuple[str, Type]:
+        """Return a subquery of one column, and its type."""
+        sql, columns = self.give(node, Scope(parent=scope))
+        if columns is None:
+            return sql, ANY
+        if len(columns) != 1:
+            raise Unsupported(f"{where} with a subquery of {len(columns)} columns is not given here. Select one.")
+        return sql, columns[0].type
+
+    def _body(self, node: exp.Expression, scope: Scope | None) -> tuple[str, Columns | None]:
+        if isinstance(node, exp.Select):
+            return self._select(node, scope)
+        if isinstance(node, tuple(SETS)):
+            return self._set(node, scope)
+        if isinstance(node, exp.Values):
+            return self._values(node, scope)
+        if isinstance(node, exp.Subquery):
+            sql, columns = self.give(node.this, scope)
+            only(node, "this", "with_", "order", "limit", "offset", "alias")
+            return f"({sql}){self._tail(node, Scope(parent=scope), columns)}", columns
+        raise Unsupported(f"{told(node)} is no query that is known here. Write a SELECT.")
+
+    def _with(self, node: exp.Expression, scope: Scope | None) -> str:
+        only(node, "expressions", "recursive")
+        parts = []
+        for cte in node.expressions:
+            only(cte, "this", "alias")
+            name, given = cte.alias, [c.name for c in cte.args["alias"].args.get("columns") or ()]
+            if node.args.get("recursive") and isinstance(cte.this, exp.Union):
+                first, kinds = self.give(cte.this.this, scope)
+                del first
+                self.ctes[-1][name.lower()] = _renamed(kinds, given)
+            sql, columns = self.give(cte.this, scope)
+            self.ctes[-1][name.lower()] = _renamed(columns, given)
+            named = given or [c.name or f"_col{i}" for i, c in enumerate(columns or ())]
+            brackets = f" ({', '.join(map(quoted, named))})" if named else ""
+            parts.append(f"{quoted(name)}{brackets} AS ({sql})")
+        return f"WITH {'RECURSIVE ' if node.args.get('recursive') else ''}{', '.join(parts)}"
+
+    def _set(self, node: Any, scope: Scope | None) -> tuple[str, Columns | None]:
+        only(node, "this", "expression", "distinct", "with_", "order", "limit", "offset", "by_name" if False else "this")
+        left, one = self.give(node.this, scope)
+        right, other = self.give(node.expression, scope)
+        if one is not None and other is not None:
+            if len(one) != len(other):
+                raise Unsupported(f"The two sides of {SETS[type(node)]} have {len(one)} and {len(other)} columns. Give both as many.")
+            kinds = [common_of([a.type, b.type], SETS[type(node)]) for a, b in zip(one, other, strict=True)]
+            left, right = self._as_types(left, one, kinds), self._as_types(right, other, kinds)
+            one = [Column(c.name, kind) for c, kind in zip(one, kinds, strict=True)]
+            if any(k.name == "map" for k in kinds) and not (isinstance(node, exp.Union) and not node.args.get("distinct")):
+                raise Unsupported(f"{SETS[type(node)]} of maps is not given here. Take map_entries, sorted, instead.")
+        else:
+            one = None
+        word = SETS[type(node)] + ("" if node.args.get("distinct") else " ALL")
+        sql = f"{_bracketed(node.this, left)} {word} {_bracketed(node.expression, right)}"
+        return f"{sql}{self._tail(node, Scope(parent=scope), one)}", one
+
+    def _as_types(self, sql: str, columns: Columns, kinds: Sequence[Type]) -> str:
+        if all(c.type == k or k.name in {"any", "unknown", "varchar"} or c.type == UNKNOWN for c, k in zip(columns, kinds, strict=True)):
+            return sql
+        names = [f"c{i}" for i in range(len(columns))]
+        shown = ", ".join(
+            f"{coerce(Typed(f'_s.{n}', c.type), k).sql} AS {quoted(c.name or f'_col{i}')}" for i, (n, c, k) in enumerate(zip(names, columns, kinds, strict=True))
+        )
+        return f"SELECT {shown} FROM ({sql}) AS _s({', '.join(names)})"
+
+    def _values(self, node: exp.Expression, scope: Scope | None) -> tuple[str, Columns]:
+        sql, columns = self._rows(node, scope or Scope())
+        names = ", ".join(quoted(f"_col{i}") for i in range(len(columns)))
+        alias = Scope(relations=[Relation("_v", columns)])
+        del alias
+        return f"SELECT * FROM ({sql}) AS _v({names}){self._tail(node, Scope(parent=scope), columns)}", columns
+
+    def _rows(self, node: exp.Expression, scope: Scope) -> tuple[str, Columns]:
+        only(node, "expressions", "alias", "order", "limit", "offset", "with_")
+        rows = []
+        for each in node.expressions:
+            cells = list(each.expressions) if isinstance(each, exp.Tuple) else [each]
+            while len(cells) == 1 and isinstance(cells[0], (exp.Paren, exp.Tuple)):
+                cells = list(cells[0].expressions) if isinstance(cells[0], exp.Tuple) else [cells[0].this]
+            if len(cells) == 1 and isinstance(cells[0], exp.Anonymous) and str(cells[0].this).upper() == "ROW":
+                cells = list(cells[0].expressions)
+            rows.append(self.expressions.all(cells, scope))
+        if len({len(r) for r in rows}) != 1:
+            return self._whole_rows(rows)
+        kinds = [common_of([r[i].type for r in rows], "VALUES") for i in range(len(rows[0]))]
+        lines = (", ".join(v.sql if v.is_null and k == UNKNOWN else _exactly(v, k) for v, k in zip(r, kinds, strict=True)) for r in rows)
+        return f"VALUES {', '.join(f'({line})' for line in lines)}", [Column(f"_col{i}", kind) for i, kind in enumerate(kinds)]
+
+    def _whole_rows(self, rows: Sequence[Sequence[Typed]]) -> tuple[str, Columns]:
+        raise Unsupported(f"The rows of VALUES differ in length ({', '.join(str(len(r)) for r in rows[:4])}). Give each as many values.")
+
+    # --- SELECT ---------------------------------------------------------------------------------------------------
+
+    def _select(self, node: Any, outer: Scope | None) -> tuple[str, Columns | None]:
+        only(node, "expressions", "from_", "joins", "where", "group", "having", "windows", "order", "limit", "offset", "distinct", "with_", "laterals", "operation_modifiers")
+        scope = Scope(parent=outer)
+        parts = []
+        if node.args.get("from_"):
+            parts.append(f"FROM {self._from(node, scope)}")
+        if node.args.get("where"):
+            parts.append(f"WHERE {self.expressions.condition(node.args['where'].this, scope)}")
+        if node.args.get("distinct"):
+            only(node.args["distinct"])
+        items, columns = self._items(node.expressions, scope)
+        if node.args.get("group"):
+            parts.append(self._group(node.args["group"], scope, columns))
+        if node.args.get("having"):
+            parts.append(f"HAVING {self.expressions.condition(node.args['having'].this, scope)}")
+        if node.args.get("windows"):
+            if len({w.this.name.lower() for w in node.args["windows"]}) != len(node.args["windows"]):
+                raise Unsupported("Two windows differ in the case of their names only. Give each a name of its own.")
+            named = ", ".join(f"{quoted(w.this.name)} AS ({self.window(w, scope)})" for w in node.args["windows"])
+            parts.append(f"WINDOW {named}")
+        if node.args.get("distinct") and columns is not None and any(c.type.name == "map" for c in columns):
+            raise Unsupported("DISTINCT of maps is not given here. Take map_entries, sorted, instead.")
+        head = f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{', '.join(items)}"
+        return " ".join([head, *parts]) + self._tail(node, scope, columns), columns
+
+    def _items(self, nodes: Sequence[Any], scope: Scope) -> tuple[list[str], Columns | None]:
+        items: list[str] = []
+        columns: Columns | None = []
+        for node in nodes:
+            stars = self._star(node, scope)
+            if stars is None:
+                value = self.expressions.give(node.unalias() if isinstance(node, exp.Alias) else node, scope)
+                name = node.alias if isinstance(node, exp.Alias) else _name(node)
+                shown = name or f"_col{len(items) if columns is None else len(columns)}"
+                items.append(f"{value.sql} AS {quoted(shown)}")
+                if columns is not None:
+                    columns.append(Column(name or shown, value.type))
+            else:
+                items.append(stars[0])
+                columns = None if stars[1] is None or columns is None else [*columns, *stars[1]]
+        return items, columns
+
+    def _star(self, node: Any, scope: Scope) -> tuple[str, Columns | None] | None:
+        inner = node.unalias() if isinstance(node, exp.Aliases | exp.Alias) else node
+        if isinstance(inner, exp.Star):
+            only(inner)
+            if not scope.relations:
+                raise Unsupported("SELECT * without FROM gives nothing. Name the relation.")
+            if any(r.columns is None for r in scope.relations):
+                return "*", None
+            seen: set[str] = set()
+            found: Columns = []
+            for relation in scope.relations:
+                for column in relation.columns or ():
+                    name = (column.name or "").lower()
+                    if name not in scope.merged or name not in seen:
+                        found.append(column)
+                        seen.add(name)
+            if scope.merged:  # USING puts its columns first
+                found = [*(c for c in found if (c.name or "").lower() in scope.merged), *(c for c in found if (c.name or "").lower() not in scope.merged)]
+            return "*", found
+        if isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star):
+            if inner.args.get("db"):
+                raise Unsupported(f"{told(inner)} is not known here. Name the relation by its alias.")
+            return self._relation_star(inner.table, scope)
+        if isinstance(inner, exp.Dot) and isinstance(inner.expression, exp.Star):
+            return self._row_star(node, inner, scope)
+        if isinstance(node, exp.Aliases):
+            raise Unsupported(f"{told(node)} is not known here. Give each column its alias.")
+        return None
+
+    def _relation_star(self, name: str, scope: Scope) -> tuple[str, Columns | None] | None:
+        around: Scope | None = scope
+        while around is not None:
+            for relation in around.relations:
+                if (relation.alias or "").lower() == name.lower():
+                    if relation.columns is not None and (around is not scope or around.merged):
+                        shown = ", ".join(f"{quoted(name)}.{quoted(c.name or '')}" for c in relation.columns)
+                        return shown, list(relation.columns)
+                    return f"{quoted(name)}.*", None if relation.columns is None else list(relation.columns)
+            around = around.parent
+        found = scope.find([name])
+        if found is not None and found.type.name == "row":
+            return self._spread(found, None)
+        raise Unsupported(f"There is no relation {name} here. Check its name.")
+
+    def _row_star(self, node: Any, inner: exp.Dot, scope: Scope) -> tuple[str, Columns]:
+        names = [a.name for a in node.expressions] if isinstance(node, exp.Aliases) else None
+        return self._spread(self.expressions.give(inner.this, scope), names)
+
+    def _spread(self, value: Typed, names: Sequence[str] | None) -> tuple[str, Columns]:
+        if value.type.name != "row":
+            raise Unsupported(f"{value.type}.* is not known here. Only rows have fields.")
+        held = field_names(value.type)
+        shown = names or [name or f"_col{i}" for i, (name, _) in enumerate(value.type.fields)]
+        items = ", ".join(f"struct_extract({value.sql}, {string(h)}) AS {quoted(s)}" for h, s in zip(held, shown, strict=True))
+        return items, [Column(s, kind) for s, (_, kind) in zip(shown, value.type.fields, strict=True)]
+
+    def _group(self, node: Any, scope: Scope, columns: Columns | None) -> str:
+        only(node, "expressions", "grouping_sets", "cube", "rollup")
+        each = [self._grouping(e, scope, columns) for e in node.expressions]
+        for name in ("grouping_sets", "cube", "rollup"):
+            each += [self._grouping(e, scope, columns) for e in node.args.get(name) or ()]
+        return f"GROUP BY {', '.join(each)}"
+
+    def _grouping(self, node: Any, scope: Scope, columns: Columns | None) -> str:
+        words = {exp.GroupingSets: "GROUPING SETS", exp.Cube: "CUBE", exp.Rollup: "ROLLUP"}
+        if type(node) in words:
+            return f"{words[type(node)]} ({', '.join(self._grouping(e, scope, columns) for e in node.expressions)})"
+        if isinstance(node, exp.Tuple):
+            return f"({', '.join(self._grouping(e, scope, columns) for e in node.expressions)})"
+        if isinstance(node, exp.Paren):
+            return f"({self._grouping(node.this, scope, columns)})"
+        if isinstance(node, exp.Literal) and not node.is_string:
+            kind = columns[int(node.this) - 1].type if columns and 0 < int(node.this) <= len(columns) else ANY
+            shown = node.this
+        else:
+            value = self.expressions.give(node, scope)
+            kind, shown = value.type, value.sql
+        if kind.name == "map":
+            raise Unsupported("GROUP BY of maps is not given here. Take map_entries, sorted, instead.")
+        return shown
+
+    def _tail(self, node: Any, scope: Scope, columns: Columns | None) -> str:
+        parts = []
+        if node.args.get("order"):
+            parts.append(self.order(node.args["order"], scope, {c.name.lower(): c.type for c in columns or () if c.name}))
+        limit, offset = node.args.get("limit"), node.args.get("offset")
+        if isinstance(limit, exp.Fetch):
+            options = limit.args.get("limit_options")
+            if options is not None and (options.args.get("with_ties") or options.args.get("percent")):
+                raise Unsupported("FETCH … WITH TIES is not given here. Use rank() in a subquery.")
+            parts.append(f"LIMIT {limit.args['count'].sql() if limit.args.get('count') else 1}")
+        elif limit is not None:
+            only(limit, "expression", "this")
+            shown = limit.expression.sql()
+            if shown.upper() not in {"ALL", '"ALL"'}:
+                parts.append(f"LIMIT {_whole(limit.expression)}")
+        if offset is not None:
+            parts.append(f"OFFSET {_whole(offset.expression)}")
+        return "".join(f" {part}" for part in parts)
+
+    def order(self, node: Any, scope: Scope, outputs: Mapping[str, Type]) -> str:
+        """Return ORDER BY, with the place of NULL said: Trino has it last in both directions."""
+        inner = Scope(parent=scope, outputs=outputs) if outputs else scope
+        return f"ORDER BY {', '.join(self._ordered(e, inner) for e in node.expressions)}"
+
+    def _ordered(self, node: Any, scope: Scope) -> str:
+        if not isinstance(node, exp.Ordered):
+            raise Unsupported(f"ORDER BY {told(node)} is not known here. Name a column.")
+        only(node, "this", "desc", "nulls_first")
+        if isinstance(node.this, exp.Literal) and not node.this.is_string:
+            key = node.this.this
+        else:
+            value = self.expressions.give(node.this, scope)
+            if value.type.name in {"map", "json"}:
+                raise Unsupported(f"Athena does not order {value.type}. Order by a part of it.")
+            key = value.sql
+        return f"{key} {'DESC' if node.args.get('desc') else 'ASC'} NULLS {'FIRST' if node.args.get('nulls_first') else 'LAST'}"
+
+    # --- FROM -----------------------------------------------------------------------------------------------------
+
+    def _from(self, node: Any, scope: Scope) -> str:
+        parts = [self._relation(node.args["from_"].this, scope, lateral=False)]
+        parts += [self._join(join, scope) for join in node.args.get("joins") or ()]
+        return "".join(parts)
+
+    def _join(self, join: Any, scope: Scope) -> str:
+        only(join, "this", "side", "kind", "on", "using", "method")
+        side, kind, method = (str(join.args.get(k) or "").upper() for k in ("side", "kind", "method"))
+        if kind not in {"", "INNER", "OUTER", "CROSS"} or method not in {"", "NATURAL"}:
+            raise Unsupported(f"{told(join)} is not known here. Use JOIN … ON.")
+        before = list(scope.relations)
+        is_lateral = isinstance(join.this, (exp.Unnest, exp.Lateral))
+        shown = self._relation(join.this, scope, lateral=True)
+        if not side and not kind and not method and not join.args.get("on") and not join.args.get("using"):
+            return f" CROSS JOIN {shown}" if is_lateral else f", {shown}"
+        words = " ".join(w for w in (method, side, kind if kind != "OUTER" else "OUTER", "JOIN") if w)
+        if side in {"RIGHT", "FULL"} and is_lateral:
+            raise Unsupported(f"{side} JOIN UNNEST is not given here. Use LEFT JOIN UNNEST.")
+        after = ""
+        if join.args.get("using"):
+            names = [c.name for c in join.args["using"]]
+            scope.merged |= {n.lower() for n in names}
+            after = f" USING ({', '.join(map(quoted, names))})"
+        elif method == "NATURAL":
+            last = scope.relations[-1].columns
+            if last is None or any(r.columns is None for r in before):
+                raise Unsupported("NATURAL JOIN needs the columns of both sides, which are not known here. Use USING.")
+            mine = {(c.name or "").lower() for c in last}
+            scope.merged |= {(c.name or "").lower() for r in before for c in r.columns or ()} & mine
+        elif join.args.get("on"):
+            if side and join.args["on"].find(exp.Subquery, exp.Exists, exp.Select):
+                raise Unsupported(f"A subquery in the condition of a {side} JOIN is not given here. Compute it in a WITH before.")
+            after = f" ON {self.expressions.condition(join.args['on'], scope)}"
+        return f" {words} {shown}{after}"
+
+    def _relation(self, node: Any, scope: Scope, *, lateral: bool) -> str:
+        if isinstance(node, exp.Table):
+            return self._table(node, scope)
+        if isinstance(node, exp.Unnest):
+            return self._unnest(node, scope, lateral=lateral)
+        if isinstance(node, exp.Values):
+            sql, columns = self._rows(node, scope)
+            return self._aliased(f"({sql})", node, columns, scope)
+        if isinstance(node, exp.Lateral):
+            only(node, "this", "view", "outer", "alias")
+            if not isinstance(node.this, exp.Subquery):
+                raise Unsupported(f"{told(node)} is not known here. Use UNNEST or LATERAL (SELECT …).")
+            sql, columns = self.give(node.this, Scope(parent=scope))
+            return "LATERAL " + self._aliased(f"({sql})", node, columns, scope)
+        if isinstance(node, exp.Subquery):
+            return self._derived(node, scope)
+        if isinstance(node, exp.Paren):
+            return f"({self._relation(node.this, scope, lateral=lateral)})"
+        raise Unsupported(f"{told(node)} after FROM is not known here. Use a table, a subquery or UNNEST.")
+
+    def _derived(self, node: Any, scope: Scope) -> str:
+        if isinstance(node.this, exp.Query):
+            only(node, "this", "alias", "order", "limit", "offset", "with_")
+            bare = node.copy() if any(node.args.get(k) for k in ("order", "limit", "offset", "with_")) else node.this
+            if bare is not node.this:
+                bare.set("alias", None)
+            sql, columns = self.give(bare, scope.parent)
+            return self._aliased(f"({sql})", node, columns, scope)
+        only(node, "this", "joins", "alias")
+        if node.args.get("alias"):
+            raise Unsupported(f"A name for a join in brackets is not given here: {told(node)}. Make it a SELECT.")
+        inner = node.this
+        parts = [self._relation(inner, scope, lateral=False)]
+        parts += [self._join(join, scope) for join in [*(inner.args.get("joins") or ()), *(node.args.get("joins") or ())]]
+        return f"({''.join(parts)})"
+
+    def _aliased(self, sql: str, node: Any, columns: Columns | None, scope: Scope) -> str:
+        alias = node.args.get("alias")
+        given = [c.name for c in (alias.args.get("columns") or ())] if alias else []
+        name = alias.name if alias and alias.this else None
+        if columns is not None and given and len(given) != len(columns):
+            raise Unsupported(f"{name} gives {len(given)} names to {len(columns)} columns. Name each.")
+        renamed = _renamed(columns, given)
+        if name is None:
+            self.fresh += 1
+        shown = name or f"_r{self.fresh}"
+        scope.relations.append(Relation(name if name else shown, renamed))
+        names = given or [c.name or f"_col{i}" for i, c in enumerate(columns or ())]
+        unique = len({n.lower() for n in names}) == len(names)
+        brackets = f"({', '.join(map(quoted, names))})" if names and (unique or given) else ""
+        return f"{sql} AS {quoted(shown)}{brackets}"
+
+    def _table(self, node: Any, scope: Scope) -> str:
+        only(node, "this", "db", "catalog", "alias", "joins")
+        if not isinstance(node.this, exp.Identifier):
+            raise Unsupported(f"The table function {told(node)} is not given here. Use UNNEST(sequence(…)).")
+        name, db, catalog = node.name, node.text("db"), node.text("catalog")
+        if catalog and catalog.lower() not in CATALOGS:
+            raise Unsupported(f"There is one catalog here, and {catalog} is another. Leave it out.")
+        columns = self._columns(name, db)
+        shown = ".".join(quoted(part) for part in (db, name) if part)
+        alias = node.args.get("alias")
+        given = [c.name for c in (alias.args.get("columns") or ())] if alias else []
+        scope.relations.append(Relation(alias.name if alias else name, _renamed(columns, given)))
+        if node.args.get("joins"):
+            raise Unsupported(f"{told(node)} is not known here. Put the join behind the table.")
+        brackets = f"({', '.join(map(quoted, given))})" if given else ""
+        return f"{shown} AS {quoted(alias.name)}{brackets}" if alias else shown
+
+    def _columns(self, name: str, db: str) -> Columns | None:
+        if not db:
+            for ctes in reversed(self.ctes):
+                if name.lower() in ctes:
+                    return ctes[name.lower()]
+        found = self.schema.get(f"{db}.{name}".lower() if db else name.lower())
+        if found is None and not db:
+            found = next((v for k, v in self.schema.items() if k.endswith(f".{name.lower()}")), None)
+        return None if found is None else [Column(column, type_named(kind)) for column, kind in found.items()]
+
+    def _unnest(self, node: Any, scope: Scope, *, lateral: bool) -> str:
+        """Give UNNEST: arrays side by side, the shorter filled with NULL; maps as two columns; rows as their fields."""
+        only(node, "expressions", "alias", "offset")
+        values = self.expressions.all(node.expressions, scope)
+        lists: list[str] = []
+        columns: Columns = []
+        shown: list[str] = []
+        for value in values:
+            kind = value.type
+            if kind.name == "map":
+                lists += [f"map_keys({value.sql})", f"map_values({value.sql})"]
+                columns += [Column(None, kind.key), Column(None, kind.value)]
+                shown += [f"_u.c{len(lists) - 2}", f"_u.c{len(lists) - 1}"]
+            elif kind.name == "array" and kind.element.name == "row":
+                lists.append(value.sql)
+                for held, (name, inner) in zip(field_names(kind.element), kind.element.fields, strict=True):
+                    columns.append(Column(name, inner))
+                    shown.append(f"struct_extract(_u.c{len(lists) - 1}, {string(held)})")
+            elif kind.name in {"array", "unknown"}:
+                lists.append(value.sql if kind.name == "array" and kind.element.name != "unknown" else f"CAST({value.sql} AS INTEGER[])")
+                columns.append(Column(None, kind.element if kind.name == "array" else UNKNOWN))
+                shown.append(f"_u.c{len(lists) - 1}")
+            else:
+                raise Unsupported(f"UNNEST takes arrays and maps, and {value.sql} is {kind if kind.is_known else 'of a type nobody told of'}. CAST it.")
+        alias = node.args.get("alias")
+        given = [c.name for c in (alias.args.get("columns") or ())] if alias else []
+        offset = node.args.get("offset") or None
+        if given and len(columns) != len(given) and len(values) == len(given) and all(v.type.name == "array" for v in values):
+            # Fewer names than fields: Athena gives each row as one value then.
+            columns, shown = [Column(None, v.type.element) for v in values], [f"_u.c{i}" for i in range(len(values))]
+        if offset is not None:
+            longest = ", ".join(f"coalesce(len({each}), 0)" for each in lists)
+            lists.append(f"range(1, greatest({longest}) + 1)" if len(lists) > 1 else f"range(1, coalesce(len({lists[0]}), 0) + 1)")
+            columns.append(Column("ordinality", BIGINT))
+            shown.append(f"_u.c{len(lists) - 1}")
+            if isinstance(offset, exp.Identifier) and given:
+                given = [*given, offset.name]
+        names = given or [c.name or f"_col{i}" for i, c in enumerate(columns)]
+        if len(names) != len(columns):
+            raise Unsupported(f"UNNEST gives {len(columns)} columns here, and {len(names)} are named. Name each.")
+        inner = ", ".join(f"unnest({each}) AS c{i}" for i, each in enumerate(lists))
+        outer = ", ".join(f"{s} AS {quoted(n)}" for s, n in zip(shown, names, strict=True))
+        name = alias.name if alias and alias.this else None
+        if name is None:
+            self.fresh += 1
+        scope.relations.append(Relation(name or f"_r{self.fresh}", _renamed(columns, names)))
+        body = f"(SELECT {outer} FROM (SELECT {inner}) AS _u) AS {quoted(name or f'_r{self.fresh}')}"
+        return f"LATERAL {body}" if lateral else body
+
+
+def _exactly(value: Typed, kind: Type) -> str:
+    from dagster_project.dialects.types import duckdb_type
+
+    coerced = coerce(value, kind)
+    if kind.is_known and (value.is_null or (kind.is_number and value.type != kind) or (kind.name == "bigint")):
+        return f"CAST({coerced.sql} AS {duckdb_type(kind)})"
+    return coerced.sql
+
+
+def _renamed(columns: Columns | None, names: Sequence[str]) -> Columns | None:
+    if columns is None or not names:
+        return columns if columns is not None else [Column(n, ANY) for n in names] if names else None
+    return [Column(name, column.type) for name, column in zip(names, columns, strict=False)]
+
+
+def _bracketed(node: exp.Expression, sql: str) -> str:
+    plain = isinstance(node, exp.Select) and not any(node.args.get(k) for k in ("order", "limit", "offset", "with_"))
+    return sql if plain else f"({sql})"
+
+
+def _name(node: Any) -> str | None:
+    if isinstance(node, exp.Column):
+        return node.name
+    if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
+        return node.expression.name
+    return None
+
+
+def _whole(node: exp.Expression) -> str:
+    if not isinstance(node, exp.Literal) or node.is_string or not node.this.isdigit():
+        raise Unsupported(f"LIMIT and OFFSET take a whole number here, not {told(node)}. Write it out.")
+    return node.this  # type: ignore[no-any-return]
+
+
+__all__ = ["Columns", "Queries", "common", "row", "row_of", "same_types"]

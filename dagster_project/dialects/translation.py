@@ -1,0 +1,54 @@
+"""The door: a statement in, DuckDB's SQL and what to know of it out.
+
+What belongs here: dialects and what each takes for a statement. What does not: what a statement means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlglot import exp
+
+from dagster_project.dialects.parsing import parse
+from dagster_project.dialects.queries import Queries
+from dagster_project.errors import Unsupported
+
+DIALECTS: Final = ("athena", "redshift", "partiql")
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """DuckDB's SQL, and what a reader should know of it, e.g. that a zone is not kept."""
+
+    sql: str
+    notes: tuple[str, ...] = ()
+
+
+def translate(sql: str, dialect: str, schema: Mapping[str, Mapping[str, str]] | None = None) -> Translation:
+    """Return one statement of `dialect` in DuckDB's SQL, with the same meaning.
+
+    `schema` maps each table, `name` or `schema.name`, to its columns and their types in DuckDB's or Trino's words. What
+    depends on the type of a column that it does not tell of is refused.
+
+    Raises `Unsupported`, naming the construct and the way out, for everything that is not known to mean the same.
+
+    >>> translate("SELECT 7 / 2 AS half, cardinality(ARRAY[1, 2]) AS size", "athena").sql
+    'SELECT (7 // 2) AS "half", CAST(len(CAST([1, 2] AS INTEGER[])) AS BIGINT) AS "size"'
+    """
+    if dialect not in DIALECTS:
+        raise Unsupported(f"There is no dialect {dialect}. Choose one of: {', '.join(DIALECTS)}.")
+    tree = parse(sql, dialect)
+    if not isinstance(tree, (exp.Query, exp.Values, exp.Subquery)):
+        raise Unsupported(f"Only queries are translated, and this is {_kind(tree)}. Write a SELECT.")
+    queries = Queries(schema)
+    try:
+        given, _ = queries.give(tree, None)
+    except RecursionError as error:
+        raise Unsupported("The statement is nested too deep to be translated. Break it into steps with WITH.") from error
+    return Translation(given, tuple(dict.fromkeys(queries.expressions.notes)))
+
+
+def _kind(tree: exp.Expression) -> str:
+    return str(tree.this).upper() if isinstance(tree, exp.Command) else type(tree).__name__.upper()
