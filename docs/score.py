@@ -86,7 +86,7 @@ MADE_BY_TESTS = re.compile(
     r"mock|testing_catalog|blackhole|jsonpath_\w+)",
     re.IGNORECASE,
 )
-SESSION = re.compile(r"\+08:35|Pacific/Apia|Kathmandu|Vilnius|America/Los_Angeles|Asia/Kolkata")
+SESSION = re.compile(r"\+13:00|\+08:35|Pacific/Apia|Kathmandu|Vilnius|America/Los_Angeles|Asia/Kolkata")
 
 
 def left_out(row: dict[str, Any], known: set[str]) -> str | None:
@@ -98,6 +98,14 @@ def left_out(row: dict[str, Any], known: set[str]) -> str | None:
         return "depends on the clock, chance or the session"
     if "2020-05-01" in expected and "2020-05-01" not in sql and re.search(r"\bTIME\b", sql):
         return "depends on the clock, chance or the session"
+    if re.search("[\uac00-\ud7a3]", expected + sql) and re.search("format|parse", sql):
+        return "depends on the clock, chance or the session"
+    if re.search(r"to_unixtime\(TIMESTAMP '[^']*\d'\)|TIMESTAMP '[\d .:-]*' AT TIME ZONE", sql) and "TestTimestamp.java" in row["source"]:
+        return "depends on the clock, chance or the session"
+    if "TestDate.java" in row["source"] and "Europe/Berlin" in sql and "DATE" in sql:
+        return "depends on the clock, chance or the session"
+    if re.search("TestColumnMask|TestRowFilter|TestCheckConstraint", row["source"]):
+        return "depends on access rules that its test sets"
     if MADE_BY_TESTS.search(sql):
         return "calls functions that its test made"
     if row["expected_kind"] == "h2sql" and _same(sql, row["expected"]):
@@ -149,7 +157,7 @@ def evaluate(sql: str) -> list[list[Any]]:
     except sqlglot.errors.SqlglotError as error:
         raise CannotTell(str(error)[:80]) from error
     if isinstance(tree, exp.Values):
-        return [[_constant(e) for e in (r.expressions if isinstance(r, exp.Tuple) else _as_row(r))] for r in tree.expressions]
+        return [[_constant(e) for e in _as_row(r)] for r in tree.expressions]
     if isinstance(tree, exp.Select) and not tree.args.get("from_") and not tree.args.get("where"):
         return [[_constant(e.unalias()) for e in tree.expressions]]
     raise CannotTell("no constants")
@@ -158,7 +166,10 @@ def evaluate(sql: str) -> list[list[Any]]:
 def _as_row(node: exp.Expression) -> list[exp.Expression]:
     while isinstance(node, exp.Paren):
         node = node.this
-    return list(node.expressions) if isinstance(node, (exp.Tuple, exp.Struct)) else [node]
+    cells = list(node.expressions) if isinstance(node, exp.Tuple) else [node]
+    if len(cells) == 1 and (isinstance(cells[0], exp.Struct) or (isinstance(cells[0], exp.Anonymous) and cells[0].name.upper() == "ROW")):
+        return list(cells[0].expressions)
+    return cells
 
 
 def _constant(node: exp.Expression) -> Any:  # noqa: C901, PLR0911, PLR0912
@@ -335,7 +346,7 @@ def agrees(expected: Any, value: Any) -> bool:  # noqa: C901, PLR0911, PLR0912
     if isinstance(expected, Decimal):
         return isinstance(value, Decimal) and expected == value
     if isinstance(expected, int):
-        return isinstance(value, int) and expected == value
+        return isinstance(value, (int, Decimal)) and expected == value
     if isinstance(expected, bytes):
         return isinstance(value, bytes) and value == expected
     if isinstance(expected, str):
@@ -396,6 +407,8 @@ def untyped(expected: Any, value: Any) -> bool:  # noqa: PLR0911
     if isinstance(expected, (int, float)):
         if isinstance(value, Decimal):
             return math.isclose(float(value), float(expected), rel_tol=1e-15, abs_tol=0.0)
+        if isinstance(value, float) and _single(float(expected)) == value:
+            return True  # a REAL, as JSON writes it
         if isinstance(expected, int) and isinstance(value, float):
             return float(expected) == value
         return isinstance(value, (int, float)) and (_close(float(expected), float(value)) if isinstance(value, float) else expected == value)

@@ -37,7 +37,8 @@ TIMES: Final = {"date", "time", "timetz", "timestamp", "timestamptz"}
 WHOLE: Final = r"[+-]?[0-9]+"
 EXACT: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 FLOATING: Final = r"\s*([+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?|NaN|Infinity))\s*"
-CALENDAR: Final = r"\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}\s*"
+CALENDAR: Final = r"[+]?0*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+BLANKS: Final = string("".join(map(chr, [9, 10, 11, 12, 13, 28, 29, 30, 31, 32])))
 STAMP: Final = r"\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}( +[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]{1,6})?)?)?\s*"
 
 
@@ -54,7 +55,7 @@ def coerce(value: Typed, to: Type) -> Typed:
     if to.name in {"any", "unknown"} or value.type == to or value.type.name == "any":
         return value
     if to.name == "varchar" and value.type.name in {"varchar", "char"}:
-        return Typed(value._sql, to, value.const)
+        return Typed(as_text(value)._sql, to, value.const if value.type.name == "varchar" else None)
     if to.name == "json" and value.type.name == "json":
         return value
     return _cast(value, to)
@@ -101,7 +102,7 @@ def _cast_number(value: Typed, to: Type) -> Typed:
     if of.is_float and to.is_integer:
         return Typed(f"CAST(round({value.sql}) AS {target})", to)
     if of.is_float and to.name == "decimal":
-        return Typed(let([value], lambda x: f"CASE WHEN isfinite({x}) OR {x} IS NULL THEN CAST(CAST({x} AS VARCHAR) AS {target}) ELSE {fail('Cannot cast to decimal', to)} END"), to)
+        return Typed(let([value], lambda x: f"CASE WHEN isfinite({x}) OR {x} IS NULL THEN CAST({real_text(x) if of.name == 'real' else f'CAST({x} AS VARCHAR)'} AS {target}) ELSE {fail('Cannot cast to decimal', to)} END"), to)
     if to.name == "real" and of.name == "double":
         return Typed(let([value], lambda x: f"CASE WHEN isfinite({x}) AND abs({x}) > 3.4028235677973366e38 THEN CAST(CASE WHEN {x} > 0 THEN 'infinity' ELSE '-infinity' END AS FLOAT) ELSE CAST({x} AS FLOAT) END"), to)
     const = value.const if isinstance(value.const, int) and to.is_integer and not isinstance(value.const, bool) else None
@@ -236,6 +237,8 @@ def _to_text(value: Typed, to: Type) -> Typed:
 
 
 def _to_length(value: Typed, to: Type) -> Typed:
+    if to.name == "varchar":
+        value = as_text(value)
     if not to.args:
         return Typed(value._sql, to, value.const)
     size = to.args[0]
@@ -253,6 +256,8 @@ def _to_length(value: Typed, to: Type) -> Typed:
 def as_text(value: Typed) -> Typed:  # noqa: PLR0911 - the table of types
     """Return a value as `CAST(… AS varchar)` prints it. Raises `Unsupported` for a type that is not cast to text."""
     of = value.type
+    if of.name == "char":  # padded where it stands, not where it becomes a varchar
+        return text(value.text.rstrip(" ")) if value.text is not None else Typed(f"rtrim({value.sql}, ' ')", VARCHAR)
     if of.is_text:
         return value
     if isinstance(value.const, Moment):
@@ -260,6 +265,8 @@ def as_text(value: Typed) -> Typed:  # noqa: PLR0911 - the table of types
     if of.is_integer or of.name in {"decimal", "date", "uuid", "boolean"}:
         if isinstance(value.const, int) and not isinstance(value.const, bool):
             return text(str(value.const))
+        if of.name == "decimal" and of.args[0] == of.args[1]:  # DuckDB prints .5
+            return Typed(f"regexp_replace(CAST({value.sql} AS VARCHAR), '^(-?)[.]', '\\10.')", VARCHAR)
         return Typed(f"CAST({value.sql} AS VARCHAR)", VARCHAR)
     if of.is_float:
         return Typed(let([value], real_text if of.name == "real" else double_text), VARCHAR)
@@ -350,6 +357,7 @@ def _from_text(value: Typed, to: Type) -> Typed:  # noqa: C901, PLR0911, PLR0912
             return moment(done)
         return Typed(fail(f"Value cannot be cast to {to}: {told}", to), to)
     if to.is_integer:
+        value = value if told is None else text(told.strip(" "))
         return Typed(_guarded(value, WHOLE, to, f"CAST({{x}} AS {duckdb_type(to)})"), to)
     if to.name == "decimal":
         if told is not None and re.fullmatch(EXACT, told):
@@ -367,7 +375,7 @@ def _from_text(value: Typed, to: Type) -> Typed:  # noqa: C901, PLR0911, PLR0912
             to,
         )
     if to.name == "date":
-        return Typed(_guarded(value, CALENDAR, to, "CAST({x} AS DATE)"), to)
+        return Typed(_guarded(Typed(f"trim({value.sql}, {BLANKS})", VARCHAR, value.const), CALENDAR, to, "CAST(regexp_extract({x}, '[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}') AS DATE)"), to)
     if to.name == "timestamp":
         return Typed(_guarded(value, STAMP, to, _rounded("CAST({x} AS TIMESTAMP)", to.args[0], 6)), to)
     if to.name == "time":
@@ -462,7 +470,7 @@ def json_text(value: Typed) -> str:  # noqa: PLR0911 - the table of types
     """Return the JSON text of a value, NULL for NULL."""
     of = value.type
     if of.is_integer or of.name in {"boolean", "decimal"}:
-        return f"CAST({value.sql} AS VARCHAR)"
+        return as_text(value).sql
     if of.is_float:
         return let([value], lambda x: f"CASE WHEN isfinite({x}) THEN {json_double(x)} WHEN {x} IS NULL THEN NULL ELSE '\"' || ({double_text(x)}) || '\"' END")
     if of.is_text:

@@ -71,6 +71,8 @@ def only(node: exp.Expression, *names: str) -> None:
 def type_of(data: exp.DataType, default: int = 3) -> Type:  # noqa: C901, PLR0911 - the table of types
     """Return the Trino type a node names. Raises `Unsupported` for one that DuckDB cannot hold."""
     name = data.this.name if hasattr(data.this, "name") else str(data.this)
+    if data.meta.get("number"):
+        raise Unsupported("The type number is not Athena's. Use decimal(p, s) or double.")
     sizes = [int(e.this.this) for e in data.expressions if isinstance(e, exp.DataTypeParam) and isinstance(e.this, exp.Literal)]
     if name in NAMED:
         return Type(NAMED[name])
@@ -110,6 +112,8 @@ class Expressions:
     def give(self, node: exp.Expression, scope: Scope) -> Typed:
         """Return what a node is. Raises `Unsupported`, naming it, if it has no rule."""
         rule = RULES.get(type(node))
+        if rule is not None:
+            only(node, *TAKEN.get(type(node), ("this", "expression", "expressions", "typed", "safe")))
         if rule is None:
             raise Unsupported(f"{told(node)} is not known here. Write it in other words, or in DuckDB's SQL without --dialect.")
         return rule(self, node, scope)
@@ -282,6 +286,8 @@ def _identifier(self: Expressions, node: Any, scope: Scope) -> Typed:
 def _dot(self: Expressions, node: Any, scope: Scope) -> Typed:
     member = node.expression
     if isinstance(member, exp.Anonymous):
+        if str(member.this).lower() == "repeat":
+            return self.queries.call("repeat_text", [node.this, *member.expressions], scope, member)
         return self.queries.call(member.this, [node.this, *member.expressions], scope, member)
     parts = _path(node)
     if parts is not None and (found := scope.find(parts)) is not None:
@@ -482,7 +488,11 @@ def _in(self: Expressions, node: Any, scope: Scope) -> Typed:
 
 
 def _like(self: Expressions, node: Any, scope: Scope) -> Typed:
-    return _matched(self.give(node.this, scope), self.give(node.expression, scope), "")
+    return _negated(node, _matched(self.give(node.this, scope), self.give(node.expression, scope), ""))
+
+
+def _negated(node: Any, value: Typed) -> Typed:
+    return Typed(f"(NOT {value.sql})", BOOLEAN) if node.args.get("negate") else value
 
 
 def _escape(self: Expressions, node: Any, scope: Scope) -> Typed:
@@ -491,8 +501,9 @@ def _escape(self: Expressions, node: Any, scope: Scope) -> Typed:
     mark = self.give(node.expression, scope)
     if mark.text is None or len(mark.text) != 1:
         raise Unsupported("ESCAPE takes one constant character here. Write it as such.")
+    only(node.this, "this", "expression", "negate")
     pattern = self.give(node.this.expression, scope)
-    return _matched(self.give(node.this.this, scope), pattern, f" ESCAPE {mark.sql}")
+    return _negated(node.this, _matched(self.give(node.this.this, scope), pattern, f" ESCAPE {mark.sql}"))
 
 
 def _matched(value: Typed, pattern: Typed, escape: str) -> Typed:
@@ -634,6 +645,20 @@ RULES: Final[dict[type, Callable[[Expressions, Any, Scope], Typed]]] = {
     exp.CurrentDate: _session("date"), exp.CurrentTimestamp: _session("timestamp"), exp.Localtimestamp: _session("localtimestamp"),
     exp.Localtime: _session("localtime"), exp.Filter: _aggregate, exp.Window: _aggregate, exp.WithinGroup: _aggregate,
     **dict.fromkeys(COMPARISONS, _compare), **dict.fromkeys(ARITHMETIC, _arithmetic),
+}  # fmt: skip
+
+TAKEN: Final[dict[type, tuple[str, ...]]] = {
+    exp.Literal: ("this", "is_string"), exp.Interval: ("this", "unit"), exp.Column: ("this", "table", "db", "catalog"),
+    exp.Identifier: ("this", "quoted"), exp.UnicodeString: ("this", "escape"), exp.Like: ("this", "expression", "negate"),
+    exp.Between: ("this", "low", "high"), exp.In: ("this", "expressions", "query"), exp.AtTimeZone: ("this", "zone"),
+    exp.Case: ("this", "ifs", "default"), exp.If: ("this", "true", "false"), exp.Cast: ("this", "to", "action"),
+    exp.TryCast: ("this", "to", "safe", "action"), exp.Array: ("expressions", "value_constructor"),
+    exp.Trim: ("this", "expression", "position"), exp.StrPosition: ("this", "substr"),
+    exp.HexString: ("this", "is_integer"),
+    **dict.fromkeys((exp.Subquery, exp.Select, exp.Window, exp.Filter, exp.WithinGroup, exp.JSONObject), (
+        "this", "expressions", "expression", "with_", "from_", "joins", "where", "group", "having", "windows", "order", "limit", "offset",
+        "distinct", "laterals", "partition_by", "spec", "alias", "over", "first", "null_handling", "unique_keys", "return_type", "encoding",
+    )),
 }  # fmt: skip
 
 __all__ = ["Expressions", "at_named_zone", "at_zone", "array_of", "cases", "from_zone", "local", "only", "row_of", "subscript", "told", "type_of"]

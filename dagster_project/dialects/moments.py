@@ -38,6 +38,8 @@ class Moment:
     days: int
     picos: int
     zone: str | None = None
+    known_offset: int | None = None
+    """Seconds ahead of UTC, where a clock that was set back shows the same time twice."""
 
     @cached_property
     def local(self) -> int:
@@ -52,6 +54,8 @@ class Moment:
     @cached_property
     def offset(self) -> int:
         """Seconds that its zone is ahead of UTC."""
+        if self.known_offset is not None:
+            return self.known_offset
         return offset_of(self.zone, self.days, self.picos // SECOND) if self.zone else 0
 
     @property
@@ -89,8 +93,10 @@ class Moment:
                 f"{self} has {self.digits} digits of the second, and DuckDB keeps 6. Round it: CAST(… AS timestamp(6))."
             )
         if self.kind in {"time", "timetz"}:
-            return f"{'TIMETZ' if self.zone else 'TIME'} '{self.clock(6)}{self.zone or ''}'"
+            return f"{'TIMETZ' if self.zone else 'TIME'} '{self.clock(6)}{'+00:00' if self.zone == 'UTC' else self.zone or ''}'"
         year, month, day = civil(self.days)
+        if year > 9999:
+            raise Unsupported(f"{self} lies beyond the year 9999, which not every reader of the result has. Leave it out.")
         if year < 1:
             raise Unsupported(f"{self} lies before the year 1. Leave it out.")
         if self.kind == "date":
@@ -110,12 +116,12 @@ class Moment:
     def __str__(self) -> str:
         """It as Trino prints it."""
         year, month, day = civil(self.days)
-        sign, year = ("-", -year) if year < 0 else ("", year)
+        sign, year = ("-", -year) if year < 0 else ("+" if year > 9999 else "", year)
         date = f"{sign}{year:04}-{month:02}-{day:02}"
         if self.kind == "date":
             return date
         if self.kind in {"time", "timetz"}:
-            return f"{self.clock(self.digits)}{self.zone or ''}"
+            return f"{self.clock(self.digits)}{'+00:00' if self.zone == 'UTC' else self.zone or ''}"
         return f"{date} {self.clock(self.digits)}{' ' + self.zone if self.zone else ''}"
 
 
@@ -206,6 +212,8 @@ def zone_named(text: str) -> str | None:
     found = re.fullmatch(r"(?:UTC|GMT|UT)?([+-])(\d{1,2})(?::?(\d{2}))?", text)
     if found:
         hours, minutes = int(found[2]), int(found[3] or 0)
+        if hours == minutes == 0:
+            return "UTC"
         return f"{found[1]}{hours:02}:{minutes:02}" if hours * 60 + minutes <= 14 * 60 and minutes < 60 else None
     if text.upper() in {"Z", "UTC", "GMT", "UT", "ZULU"}:
         return "UTC"
@@ -259,14 +267,14 @@ def in_zone(moment: Moment, zone: str) -> Moment:
     else:
         shift = minutes * 60
     days, picos = divmod(at_utc + shift * SECOND, DAY)
-    return replace(moment, kind="timestamptz", days=days, picos=picos, zone=zone)
+    return replace(moment, kind="timestamptz", days=days, picos=picos, zone=zone, known_offset=shift)
 
 
 def cast(moment: Moment, to: Type) -> Moment | None:  # noqa: PLR0911 - the table of casts
     """Return a constant as another date or time type; None where the clock of the session would be needed."""
     kind, digits = to.name, to.args[0] if to.args else 0
     if kind == "date":
-        return replace(moment, kind="date", digits=0, picos=0, zone=None) if moment.kind in {"date", "timestamp", "timestamptz"} else None
+        return replace(moment, kind="date", digits=0, picos=0, zone=None, known_offset=None) if moment.kind in {"date", "timestamp", "timestamptz"} else None
     if moment.kind == "date":
         if kind == "timestamp":
             return replace(moment, kind=kind, digits=digits)
@@ -276,13 +284,15 @@ def cast(moment: Moment, to: Type) -> Moment | None:  # noqa: PLR0911 - the tabl
     zone = moment.zone
     if kind in {"timetz", "timestamptz"} and zone is None:
         zone = "UTC"
+    if kind == "timetz" and zone is not None and offset_minutes(zone) is None:
+        return None  # the offset on which day?
     if kind == "timetz":
         minutes = moment.offset // 60
         zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
     if kind in {"time", "timestamp"}:
         zone = None
     days = moment.days if kind in {"timestamp", "timestamptz"} else 0
-    return replace(moment, kind=kind, days=days, zone=zone).rounded(digits)
+    return replace(moment, kind=kind, days=days, zone=zone, known_offset=None if zone is None else moment.known_offset).rounded(digits)
 
 
 FIELDS: Final = {
@@ -341,7 +351,7 @@ def truncated(moment: Moment, unit: str) -> Moment | None:
         "quarter": epoch_days(year, (month - 1) // 3 * 3 + 1, 1),
         "year": epoch_days(year, 1, 1),
     }.get(unit)
-    return None if days is None else replace(moment, days=days, picos=0)
+    return None if days is None else replace(moment, days=days, picos=0, known_offset=None)
 
 
 def plus(moment: Moment, picos: int, months: int = 0) -> Moment:
@@ -359,4 +369,4 @@ def plus(moment: Moment, picos: int, months: int = 0) -> Moment:
         days, rest = divmod(shifted.local + picos, DAY)
         return in_zone(replace(shifted, days=days, picos=rest), moment.zone)
     days, rest = divmod(days * DAY + moment.picos + picos, DAY)
-    return replace(moment, days=days, picos=rest)
+    return replace(moment, days=days, picos=rest, known_offset=None)

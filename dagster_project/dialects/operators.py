@@ -6,6 +6,7 @@ Sources: https://trino.io/docs/current/functions/{math,decimal,comparison,dateti
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Final
 
 from dagster_project.dialects import moments
@@ -102,18 +103,16 @@ def _whole(sign: str, left: Typed, right: Typed) -> Typed:
 def _exact(sign: str, left: Typed, right: Typed) -> Typed:
     one, other = as_decimal(left.type), as_decimal(right.type)
     (p1, s1), (p2, s2) = one.args, other.args
+    kind = exact_type(sign, one, other)
+    if isinstance(left.const, (int, Decimal)) and isinstance(right.const, (int, Decimal)) and right.const != 0:
+        return _folded(sign, Decimal(left.const), Decimal(right.const), kind)
     if sign in "+-":
-        scale = max(s1, s2)
-        kind = decimal(min(38, max(p1 - s1, p2 - s2) + scale + 1), scale)
         return Typed(f"({_as(left, _wide(one, kind))} {sign} {_as(right, _wide(other, kind))})", kind)
     if sign == "*":
-        if s1 + s2 > 38:
-            raise Unsupported(f"{one} * {other} has more than 38 digits after the point. CAST one of them to fewer.")
-        return Typed(f"({_as(left, one)} * {_as(right, other)})", decimal(min(38, p1 + p2), s1 + s2))
+        return Typed(f"({_as(left, one)} * {_as(right, other)})", kind)
     if sign == "/":
-        return divided(left, right)
+        return quotient(left, right, kind)
     scale = max(s1, s2)
-    kind = decimal(min(p2 - s2, p1 - s1) + scale, scale)
     wide = decimal(min(38, max(p1 - s1, p2 - s2) + scale), scale)
     return Typed(
         let(
@@ -124,34 +123,73 @@ def _exact(sign: str, left: Typed, right: Typed) -> Typed:
     )
 
 
-def _wide(of: Type, result: Type) -> Type:
-    return of if of.args[1] == result.args[1] else decimal(result.args[0], result.args[1])
-
-
-def divided(left: Typed, right: Typed) -> Typed:
-    """Return a quotient of decimals, exact to the larger scale and rounded half up, by whole numbers."""
-    one, other = as_decimal(left.type), as_decimal(right.type)
+def exact_type(sign: str, one: Type, other: Type) -> Type:
+    """Return the type of a sum, product, quotient or remainder of decimals, as Trino has it."""
     (p1, s1), (p2, s2) = one.args, other.args
     scale = max(s1, s2)
-    precision = min(38, p1 + s2 + max(s2 - s1, 0))
-    kind = decimal(precision, scale)
-    up = scale + s2 - s1  # digits that the dividend is moved by, so that the quotient of integers has `scale`
-    if p1 + up + 1 > 38:
-        raise Unsupported(f"{one} / {other} needs more than 38 digits on the way. CAST both to double, or to fewer digits.")
-    a = Typed(f"(CAST(CAST({left.sql} AS {duckdb_type(one)}) * 1{'0' * s1} AS HUGEINT) * CAST(1{'0' * up} AS HUGEINT))" if p1 + s1 < 38 else _unscaled(left, one, up), kind)
-    b = Typed(f"CAST(CAST({right.sql} AS {duckdb_type(other)}) * 1{'0' * s2} AS HUGEINT)" if p2 + s2 < 38 else _unscaled(right, other, 0), kind)
+    if sign in "+-":
+        return decimal(min(38, max(p1 - s1, p2 - s2) + scale + 1), scale)
+    if sign == "*":
+        if s1 + s2 > 38:
+            raise Unsupported(f"{one} * {other} has more than 38 digits after the point. CAST one of them to fewer.")
+        return decimal(min(38, p1 + p2), s1 + s2)
+    if sign == "%":
+        return decimal(max(min(p2 - s2, p1 - s1) + scale, 1), scale)
+    scale = max(6, s1 + p2 + 1)
+    whole = p1 - s1 + s2
+    if whole + scale <= 38:
+        return decimal(whole + scale, scale)
+    return decimal(38, max(38 - whole, min(scale, 6)))
+
+
+def _folded(sign: str, a: Decimal, b: Decimal, kind: Type) -> Typed:
+    """Return what two constants give, in more digits than any machine type has on the way."""
+    with localcontext() as context:
+        context.prec = 200
+        if sign == "%":
+            value = a - b * (abs(a) // abs(b)) * (1 if (a < 0) == (b < 0) else -1)
+        else:
+            value = {"+": a + b, "-": a - b, "*": a * b, "/": a / b}[sign]
+        value = value.quantize(Decimal(1).scaleb(-kind.args[1]), rounding=ROUND_HALF_UP)
+    if len(value.as_tuple().digits) > kind.args[0]:
+        return Typed(fail("Decimal overflow", kind), kind)
+    return Typed(f"CAST({string(format(value, 'f'))} AS {duckdb_type(kind)})", kind, value)
+
+
+def _wide(of: Type, result: Type) -> Type:
+    if of.args[1] == result.args[1] and (of.args[0] > 18) == (result.args[0] > 18):
+        return of
+    return decimal(result.args[0], result.args[1])
+
+
+def quotient(left: Typed, right: Typed, kind: Type) -> Typed:
+    """Return a quotient of decimals in the scale of `kind`, rounded half up, by whole numbers of 128 bits."""
+    one, other = as_decimal(left.type), as_decimal(right.type)
+    up = kind.args[1] + other.args[1] - one.args[1]
+    a = Typed(_unscaled(left, one, max(up, 0)), kind)
+    b = Typed(_unscaled(right, other, max(-up, 0)), kind)
+
     def body(x: str, y: str) -> str:
         sign = f"(CASE WHEN ({x} < 0) <> ({y} < 0) THEN -1 ELSE 1 END)"
-        quotient = f"({sign} * ((2 * abs({x}) + abs({y})) // (2 * abs({y}))))"
-        made = f"CAST({quotient} AS DECIMAL(38, 0))"
-        shown = f"CAST(CAST({quotient} AS VARCHAR) || 'e-{scale}' AS {duckdb_type(kind)})" if scale else f"CAST({made} AS {duckdb_type(kind)})"
-        return f"CASE WHEN {y} = 0 THEN {fail('Division by zero', kind)} WHEN {x} IS NOT NULL AND {y} IS NOT NULL THEN {shown} END"
+        whole = f"({sign} * (abs({x}) // abs({y}) + CASE WHEN abs({x}) % abs({y}) >= abs({y}) - abs({x}) % abs({y}) THEN 1 ELSE 0 END))"
+        return f"CASE WHEN {y} = 0 THEN {fail('Division by zero', kind)} WHEN {x} IS NOT NULL AND {y} IS NOT NULL THEN {_scaled_down(whole, kind)} END"
+
     return Typed(let([a, b], body), kind)
+
+
+def _scaled_down(whole: str, kind: Type) -> str:
+    scale = kind.args[1]
+    if not scale:
+        return f"CAST({whole} AS {duckdb_type(kind)})"
+    # The point goes into the digits: a cast of 123e-2 counts the digits before it moves the point.
+    digits = f"lpad(CAST(abs({whole}) AS VARCHAR), CAST(greatest(length(CAST(abs({whole}) AS VARCHAR)), {scale + 1}) AS INTEGER), '0')"
+    return f"CAST(CASE WHEN {whole} < 0 THEN '-' ELSE '' END || left({digits}, -{scale}) || '.' || right({digits}, {scale}) AS {duckdb_type(kind)})"
 
 
 def _unscaled(value: Typed, kind: Type, up: int) -> str:
     digits = f"replace(CAST(CAST({value.sql} AS {duckdb_type(kind)}) AS VARCHAR), '.', '')"
-    return f"(CAST({digits} AS HUGEINT) * CAST(1{'0' * up} AS HUGEINT))"
+    made = f"CAST({value.sql} AS HUGEINT)" if value.type.is_integer else f"CAST({digits} AS HUGEINT)"
+    return f"({made} * CAST('1{'0' * up}' AS HUGEINT))" if up else made
 
 
 # --- dates and times ----------------------------------------------------------------------------------------------
@@ -173,14 +211,14 @@ def _with_time(sign: str, left: Typed, right: Typed) -> Typed:  # noqa: C901, PL
     if sign == "-" and one.name == other.name == "date":
         return Typed(f"to_days(CAST({left.sql} - {right.sql} AS INTEGER))", INTERVAL)
     if sign == "-" and isinstance(left.const, Moment) and isinstance(right.const, Moment) and one.name == other.name:
-        return _span((left.const.instant - right.const.instant) // 10**9)
+        return _span((left.const.instant - right.const.instant + 5 * 10**8) // 10**9)
     if sign == "-" and one.name in {"date", "timestamp", "timestamptz"} and other.name in {"date", "timestamp", "timestamptz"}:
         kind = common_of([one, other], "-")
         a, b = coerce(left, kind).sql, coerce(right, kind).sql
-        return Typed(f"to_milliseconds(CAST(floor((epoch_us({a}) - epoch_us({b})) / 1000) AS BIGINT))", INTERVAL)
+        return Typed(f"to_milliseconds(CAST(floor((epoch_us({a}) - epoch_us({b}) + 500) / 1000) AS BIGINT))", INTERVAL)
     if sign == "-" and one.name == other.name == "time":
         at = lambda x: f"epoch_us(DATE '1970-01-01' + {x.sql})"  # noqa: E731
-        return Typed(f"to_milliseconds(({at(left)} - {at(right)}) // 1000)", INTERVAL)
+        return Typed(f"to_milliseconds(CAST(floor(({at(left)} - {at(right)} + 500) / 1000) AS BIGINT))", INTERVAL)
     raise Unsupported(f"Athena has no {one} {sign} {other}, or it is not known here. Use date_diff or date_add.")
 
 
@@ -252,7 +290,7 @@ def compare(sign: str, left: Typed, right: Typed) -> Typed:  # noqa: C901, PLR09
         need_type(left, f"The operator {sign}")
         need_type(right, f"The operator {sign}")
     if kind.name in {"varchar", "char"}:
-        return Typed(f"({_padless(left, kind, right)} {sign} {_padless(right, kind, left)})", BOOLEAN)
+        return Typed(f"({coerce(left, kind).sql} {sign} {coerce(right, kind).sql})", BOOLEAN)
     a, b = coerce(left, kind), coerce(right, kind)
     if kind.name in {"array", "map", "row", "json"}:
         if kind.name != "json" and sign not in {"=", "<>"}:
@@ -262,13 +300,6 @@ def compare(sign: str, left: Typed, right: Typed) -> Typed:  # noqa: C901, PLR09
     if kind.name not in ORDERED:
         raise Unsupported(f"Comparing {kind} is not given here. Compare its parts.")
     return Typed(_scalar(sign, a, b, kind), BOOLEAN)
-
-
-def _padless(value: Typed, kind: Type, other: Typed) -> str:
-    """Return a text as it is compared: char pads with blanks, so blanks at the end count only between two varchar."""
-    if "char" in {value.type.name, other.type.name} and (value.type != other.type):
-        return f"rtrim({value.sql}, ' ')"
-    return value.sql
 
 
 def _compare_moments(sign: str, left: Moment, right: Moment) -> Typed:
@@ -411,6 +442,7 @@ def concatenate(left: Typed, right: Typed) -> Typed:
     need_type(right, "||")
     if not one.is_text or not other.is_text:
         raise Unsupported(f"Athena does not concatenate {one} and {other}. CAST both to varchar.")
+    left, right = coerce(left, Type("varchar")), coerce(right, Type("varchar"))
     joined = left.text + right.text if left.text is not None and right.text is not None else None
     return Typed(f"({left.sql} || {right.sql})", Type("varchar"), joined)
 

@@ -36,8 +36,17 @@ class AsWritten(Trino):
         def _parse_type(self, *args: Any, **kwargs: Any) -> Any:
             start = self._curr.text.upper() if self._curr else ""
             made = super()._parse_type(*args, **kwargs)
+            if start == "NUMBER" and isinstance(made, exp.DataType):
+                made.meta["number"] = True
             if isinstance(made, exp.Cast) and start not in {"CAST", "TRY_CAST", "("} and isinstance(made.this, exp.Literal):
                 made.set("action", "literal")
+            return made
+
+        def _parse_types(self, *args: Any, **kwargs: Any) -> Any:
+            start = self._curr.text.upper() if self._curr else ""
+            made = super()._parse_types(*args, **kwargs)
+            if start == "NUMBER" and isinstance(made, exp.DataType):
+                made.meta["number"] = True
             return made
 
 

@@ -280,9 +280,7 @@ class Queries:
                     if name not in scope.merged or name not in seen:
                         found.append(column)
                         seen.add(name)
-            if scope.merged:  # USING puts its columns first
-                found = [*(c for c in found if (c.name or "").lower() in scope.merged), *(c for c in found if (c.name or "").lower() not in scope.merged)]
-            return "*", found
+            return ("*", found) if not scope.merged else self._merged_star(scope)
         if isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star):
             if inner.args.get("db"):
                 raise Unsupported(f"{told(inner)} is not known here. Name the relation by its alias.")
@@ -292,6 +290,25 @@ class Queries:
         if isinstance(node, exp.Aliases):
             raise Unsupported(f"{told(node)} is not known here. Give each column its alias.")
         return None
+
+    def _merged_star(self, scope: Scope) -> tuple[str, Columns]:
+        """Return `*` after USING: its columns come first, once."""
+        first: dict[str, Column] = {}
+        rest: list[tuple[str, Column]] = []
+        for relation in scope.relations:
+            for column in relation.columns or ():
+                name = (column.name or "").lower()
+                if name not in scope.merged:
+                    rest.append((f"{quoted(relation.alias or '')}.{quoted(column.name or '')}", column))
+                elif name in first:
+                    kind = common_of([first[name].type, column.type], "USING")
+                    first[name] = Column(first[name].name, kind)
+                else:
+                    first[name] = column
+        shown = [coerce(Typed(quoted(c.name or ""), c.type), c.type).sql for c in first.values()]
+        items = [f"{s} AS {quoted(c.name or '')}" for s, c in zip(shown, first.values(), strict=True)]
+        items += [f"{sql} AS {quoted(c.name or '')}" for sql, c in rest]
+        return ", ".join(items), [*first.values(), *(c for _, c in rest)]
 
     def _relation_star(self, name: str, scope: Scope) -> tuple[str, Columns | None] | None:
         around: Scope | None = scope
@@ -414,7 +431,7 @@ class Queries:
             mine = {(c.name or "").lower() for c in last}
             scope.merged |= {(c.name or "").lower() for r in before for c in r.columns or ()} & mine
         elif join.args.get("on"):
-            if side and join.args["on"].find(exp.Subquery, exp.Exists, exp.Select):
+            if side and join.args["on"].find(exp.Subquery, exp.Exists, exp.Select, exp.Values):
                 raise Unsupported(f"A subquery in the condition of a {side} JOIN is not given here. Compute it in a WITH before.")
             after = f" ON {self.expressions.condition(join.args['on'], scope)}"
         return f" {words} {shown}{after}"
@@ -482,7 +499,13 @@ class Queries:
         shown = ".".join(quoted(part) for part in (db, name) if part)
         alias = node.args.get("alias")
         given = [c.name for c in (alias.args.get("columns") or ())] if alias else []
-        scope.relations.append(Relation(alias.name if alias else name, _renamed(columns, given)))
+        shown_as = alias.name if alias else name
+        if any((r.alias or "").lower() == shown_as.lower() for r in scope.relations):
+            self.fresh += 1  # Athena lets two relations bear one name as long as nobody says it
+            hidden = f"_r{self.fresh}"
+            scope.relations.append(Relation(hidden, _renamed(columns, given)))
+            return f"{shown} AS {quoted(hidden)}{'(' + ', '.join(map(quoted, given)) + ')' if given else ''}"
+        scope.relations.append(Relation(shown_as, _renamed(columns, given)))
         if node.args.get("joins"):
             raise Unsupported(f"{told(node)} is not known here. Put the join behind the table.")
         brackets = f"({', '.join(map(quoted, given))})" if given else ""

@@ -68,13 +68,8 @@ def average(call: Aggregate) -> Typed:
     if kind.name == "decimal":
         made = Typed(call.make("sum", value.sql), decimal(38, kind.args[1]))
         number = Typed(f"CAST({call.make('count', value.sql)} AS DECIMAL(19, 0))", decimal(19, 0))
-        if kind.args[0] > 27:
-            raise call.refuse(f"of {kind} is not given here exactly", "CAST it to fewer digits, or to double.")
-        narrow = decimal(37 - 1, kind.args[1])
-        sum_ = Typed(f"CAST({made.sql} AS {duckdb_type(narrow)})", narrow)
         counted = Typed(f"nullif({number.sql}, 0)", number.type)
-        quotient = operators.divided(sum_, counted)
-        return Typed(f"CAST({quotient.sql} AS {duckdb_type(kind)})", kind)
+        return operators.quotient(made, counted, kind)
     if not kind.is_number and kind != UNKNOWN:
         raise call.refuse(f"of {kind} is not given here", "CAST it to a number.")
     made_ = call.make("avg", coerce(value, DOUBLE).sql)
@@ -139,6 +134,9 @@ def array_agg(call: Aggregate) -> Typed:
     call.takes(1, 1)
     value = call.values[0]
     order = None
+    if call.is_distinct and call.over_node is not None and call.order_node is None:
+        listed = call.make("list", value.sql, distinct=False)
+        return Typed(f"list_filter({listed}, lambda _d, _i: list_position({listed}, _d) = _i)", array(value.type))
     if call.is_distinct and call.order_node is None and value.type.name not in {"map", "json"}:
         order = f"ORDER BY {value.sql}"  # Trino's order is any; this one is always the same
     return Typed(call.make("list", value.sql, order=order), array(value.type))

@@ -12,6 +12,7 @@ from dagster_project.dialects import operators
 from dagster_project.dialects.casts import as_text, cast, coerce
 from dagster_project.dialects.expressions import subscript
 from dagster_project.dialects.functions.calls import MANY, Call, function
+from dagster_project.dialects.functions.strings import joined
 from dagster_project.dialects.typed import Typed, fail, let, quoted
 from dagster_project.dialects.types import (
     BIGINT,
@@ -144,7 +145,7 @@ def array_intersect(call: Call) -> Typed:
     def of(x: str, y: str) -> str:
         return f"list_filter({x}, lambda _d, _i: list_position({x}, _d) = _i AND list_position({y}, _d) IS NOT NULL)"
 
-    return Typed(let([one, other], lambda x, y: f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL WHEN len({x}) > len({y}) THEN {of(x, y)} ELSE {of(y, x)} END"), kind)
+    return Typed(let([one, other], lambda x, y: f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL WHEN len({x}) >= len({y}) THEN {of(x, y)} ELSE {of(y, x)} END"), kind)
 
 
 @function("arrays_overlap", args=2)
@@ -181,12 +182,16 @@ def array_sort(call: Call) -> Typed:
 
 def _sorted_by(call: Call, value: Typed) -> Typed:
     """Sort by a comparator: an element's place is how many compare less, or equal and stand before it."""
-    names, body = call.lambda_of(1, [value.type.element, value.type.element])
     kind = value.type
+    at = _depth(call)
+    a, b, i, j = f"_a{at}", f"_b{at}", f"_i{at}", f"_j{at}"
+    one, other = Typed(a, kind.element), Typed(b, kind.element)
+    forth, back = _bound(call, 1, [one, other]).sql, _bound(call, 1, [other, one]).sql
 
     def made(x: str) -> str:
-        told = f"list_transform(list_filter({x}, lambda {names[0]}, _j: CASE WHEN {body.sql} < 0 OR ({body.sql} = 0 AND _j < _i) THEN true ELSE false END), lambda _o: 1)"
-        ranked = f"list_transform({x}, lambda {names[1]}, _i: {{r: len({told}), e: {names[1]}}})"
+        # Where both say that they are less (two NULLs, often), they keep their order.
+        before = f"CASE WHEN {i} = {j} THEN false WHEN {forth} < 0 AND {back} >= 0 THEN true WHEN {back} < 0 AND {forth} >= 0 THEN false WHEN {forth} > 0 AND {back} <= 0 THEN false ELSE {j} < {i} END"
+        ranked = f"list_transform({x}, lambda {b}, {i}: {{r: len(list_filter({x}, lambda {a}, {j}: {before})), e: {b}}})"
         return f"list_transform(list_sort({ranked}), lambda _s: _s.e)"
 
     if kind.element.name in {"map"}:
@@ -226,7 +231,7 @@ def array_join(call: Call) -> Typed:
     each = as_text(Typed("_j", value.type.element)).sql
     if len(call) == 3:
         each = f"coalesce({each}, {call.text(2).sql})"
-    return Typed(let([value, by], lambda x, s: f"CASE WHEN {x} IS NULL OR {s} IS NULL THEN NULL ELSE coalesce(array_to_string(list_filter(list_transform({x}, lambda _j: {each}), lambda _n: _n IS NOT NULL), {s}), '') END"), VARCHAR)
+    return Typed(let([value, by], lambda x, s: f"CASE WHEN {x} IS NULL OR {s} IS NULL THEN NULL ELSE {joined(f'list_transform({x}, lambda _j: {each})', s)} END"), VARCHAR)
 
 
 @function("array_remove", args=2)

@@ -62,7 +62,12 @@ class Call:
             return Typed(f"CAST({value.sql} AS VARCHAR)", VARCHAR) if False else value
         if not value.type.is_text:
             raise self.refuse(f"takes a text, not {value.type}", "CAST it to varchar.")
-        return value
+        return coerce(value, VARCHAR) if value.type.name == "char" else value
+
+    def padded(self, index: int) -> Typed:
+        """An argument that is a text, and a char with its blanks."""
+        value = self.values[index]
+        return Typed(value.sql, VARCHAR, value.const) if value.type.name == "char" else self.text(index)
 
     def constant(self, index: int) -> str:
         """An argument that is a constant text."""
@@ -208,7 +213,7 @@ def aggregate(*names: str) -> Callable[[AggregateRule], AggregateRule]:
     return enter
 
 
-KINDS: Final = {"T": "text", "I": "integer", "D": "double", "A": "array", "M": "map", "B": "bytes"}
+KINDS: Final = {"T": "text", "I": "integer", "D": "double", "A": "array", "M": "map", "B": "bytes", "P": "padded"}
 
 
 def simple(names: str, takes: str, made: str, gives: Type) -> None:

@@ -5,6 +5,8 @@ Source: https://trino.io/docs/current/functions/conditional.html, …/comparison
 
 from __future__ import annotations
 
+import re
+
 from dagster_project.dialects import operators
 from dagster_project.dialects.casts import same_types
 from dagster_project.dialects.expressions import cases, row_of
@@ -90,6 +92,6 @@ def typeof(call: Call) -> Typed:
     value = call.values[0]
     if value.type.name == "any" or "varchar" in str(value.type).replace("varchar(", ""):
         raise call.refuse(f"of {value.sql[:40]} is not known exactly", "Leave it out.")
-    return text(str(value.type))
+    return text(re.sub(r"(decimal\(\d+), ", r"\1,", str(value.type)))
 
 

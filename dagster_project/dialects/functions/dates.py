@@ -132,6 +132,8 @@ def date_add(call: Call) -> Typed:
             return Typed(f"timezone('UTC', timezone('UTC', {value.sql}) + {span})", kind)
         return Typed(from_zone(f"({local(value, 'date_add()').sql} + {span})", kind.args[1]), kind)
     made = f"({value.sql} + {span})"
+    if kind.name == "timestamp" and unit == "millisecond":
+        made = _rounded(made, kind.args[0], 6)
     return Typed(f"CAST({made} AS DATE)" if kind == DATE else made, kind)
 
 
@@ -142,8 +144,7 @@ def _added(value: Moment, unit: str, count: int) -> Typed:
         days = count * MILLISECONDS[unit] // 86400000
         return moment(Moment(value.kind, value.digits, value.days + days, value.picos, value.zone))
     made = moments.plus(value, count * MILLISECONDS[unit] * 10**9)
-    digits = max(3, value.digits) if unit == "millisecond" else value.digits
-    return moment(Moment(made.kind, digits, made.days, made.picos, made.zone))
+    return moment(Moment(made.kind, value.digits, made.days, made.picos, made.zone).rounded(value.digits))
 
 
 @function("date_diff", args=3)
@@ -355,18 +356,19 @@ def mysql_pattern(call: Call, index: int) -> str:
 @function("date_format", args=2)
 def date_format(call: Call) -> Typed:
     """Give a date or time by MySQL's pattern."""
-    value = _micro(_timed_or_null(call, 0))
+    value = _milli(_timed_or_null(call, 0))
     if value.type.name in {"time", "timetz"}:
         raise call.refuse(f"of {value.type} is not in Athena", "CAST it to timestamp.")
     shown = local(value, "date_format()").sql
-    if value.type.name != "date":
-        shown = _cut(shown, value.type.args[0])
     return Typed(f"strftime({shown}, {string(mysql_pattern(call, 1))})", VARCHAR)
 
 
-def _cut(sql: str, digits: int) -> str:
-    """Return a timestamp to the millisecond, as the patterns print it."""
-    return sql if digits <= 3 else f"date_trunc('millisecond', {sql})"
+def _milli(value: Typed) -> Typed:
+    """Return a date or time rounded to the millisecond, as the patterns print it."""
+    kind = value.type
+    if kind.name not in {"timestamp", "timestamptz"} or kind.args[0] <= 3:
+        return value
+    return cast(value, Type(kind.name, (3, *kind.args[1:])))
 
 
 @function("date_parse", args=2)
@@ -376,6 +378,8 @@ def date_parse(call: Call) -> Typed:
     letters = set(re.findall(r"%(.)", written))
     if letters - READ or letters & {"a", "W"}:
         raise call.refuse(f"reads no {', '.join(sorted('%' + c for c in letters - READ | letters & {'a', 'W'}))} here", "Take the text apart first.")
+    if letters & {"h", "I", "l"} and not letters & {"p", "r"}:
+        raise call.refuse("with %h takes %p too here", "Use %H for hours to 23.")
     if not {"Y", "y"} & letters:
         raise call.refuse("takes a pattern with a year here", "Put one before the text.")
     if "y" in letters:
@@ -424,7 +428,7 @@ def joda_pattern(call: Call, index: int) -> str:
 @function("format_datetime", args=2)
 def format_datetime(call: Call) -> Typed:
     """Give a date or time by Joda's pattern."""
-    value = _micro(_timed_or_null(call, 0))
+    value = _milli(_timed_or_null(call, 0))
     if value.type.name in {"time", "timetz"}:
         raise call.refuse(f"of {value.type} is not in Athena", "CAST it to timestamp.")
     return Typed(f"strftime({local(value, 'format_datetime()').sql}, {string(joda_pattern(call, 1))})", VARCHAR)

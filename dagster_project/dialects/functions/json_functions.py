@@ -165,9 +165,10 @@ def json_array_get(call: Call) -> Typed:
     def body(x: str, i: str) -> str:
         at = f"json_extract({x}, '$[' || (CASE WHEN {i} < 0 THEN CAST(json_array_length({x}) AS BIGINT) + {i} ELSE {i} END) || ']')"
         inside = f"{i} >= -CAST(json_array_length({x}) AS BIGINT)"
-        return f"CASE WHEN {valid.replace('{x}', x)} THEN CASE WHEN json_type({x}) = 'ARRAY' AND {inside} THEN CASE WHEN json_type({at}) <> 'NULL' THEN {at} END END END"
+        return f"CASE WHEN {valid.replace('{x}', x)} THEN CASE WHEN json_type({x}) = 'ARRAY' AND {inside} THEN CASE json_type({at}) WHEN 'NULL' THEN NULL WHEN 'VARCHAR' THEN json_extract_string({at}, '$') ELSE CAST({at} AS VARCHAR) END END END"
 
-    return Typed(let([value, index], body), JSON)
+    # Trino gives a text without its quotes, which is no JSON: so it stays a text here.
+    return Typed(let([value, index], body), VARCHAR)
 
 
 @function("json_array_contains", args=2)
@@ -186,7 +187,7 @@ def json_array_contains(call: Call) -> Typed:
         test = "json_type(_j) IN ('BIGINT', 'UBIGINT') AND TRY_CAST(json_extract_string(_j, '$') AS HUGEINT) = {y}"
     elif kind == DOUBLE or kind.name in {"decimal", "real"}:
         item = Typed(f"CAST({item.sql} AS DOUBLE)", DOUBLE)
-        test = "json_type(_j) = 'DOUBLE' AND CAST(json_extract_string(_j, '$') AS DOUBLE) = {y}"
+        test = "json_type(_j) = 'DOUBLE' AND TRY_CAST(json_extract_string(_j, '$') AS DOUBLE) = {y}"
     else:
         raise call.refuse(f"looks for {kind}", "CAST it to varchar, bigint, double or boolean.")
 
@@ -215,9 +216,12 @@ def json_object(self: Any, node: Any, scope: Any) -> Typed:
         raise Unsupported("JSON_OBJECT with RETURNING is not given here. CAST the result instead.")
     if node.args.get("unique_keys"):
         raise Unsupported("JSON_OBJECT … WITH UNIQUE KEYS is not given here. Leave it out if the keys differ.")
+    keys = [p.this.name if isinstance(getattr(p, "this", None), exp.Literal) else None for p in node.expressions]
+    if len(keys) > 1 and None in keys:
+        raise Unsupported("The order of several keys of JSON_OBJECT is known here for constants only. Write the keys out.")
     absent = "ABSENT" in str(node.args.get("null_handling") or "").upper()
     parts = []
-    for pair in node.expressions:
+    for pair in in_hash_order(node.expressions, keys):
         if not isinstance(pair, exp.JSONKeyValue):
             raise Unsupported(f"JSON_OBJECT of {pair.sql()[:40]} is not known here. Write key : value.")
         key = self.give(pair.this, scope)
@@ -228,6 +232,22 @@ def json_object(self: Any, node: Any, scope: Any) -> Typed:
         parts.append(f"({shown}{item})" if absent else f"({shown}coalesce({item}, 'null'))")
     inner = f"array_to_string(list_filter([{', '.join(parts)}], lambda _n: _n IS NOT NULL), ',')" if parts else "''"
     return Typed(f"('{{' || {inner} || '}}')", VARCHAR)
+
+
+def in_hash_order(pairs: list[Any], keys: list[str | None]) -> list[Any]:
+    """Return pairs in the order of Java's HashMap, which is that of Trino's JSON_OBJECT."""
+    size = 16
+    while len(pairs) > size * 0.75:
+        size *= 2
+    return [pair for _, pair in sorted(zip(keys, pairs, strict=True), key=lambda item: _bucket(item[0] or "", size))]
+
+
+def _bucket(key: str, size: int) -> int:
+    units = key.encode("utf-16-be")
+    code = 0
+    for at in range(0, len(units), 2):
+        code = (31 * code + int.from_bytes(units[at : at + 2], "big")) & 0xFFFFFFFF
+    return (code ^ (code >> 16)) & (size - 1)
 
 
 def _member(self: Any, node: Any, scope: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from dagster_project.dialects import operators
 from dagster_project.dialects.casts import as_text
 from dagster_project.dialects.functions.calls import MANY, Call, function, simple
-from dagster_project.dialects.typed import Typed, fail, let, string, text
+from dagster_project.dialects.typed import Typed, fail, let, number, string, text
 from dagster_project.dialects.types import BIGINT, BOOLEAN, INTEGER, UNKNOWN, VARBINARY, VARCHAR, Type, array, common_of, duckdb_type, map_of
 
 BLANK: Final = string("".join(map(chr, [9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 0x1680, *range(0x2000, 0x2007), 0x2008, 0x2009, 0x200A, 0x2028, 0x2029, 0x205F, 0x3000])))
@@ -26,6 +26,8 @@ def length(call: Call) -> Typed:
         return Typed(f"octet_length({value.sql})", BIGINT)
     if not value.type.is_text and value.type != UNKNOWN:
         raise call.refuse(f"takes a text or bytes, not {value.type}", "Use cardinality() for arrays and maps.")
+    if value.type.name == "char":
+        return Typed(f"length({value.sql})", BIGINT)
     return Typed(f"length({call.text(0).sql})", BIGINT)
 
 
@@ -46,7 +48,7 @@ def lower(call: Call) -> Typed:
 
 simple("starts_with", "TT", "starts_with({0}, {1})", BOOLEAN)
 simple("ends_with", "TT", "ends_with({0}, {1})", BOOLEAN)
-simple("to_utf8", "T", "encode({0})", VARBINARY)
+simple("to_utf8", "P", "encode({0})", VARBINARY)
 simple("to_hex", "B", "hex({0})", VARCHAR)
 simple("to_base64", "B", "to_base64({0})", VARCHAR)
 simple("md5", "B", "from_hex(md5({0}))", VARBINARY)
@@ -71,10 +73,27 @@ def codepoint(call: Call) -> Typed:
 def concat(call: Call) -> Typed:
     """Give all joined; NULL if one is NULL, unlike DuckDB's concat."""
     values = call.values
+    if any(v.is_null for v in values):
+        kind = next((v.type for v in values if not v.is_null), VARCHAR)
+        return Typed(f"CAST(NULL AS {duckdb_type(kind)})", kind)
     made = values[0]
     for value in values[1:]:
         made = operators.concatenate(made, value)
     return made
+
+
+def joined(listed: str, by: str) -> str:
+    """Return the texts of an array as one, without NULL; array_to_string takes a constant separator only."""
+    kept = f"list_filter({listed}, lambda _e: _e IS NOT NULL)"
+    if re.fullmatch(r"'(?:[^']|'')*'", by):
+        return f"coalesce(array_to_string({kept}, {by}), '')"
+    return f"CASE WHEN len({kept}) = 0 THEN '' ELSE list_reduce({kept}, lambda _a, _b: _a || {by} || _b) END"
+
+
+@function("repeat_text", args=2)
+def repeat_text(call: Call) -> Typed:
+    """Give a text so many times: the method of varchar; the function repeat() makes an array."""
+    return Typed(f"repeat({call.text(0).sql}, CAST({call.integer(1).sql} AS BIGINT))", VARCHAR)
 
 
 @function("concat_ws", args=(2, MANY))
@@ -82,7 +101,7 @@ def concat_ws(call: Call) -> Typed:
     """Give texts joined by a separator without those that are NULL."""
     separator = call.text(0)
     if len(call) == 2 and call.values[1].type.name == "array":
-        return Typed(let([separator, call.array(1)], lambda s, x: f"CASE WHEN {s} IS NULL OR {x} IS NULL THEN NULL ELSE coalesce(array_to_string(list_filter({x}, lambda _e: _e IS NOT NULL), {s}), '') END"), VARCHAR)
+        return Typed(let([separator, call.array(1)], lambda s, x: f"CASE WHEN {s} IS NULL OR {x} IS NULL THEN NULL ELSE {joined(x, s)} END"), VARCHAR)
     parts = [call.text(i).sql for i in range(1, len(call))]
     return Typed(f"concat_ws({separator.sql}, {', '.join(parts)})", VARCHAR)
 
@@ -92,7 +111,7 @@ def substring(call: Call) -> Typed:
     """Give a part from a place counted from 1, or from the end if it is negative; nothing for a place beyond it."""
     if call.values[0].type == VARBINARY:
         raise call.refuse("of varbinary is not given here", "Use it on texts.")
-    value, start = call.text(0), call.integer(1)
+    value, start = call.padded(0), call.integer(1)
     size = call.integer(2) if len(call) == 3 else None
     if start.integer is not None and start.integer > 0 and (size is None or (size.integer or 0) > 0):
         return Typed(f"substr({value.sql}, {start.sql}{'' if size is None else f', {size.sql}'})", VARCHAR)
@@ -180,7 +199,7 @@ def split_part(call: Call) -> Typed:
     raised = fail("Index must be greater than zero", VARCHAR)
 
     def body(x: str, d: str, i: str) -> str:
-        return f"CASE WHEN {i} <= 0 THEN {raised} WHEN {d} = '' THEN CASE WHEN {i} > length({x}) + 1 THEN NULL WHEN {i} > length({x}) THEN '' ELSE substr({x}, {i}, 1) END ELSE string_split({x}, {d})[{i}] END"
+        return f"CASE WHEN {i} <= 0 THEN {raised} WHEN {d} = '' THEN CASE WHEN {i} > length({x}) THEN NULL ELSE substr({x}, {i}, 1) END ELSE string_split({x}, {d})[{i}] END"
 
     return Typed(let([value, by, index], body), VARCHAR)
 
@@ -223,7 +242,7 @@ def _pad(word: str) -> None:
     @function(word, args=3)
     def rule(call: Call) -> Typed:
         """Give a text filled, or cut, to a length."""
-        value, size, by = call.text(0), call.integer(1), call.text(2)
+        value, size, by = call.padded(0), call.integer(1), call.text(2)
         if by.text == "":
             return Typed(fail("Padding string must not be empty", VARCHAR), VARCHAR)
         if size.integer is not None and size.integer < 0:
@@ -241,7 +260,8 @@ def _trim(word: str) -> None:
         """Give a text without blanks of any script, or without the characters told, at its ends."""
         value = call.text(0)
         marks = call.text(1).sql if len(call) == 2 else BLANK
-        return Typed(f"{word}({value.sql}, {marks})", VARCHAR)
+        made = f"{word}({value.sql}, {marks})"
+        return Typed(f"rtrim({made}, ' ')" if call.values[0].type.name == "char" else made, VARCHAR)
 
 
 for _word in ("trim", "ltrim", "rtrim"):
@@ -261,11 +281,28 @@ def _ascii(name: str, made: str, *, same_length: bool) -> None:
         beyond = fail(f"{name}() is given for ASCII only", BIGINT)
         unlike = fail("The input strings to hamming_distance function must have the same length", BIGINT)
 
+        if call.text(0).text is not None and call.text(1).text is not None:
+            return number(levenshtein(call.text(0).text or "", call.text(1).text or ""))
+
         def body(x: str, y: str) -> str:
             longer = f"WHEN length({x}) <> length({y}) THEN {unlike} " if same_length else ""
             return f"CASE {longer}WHEN strlen({x}) <> length({x}) OR strlen({y}) <> length({y}) THEN {beyond} WHEN {x} = '' OR {y} = '' THEN length({x}) + length({y}) ELSE CAST({made.format(x, y)} AS BIGINT) END"
 
         return Typed(let([call.text(0), call.text(1)], body), BIGINT)
+
+
+def levenshtein(one: str, other: str) -> int:
+    """Return how many characters must change to make one text the other.
+
+    >>> levenshtein("naïve", "native")
+    2
+    """
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        row, before = [i], row
+        for j, b in enumerate(other, 1):
+            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (a != b)))
+    return row[-1]
 
 
 _ascii("levenshtein_distance", "levenshtein({0}, {1})", same_length=False)
@@ -367,6 +404,8 @@ def regexp_replace(call: Call) -> Typed:
     if len(call) == 3 and type(call.nodes[2]).__name__ == "Lambda":
         raise call.refuse("with a lambda is not given here", "Write the replacement with $1.")
     value, found = call.text(0), pattern(call, 1)
+    if found.text and matches_nothing(found.text):
+        raise call.refuse("with a pattern that also matches nothing is not given here", "Use one that takes a character.")
     by = "" if len(call) == 2 else call.constant(2) if call.text(2).text is not None else None
     if by is None:
         return Typed("CAST(NULL AS VARCHAR)", VARCHAR)
@@ -391,11 +430,19 @@ def regexp_replace(call: Call) -> Typed:
     return Typed(f"regexp_replace({value.sql}, {found.sql}, {string(made)}, 'g')", VARCHAR)
 
 
+def matches_nothing(written: str) -> bool:
+    """Return whether a pattern matches an empty text, or may: engines differ in what follows from it."""
+    try:
+        return re.search(written, "") is not None
+    except re.error:
+        return True
+
+
 @function("regexp_split", args=2)
 def regexp_split(call: Call) -> Typed:
     """Give the parts between matches."""
     found = pattern(call, 1)
-    if not found.text or re.search(found.text, "") is not None:
+    if not found.text or matches_nothing(found.text):
         raise call.refuse("with a pattern that matches nothing at all is not given here", "Use one that takes a character.")
     return Typed(f"regexp_split_to_array({call.text(0).sql}, {found.sql})", array(VARCHAR))
 
@@ -403,6 +450,9 @@ def regexp_split(call: Call) -> Typed:
 @function("regexp_count", args=2)
 def regexp_count(call: Call) -> Typed:
     """Give how often a pattern matches."""
+    found = pattern(call, 1)
+    if found.text is not None and matches_nothing(found.text):
+        raise call.refuse("with a pattern that also matches nothing is not given here", "Use one that takes a character.")
     return Typed(f"CAST(len(regexp_extract_all({call.text(0).sql}, {pattern(call, 1).sql})) AS BIGINT)", BIGINT)
 
 
