@@ -13,7 +13,8 @@ elements are chosen as Iceberg itself assigns them on creation, after those of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -45,22 +46,58 @@ Transform = Literal["identity", "day"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a contract; `element_id` is the field id of a list's elements."""
+    """A column of a contract; `nested` are the ids of fields within a list, struct or map, as `inner_fields` goes."""
 
     field_id: int
     name: str
     type: pa.DataType
     doc: str
-    element_id: int | None = None
+    nested: tuple[int, ...] = ()
 
     def field(self) -> pa.Field:
         """Return the Arrow field, with the field ids where Parquet writers look for them."""
-        type_ = self.type
-        if self.element_id is not None:
-            element = pa.field("element", type_.value_type, metadata={FIELD_ID: str(self.element_id).encode()})
-            type_ = pa.list_(element)
+        type_ = _with_ids(self.type, iter(self.nested)) if self.nested else self.type
         metadata = {FIELD_ID: str(self.field_id).encode(), b"doc": self.doc.encode()}
         return pa.field(self.name, type_, metadata=metadata)
+
+
+def variant_doc(name: str) -> str:
+    """Return the comment of the column that holds, as text, values of column `name` that do not fit its type."""
+    return f"Values of {name} that do not fit its type, as text"
+
+
+def inner_fields(type_: pa.DataType) -> int:
+    """Return how many fields a type has within: each has an id of its own.
+
+    Their order is that of a walk: an element, then what is in it; of a struct field by field, each with what is in it;
+    of a map its key, its value, and what is in that.
+
+    >>> inner_fields(pa.list_(pa.struct([("a", pa.int64()), ("b", pa.map_(pa.string(), pa.int64()))])))
+    5
+    """
+    inner = [type_.field(i).type for i in range(type_.num_fields)] if pa.types.is_struct(type_) else []
+    if pa.types.is_list(type_):
+        inner = [type_.value_type]
+    if pa.types.is_map(type_):
+        inner = [type_.key_type, type_.item_type]
+    return sum(1 + inner_fields(each) for each in inner)
+
+
+def _with_ids(type_: pa.DataType, ids: Iterator[int]) -> pa.DataType:
+    """Return the type with field ids in the metadata of all fields within it."""
+
+    def numbered(name: str, id_: int, inner: pa.DataType, *, nullable: bool = True) -> pa.Field:
+        return pa.field(name, _with_ids(inner, ids), nullable=nullable, metadata={FIELD_ID: str(id_).encode()})
+
+    if pa.types.is_list(type_):
+        return pa.list_(numbered("element", next(ids), type_.value_type))
+    if pa.types.is_map(type_):
+        key = numbered("key", next(ids), type_.key_type, nullable=False)
+        return pa.map_(key, numbered("value", next(ids), type_.item_type))
+    if pa.types.is_struct(type_):
+        inner = (type_.field(i) for i in range(type_.num_fields))
+        return pa.struct([numbered(field.name, next(ids), field.type) for field in inner])
+    return type_
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +106,31 @@ class Partition:
 
     column: str
     transform: Transform = "identity"
+
+
+Mode = Literal["append", "replace", "merge", "history"]
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What of a table source's arrivals is current: its mode, and the names of the columns that are its key."""
+
+    mode: Mode = "replace"
+    key: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Return it as the property of a table holds it.
+
+        >>> Current.from_json(Current("merge", ("id",)).to_json())
+        Current(mode='merge', key=('id',))
+        """
+        return json.dumps({"mode": self.mode, "key": self.key})
+
+    @classmethod
+    def from_json(cls, text: str) -> Current:
+        """Return what `to_json` wrote."""
+        told = json.loads(text)
+        return cls(told["mode"], tuple(told["key"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +144,8 @@ class Table:
     key: tuple[str, ...]
     partition: tuple[Partition, ...] = ()
     sort: tuple[str, ...] = ()
+    current: Current | None = None
+    """For the raw table of a table source: what `tables.<source>` shows."""
 
     @property
     def identifier(self) -> str:
@@ -115,7 +179,7 @@ def _columns(*rows: _Described, added: Sequence[_Described] = ()) -> tuple[Colum
     """
     element_ids = iter(range(len(rows) + 1, 2 * len(rows) + 2))
     first = tuple(
-        Column(index, name, type_, doc, next(element_ids) if pa.types.is_list(type_) else None)
+        Column(index, name, type_, doc, (next(element_ids),) if pa.types.is_list(type_) else ())
         for index, (name, type_, doc) in enumerate(rows, start=1)
     )
     return (*first, *(Column(id_, *row) for id_, row in enumerate(added, start=next(element_ids))))
@@ -411,7 +475,8 @@ _RAW_ROW: Final = _columns(
         TEXT,
         (
             "put: a row as it came; refused: a row that could not be read; file: ends the rows of a file; "
-            "gone: the file vanished"
+            "same: a file that was not loaded, for its content stands under another path; gone: the file vanished, or, "
+            "where _row_hash is given, the source has this row no more (modes merge and history)"
         ),
     ),
     ("_file", TEXT, "File it came from, relative to the source"),
@@ -420,7 +485,14 @@ _RAW_ROW: Final = _columns(
     ("_row_hash", INT, "64-bit hash of the row's values"),
     ("_line", INT, "Line of a refused row, from 1; null otherwise"),
     ("_error", TEXT, "Why a row was refused; null otherwise"),
-    ("_payload", TEXT, "Text of a refused row; null otherwise"),
+    (
+        "_payload",
+        TEXT,
+        (
+            "Text of a refused row; of `put` the values its schema contract left out, as JSON; of `file` how it was "
+            "read, as JSON; of `same` the path that has its content"
+        ),
+    ),
     ("_landed_at", INSTANT, "When it landed (UTC)"),
 )
 _RAW_EVENT: Final = _columns(

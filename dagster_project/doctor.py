@@ -258,8 +258,8 @@ def _differences(lake: Lake, wanted: Table) -> Iterator[str]:
         yield from (f"{wanted.identifier}: {column.name} is in no contract" for column in found.values())
 
 
-def _shape(column: Column) -> tuple[int, str, str, int | None]:
-    return (column.field_id, column.name, str(column.type), column.element_id)
+def _shape(column: Column) -> tuple[int, str, str, tuple[int, ...]]:
+    return (column.field_id, column.name, str(column.type), column.nested)
 
 
 def _files(lake: Lake, _: Sequence[Source]) -> Iterator[Finding]:

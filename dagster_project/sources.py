@@ -6,6 +6,7 @@ What does not: how a source is read (`landing`) and what Dagster makes of it (`c
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 import yaml
 from pathspec import GitIgnoreSpec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dagster_project.contracts import Kind
 from dagster_project.errors import SourceInvalid
@@ -128,16 +129,104 @@ class NoteMapping(BaseModel):
         return (value,) if isinstance(value, str) else value
 
 
+Drift = Literal["evolve", "freeze", "discard_row", "discard_value"]
+
+
+class SchemaContract(BaseModel):
+    """What a source may change about its table once it stands: see `schema_contract` of a TableSource."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    columns: Drift = Field(
+        "evolve",
+        description="A column the table lacks: added (evolve); its file refused (freeze); rows with a value in it "
+        "refused (discard_row); its values left out and told (discard_value).",
+    )
+    types: Drift = Field(
+        "evolve",
+        description="A value that does not fit its column's type: kept in a column `<name>__text` beside it (evolve); "
+        "its file refused (freeze); its row refused (discard_row); left out and told (discard_value).",
+    )
+
+
 class TableSource(Declared):
-    """A file of rows, or a folder or pattern of such files: CSV, TSV, JSON lines or Parquet."""
+    """A file of rows, or a folder or pattern of such files, plain or packed (gzip, zstd, bz2, xz, zip).
+
+    CSV, TSV, JSON lines, JSON, Parquet, Arrow and Feather, Avro, spreadsheets and SQLite files.
+    """
 
     kind: ClassVar[Kind] = "table"
 
-    format: Literal["auto", "csv", "jsonl", "parquet"] = Field(
+    format: Literal["auto", "csv", "jsonl", "json", "parquet", "arrow", "avro", "excel", "sqlite"] = Field(
         "auto", description="Format of the files; auto goes by name."
+    )
+    encoding: str | None = Field(
+        None, description="Encoding of text files; found out if left out, and told in the ledger."
+    )
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="What parts the cells of CSV; found out if left out."
+    )
+    quote: str = Field('"', min_length=1, max_length=1, description="What cells of CSV are quoted with.")
+    escape: str | None = Field(
+        None, min_length=1, max_length=1, description="What stands before a quote within quotes; the quote if left out."
+    )
+    decimal: Literal[".", ","] | None = Field(
+        None, description="Decimal mark of numbers in CSV; found out if left out, and only where cells allow a comma."
+    )
+    header: Annotated[int, Field(ge=0, le=9)] | Literal["auto"] = Field(
+        "auto", description="Rows of the header in CSV and sheets: 0 for none, 2 where names stand over names."
+    )
+    skip: int = Field(0, ge=0, description="Lines of CSV, or rows of a sheet, that stand above the header.")
+    records: str | None = Field(None, description="Path of the array of records in a JSON document, as `data.items`.")
+    sheet: str | tuple[str, ...] = Field(
+        (), description="Sheets of spreadsheets to read, as names or patterns; all if empty."
+    )
+    table: str | tuple[str, ...] = Field(
+        (), description="Tables of SQLite files to read, as names or patterns; needed where there are several."
+    )
+    mode: Literal["append", "replace", "merge", "history"] = Field(
+        "replace",
+        description="What `tables.<source>` shows. replace: the rows of the files as they lie at the source now. "
+        "append: those, and the rows of files that are gone. merge: of the rows at the source now the latest of each "
+        "key of `note`. history: every version of each key, with valid_from, valid_to and is_current.",
+    )
+    same_content: Literal["skip", "load"] = Field(
+        "skip", description="Whether a file is loaded whose content stands under another name already."
+    )
+    schema_contract: Drift | SchemaContract = Field(
+        "evolve",
+        description="What becomes of columns and values the table was not made for: a word for both, or `columns:` and "
+        "`types:`, each evolve, freeze, discard_row or discard_value.",
     )
     note: NoteMapping | None = Field(None, description="Mapping to note fields; guessed from the names if left out.")
     cron: str | None = Field("0 * * * *", description="When Dagster reads it; none to read it by hand only.")
+
+    @property
+    def drift(self) -> SchemaContract:
+        """The schema contract, for columns and for types."""
+        given = self.schema_contract
+        return SchemaContract(columns=given, types=given) if isinstance(given, str) else given
+
+    def inside(self, part: str) -> tuple[str, ...]:
+        """Return the names or patterns given for `sheet` or `table`."""
+        given: str | tuple[str, ...] = getattr(self, part)
+        return (given,) if isinstance(given, str) else given
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else codecs.lookup(value).name
+        except LookupError as error:
+            raise ValueError(
+                f"no encoding is called {value!r}; see https://docs.python.org/3/library/codecs.html"
+            ) from error
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> TableSource:
+        if self.mode in ("merge", "history") and not (self.note and self.note.key):
+            raise ValueError(f"mode {self.mode} goes by key: name its columns in `note: {{key: …}}`")
+        return self
 
 
 class EventMapping(BaseModel):

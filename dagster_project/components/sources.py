@@ -62,7 +62,7 @@ class DocumentSource(SourceComponent):
 
 
 class TableSource(SourceComponent):
-    """A file of rows, or a folder or pattern of such files: CSV, TSV, JSON lines or Parquet."""
+    """A file of rows, or a folder or pattern of such files: CSV, JSON, Parquet, Arrow, Avro, spreadsheets, SQLite."""
 
     declares = sources.TableSource
 

@@ -19,7 +19,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table.metadata import TableMetadata
 
-from dagster_project.contracts import BY_IDENTIFIER, FORMAT, SHARED, Clock, Column, Ids, Table
+from dagster_project.contracts import BY_IDENTIFIER, FORMAT, SHARED, Clock, Column, Current, Ids, Table
 from dagster_project.errors import LakeMoved, LakeUnsupported
 from dagster_project.lake.catalog import Catalog, open_catalog
 from dagster_project.lake.pins import Pin
@@ -28,6 +28,8 @@ from dagster_project.lake.store import Store
 from dagster_project.settings import Settings
 
 FORMAT_PROPERTY: Final = "notelake.format"
+CURRENT_PROPERTY: Final = "notelake.current"
+"""What of the arrivals of a table source is current, as `contracts.Current` writes it."""
 _TABLE_PROPERTIES: Final = {
     FORMAT_PROPERTY: str(FORMAT),
     "format-version": "2",
@@ -174,11 +176,14 @@ def _contract(identifier: str, metadata: TableMetadata) -> Table:
         return shared if _ids(columns) <= _ids(shared.columns) else replace(shared, columns=columns)
     namespace, name = identifier.split(".", 1)
     key = _raw_key(tuple(column.name for column in columns))
-    return Table(namespace, name, metadata.properties.get("comment", ""), columns, key, sort=("sequence",))
+    told = metadata.properties.get(CURRENT_PROPERTY)
+    current = Current.from_json(told) if told else None
+    comment = metadata.properties.get("comment", "")
+    return Table(namespace, name, comment, columns, key, sort=("sequence",), current=current)
 
 
 def _ids(columns: Iterable[Column]) -> set[tuple[Any, ...]]:
-    return {(column.field_id, column.name, column.type, column.element_id) for column in columns}
+    return {(column.field_id, column.name, str(column.type), column.nested) for column in columns}
 
 
 @lru_cache(maxsize=256)

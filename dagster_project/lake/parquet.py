@@ -281,10 +281,24 @@ def _repeating(group: pa.Table) -> list[str]:
     rows = group.take(list(range(0, group.num_rows, max(1, group.num_rows // SAMPLE_ROWS))))
     repeating = []
     for field in group.schema:
-        is_list = pa.types.is_list(field.type)
-        if is_list or _repeats(rows[field.name]):
-            repeating.append(f"{field.name}.list.element" if is_list else field.name)
+        if pa.types.is_nested(field.type):
+            repeating.extend(_leaves(field.type, field.name))
+        elif _repeats(rows[field.name]):
+            repeating.append(field.name)
     return repeating
+
+
+def _leaves(type_: pa.DataType, path: str) -> list[str]:
+    """Return the Parquet columns of a nested one."""
+    if pa.types.is_list(type_):
+        return _leaves(type_.value_type, f"{path}.list.element")
+    if pa.types.is_map(type_):
+        inner = (("key", type_.key_type), ("value", type_.item_type))
+        return [leaf for name, each in inner for leaf in _leaves(each, f"{path}.key_value.{name}")]
+    if pa.types.is_struct(type_):
+        fields = (type_.field(i) for i in range(type_.num_fields))
+        return [leaf for field in fields for leaf in _leaves(field.type, f"{path}.{field.name}")]
+    return [path]
 
 
 def _repeats(values: pa.ChunkedArray) -> bool:
@@ -350,4 +364,8 @@ def _plain(type_: pa.DataType) -> pa.DataType:
         return pa.binary()
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):
         return pa.list_(_plain(type_.value_type))
+    if pa.types.is_map(type_):
+        return pa.map_(_plain(type_.key_type), _plain(type_.item_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([(f.name, _plain(f.type)) for f in (type_.field(i) for i in range(type_.num_fields))])
     return type_

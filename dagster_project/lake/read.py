@@ -32,10 +32,17 @@ _DUCKDB: Final[dict[pa.DataType, str]] = {
 def duckdb_type(type_: pa.DataType) -> str:
     """Return DuckDB's name of an Arrow type of the contracts.
 
-    >>> duckdb_type(pa.list_(pa.string()))
-    'VARCHAR[]'
+    >>> duckdb_type(pa.list_(pa.struct([("a b", pa.string())]))), duckdb_type(pa.map_(pa.string(), pa.int64()))
+    ('STRUCT("a b" VARCHAR)[]', 'MAP(VARCHAR, BIGINT)')
     """
-    return f"{_DUCKDB[type_.value_type]}[]" if pa.types.is_list(type_) else _DUCKDB[type_]
+    if pa.types.is_list(type_):
+        return f"{duckdb_type(type_.value_type)}[]"
+    if pa.types.is_map(type_):
+        return f"MAP({duckdb_type(type_.key_type)}, {duckdb_type(type_.item_type)})"
+    if pa.types.is_struct(type_):
+        fields = (type_.field(i) for i in range(type_.num_fields))
+        return f"STRUCT({', '.join(f'{identifier(field.name)} {duckdb_type(field.type)}' for field in fields)})"
+    return _DUCKDB[type_]
 
 
 def quoted(text: str) -> str:

@@ -5,6 +5,7 @@ Types outside this small set are refused: what the contracts do not use, nobody 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pyarrow as pa
@@ -20,8 +21,10 @@ from pyiceberg.types import (
     IcebergType,
     ListType,
     LongType,
+    MapType,
     NestedField,
     StringType,
+    StructType,
     TimestampType,
     TimestamptzType,
 )
@@ -54,14 +57,32 @@ def iceberg_schema(columns: tuple[contracts.Column, ...], schema_id: int = 0) ->
 
 
 def _iceberg_type(column: contracts.Column) -> IcebergType:
-    if column.element_id is not None:
-        return ListType(element_id=column.element_id, element=_ICEBERG[column.type.value_type], element_required=False)
     try:
-        return _ICEBERG[column.type]
-    except KeyError:
+        return _typed(column.type, iter(column.nested))
+    except (KeyError, StopIteration):
         raise LakeUnsupported(
             f"Column {column.name} has the type {column.type}, which no table of notelake uses."
         ) from None
+
+
+def _typed(type_: pa.DataType, ids: Iterator[int]) -> IcebergType:
+    """Return the Iceberg type, its inner fields numbered in the order of `contracts.inner_fields`."""
+    if pa.types.is_list(type_):
+        return ListType(element_id=next(ids), element=_typed(type_.value_type, ids), element_required=False)
+    if pa.types.is_map(type_):
+        key, key_type = next(ids), _typed(type_.key_type, ids)
+        value = next(ids)
+        return MapType(
+            key_id=key,
+            key_type=key_type,
+            value_id=value,
+            value_type=_typed(type_.item_type, ids),
+            value_required=False,
+        )
+    if pa.types.is_struct(type_):
+        fields = [type_.field(i) for i in range(type_.num_fields)]
+        return StructType(*[NestedField(next(ids), f.name, _typed(f.type, ids), required=False) for f in fields])
+    return _ICEBERG[type_]
 
 
 def as_created(columns: tuple[contracts.Column, ...]) -> tuple[contracts.Column, ...]:
@@ -69,7 +90,7 @@ def as_created(columns: tuple[contracts.Column, ...]) -> tuple[contracts.Column,
 
     Iceberg numbers the columns first and the elements of lists after them, whatever ids it is given.
     """
-    elements = [column.element_id for column in columns if column.element_id is not None]
+    elements = [id_ for column in columns for id_ in column.nested]
     count = min(elements, default=len(columns) + 1) - 1
     return columns[:count]
 
@@ -80,10 +101,27 @@ def columns_of(schema: Schema) -> tuple[contracts.Column, ...]:
 
 
 def _column(field: NestedField) -> contracts.Column:
-    if isinstance(field.field_type, ListType):
-        type_ = pa.list_(_ARROW[str(field.field_type.element_type)])
-        return contracts.Column(field.field_id, field.name, type_, field.doc or "", field.field_type.element_id)
-    return contracts.Column(field.field_id, field.name, _ARROW[str(field.field_type)], field.doc or "")
+    ids: list[int] = []
+    return contracts.Column(field.field_id, field.name, _arrow(field.field_type, ids), field.doc or "", tuple(ids))
+
+
+def _arrow(type_: IcebergType, ids: list[int]) -> pa.DataType:
+    """Return the Arrow type, and append the ids of its inner fields in the order of `contracts.inner_fields`."""
+    if isinstance(type_, ListType):
+        ids.append(type_.element_id)
+        return pa.list_(_arrow(type_.element_type, ids))
+    if isinstance(type_, MapType):
+        ids.append(type_.key_id)
+        key = _arrow(type_.key_type, ids)
+        ids.append(type_.value_id)
+        return pa.map_(key, _arrow(type_.value_type, ids))
+    if isinstance(type_, StructType):
+        fields = []
+        for inner in type_.fields:
+            ids.append(inner.field_id)
+            fields.append(pa.field(inner.name, _arrow(inner.field_type, ids)))
+        return pa.struct(fields)
+    return _ARROW[str(type_)]
 
 
 def partition_spec(table: contracts.Table) -> PartitionSpec:

@@ -175,9 +175,19 @@ def check_field_ids(table: Table, metadata: pq.FileMetaData, path: str) -> None:
 
 
 def _ids(schema: pa.Schema) -> dict[str, str]:
-    ids = {}
-    for column in schema:
-        ids[column.name] = (column.metadata or {}).get(FIELD_ID, b"").decode()
-        if pa.types.is_list(column.type):
-            ids[f"{column.name}.element"] = (column.type.value_field.metadata or {}).get(FIELD_ID, b"").decode()
-    return ids
+    return {path: id_ for field_ in schema for path, id_ in _field_ids(field_, field_.name)}
+
+
+def _field_ids(field_: pa.Field, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the path and id of a field and of all within it."""
+    yield path, (field_.metadata or {}).get(FIELD_ID, b"").decode()
+    type_ = field_.type
+    inner: list[tuple[str, pa.Field]] = []
+    if pa.types.is_list(type_):
+        inner = [("element", type_.value_field)]
+    elif pa.types.is_map(type_):
+        inner = [("key", type_.key_field), ("value", type_.item_field)]
+    elif pa.types.is_struct(type_):
+        inner = [(type_.field(i).name, type_.field(i)) for i in range(type_.num_fields)]
+    for name, each in inner:
+        yield from _field_ids(each, f"{path}.{name}")

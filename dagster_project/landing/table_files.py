@@ -1,6 +1,10 @@
 """The files of a table source: which there are, what their bytes hash to, and what changed since they were last landed.
 
-What belongs here: listing, hashing, comparing. What does not: what is in the files (`table_readers`, `tables`).
+What belongs here: listing, hashing, comparing. What does not: what is in the files (`formats`, `tables`).
+
+A file may hold several that are read as files of their own: members of an archive, sheets of a workbook, tables of a
+database. Each has the path `<file>/<its name>`. A file whose content stands already under another path arrives as a
+copy of it (`same_as`), which is counted and not loaded, unless the source says so.
 """
 
 from __future__ import annotations
@@ -11,27 +15,23 @@ import os
 import stat
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Final, Literal
+from types import ModuleType
+from typing import Any, BinaryIO, Final
 
 import fsspec
 
 from dagster_project.errors import SourceInvalid, SourceUnavailable
+from dagster_project.landing import formats
+from dagster_project.landing.reading import Unreadable
+from dagster_project.landing.unpacked import ARCHIVE, member, members
 from dagster_project.sources import TableSource
 
-Format = Literal["csv", "jsonl", "parquet"]
-FORMATS: Final[Mapping[str, Format]] = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-}
 CHUNK: Final = 1 << 20
 SETTLED: Final = 2.0
 """Seconds: a file modified so shortly before it was hashed may change again within one tick of its clock."""
@@ -46,6 +46,8 @@ class KnownFile:
     rows: int
     sequence: int
     error: str | None = None
+    same_as: str | None = None
+    """The path whose content it was a copy of, so that its rows were not loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,29 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """A file that is new or changed. `path` is relative to the source, `location` is where it lies."""
+    """A file that is new or changed. `path` is relative to the source, `location` is where it lies.
+
+    `inside` is what of the file at `location` it is; `is_member` whether that is a file in an archive.
+    """
 
     path: str
     location: str
-    format: Format
+    format: str
     size: int
     modified: float
     sha256: str | None
     is_new: bool
     error: str | None = None
+    inside: str | None = None
+    is_member: bool = False
+    same_as: str | None = None
+    same_rows: int = 0
+    """Rows of the file it is a copy of, if raw knows that."""
+
+    @property
+    def bare(self) -> str:
+        """The name whose endings say how it is packed."""
+        return self.inside if self.is_member and self.inside else self.location
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +111,21 @@ class _Listed:
     modified: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """What is read as a file: a listed one, or what is inside it."""
+
+    file: _Listed
+    format: str
+    inside: str | None = None
+    is_member: bool = False
+    error: str | None = None
+
+    @property
+    def path(self) -> str:
+        return f"{self.file.path}/{_as_text(self.inside)}" if self.inside is not None else self.file.path
+
+
 def look(source: TableSource, known: Mapping[str, KnownFile], *, stamps: Mapping[str, Stamp] | None = None) -> Scan:
     """List the files of `source`, hash them and compare with what raw knows of them, by path.
 
@@ -104,25 +134,30 @@ def look(source: TableSource, known: Mapping[str, KnownFile], *, stamps: Mapping
     concluded to be gone.
     """
     listed = _by_path(_listed(source))
-    kept, skipped = _by_format(source, listed)
-    taken = {path: _stamped(listed[path], (stamps or {}).get(path)) for path in kept}
-    arrived = tuple(_seen(listed[path], kept[path], taken[path], known.get(path)) for path in sorted(kept))
-    changed = tuple(file for file in arrived if not _is_unchanged(file, known.get(file.path)))
+    old = dict(stamps or {})
+    taken: dict[str, Stamp | str] = {}
+    kept, skipped = _inputs(source, listed, old, taken)
+    for input_ in kept.values():
+        if input_.path not in taken:
+            taken[input_.path] = input_.error or _stamped_input(input_, old.get(input_.path), taken)
+    seen = {path: _seen(kept[path], taken[path], known.get(path)) for path in sorted(kept)}
+    if source.same_content == "skip":
+        seen = _with_copies(seen, known)
+    changed = tuple(file for file in seen.values() if not _is_unchanged(file, known.get(file.path)))
     paths = {file.path for file in changed}
+    closed = tuple(f"{file.path}/" for file in seen.values() if file.error)  # of what is inside nothing is concluded
     return Scan(
         arrived=changed,
         unchanged=tuple(sorted(kept.keys() - paths)),
-        gone=tuple(sorted(known.keys() - kept.keys())),
+        gone=tuple(sorted(path for path in known.keys() - kept.keys() if not path.startswith(closed))),
         skipped=tuple(sorted(skipped)),
         stamps={path: stamp for path, stamp in taken.items() if isinstance(stamp, Stamp)},
     )
 
 
-def format_of(source: TableSource, path: str) -> Format | None:
-    """Return the format of a file: the declared one, else by its name (`.gz` aside); None if neither tells."""
-    if source.format != "auto":
-        return source.format
-    return FORMATS.get(PurePosixPath(path.lower().removesuffix(".gz")).suffix)
+def format_of(source: TableSource, path: str) -> str | None:
+    """Return the format of a file: the declared one, else by its name, however it is packed; None if it tells none."""
+    return source.format if source.format != "auto" else formats.format_named(path)
 
 
 @contextmanager
@@ -130,16 +165,23 @@ def local_copy(file: SeenFile, scratch: Path | None = None) -> Iterator[str]:
     """Give a local path of the file's bytes that DuckDB takes literally.
 
     A local file is read where it lies, by a link if its name holds a pattern or is no UTF-8; a remote one is
-    downloaded, and `SourceUnavailable` is raised if its bytes are no longer those of the scan.
+    downloaded, and `SourceUnavailable` is raised if its bytes are no longer those of the scan. What is inside an
+    archive is written to a temporary file.
     """
-    if "://" not in file.location and not any(mark in file.location for mark in _WILD) and _is_text(file.location):
+    is_remote = "://" in file.location
+    is_plain = not any(mark in file.location for mark in _WILD) and _is_text(file.location)
+    if not is_remote and not file.is_member and is_plain:
         yield file.location
         return
     with tempfile.TemporaryDirectory(dir=scratch, prefix="table-") as folder:
-        suffix = "".join(PurePosixPath(file.path.lower()).suffixes[-2:])
+        suffix = "".join(PurePosixPath(file.bare.lower()).suffixes[-2:])
         name = os.path.join(folder, "input" + "".join(c for c in suffix if c.isalnum() or c == "."))
-        if "://" in file.location:
-            _download(file, name)
+        if file.is_member:
+            with _opened(file.location) as archive, member(archive, file.inside or "") as handle:
+                _copy(handle, name, file)
+        elif is_remote:
+            with _opened(file.location) as handle:
+                _copy(handle, name, file)
         else:
             os.symlink(file.location, name)
         yield name
@@ -233,15 +275,153 @@ def _instant(facts: Mapping[str, Any]) -> float:
     return value.timestamp() if isinstance(value, datetime) else float(value or 0)
 
 
-def _by_format(source: TableSource, listed: Mapping[str, _Listed]) -> tuple[dict[str, Format], list[str]]:
-    formats = {path: format_of(source, path) for path in listed}
-    skipped = [path for path, format_ in formats.items() if format_ is None]
-    if skipped and len(listed) == 1 and listed[skipped[0]].location.rstrip("/") == source.path.rstrip("/"):
+def _inputs(
+    source: TableSource, listed: Mapping[str, _Listed], old: Mapping[str, Stamp], taken: dict[str, Stamp | str]
+) -> tuple[dict[str, _Input], list[str]]:
+    """Return what is to be read, by path, and what is in no known format; take the stamps of what holds several."""
+    kept: dict[str, _Input] = {}
+    skipped: list[str] = []
+    for file in listed.values():
+        for found in _found(source, file, old, taken):
+            if isinstance(found, str):
+                skipped.append(found)
+            else:
+                kept[found.path] = found
+    if skipped and len(listed) == 1 and not kept and listed.keys() == set(skipped):
         raise SourceInvalid(
-            f"The name of {source.path} does not tell its format. Set `format:` of source {source.name} to csv, "
-            "jsonl or parquet."
+            f"The name of {source.path} does not tell its format. Set `format:` of source {source.name} to one of "
+            f"{', '.join(formats.by_name())}."
         )
-    return {path: format_ for path, format_ in formats.items() if format_ is not None}, skipped
+    return kept, skipped
+
+
+def _found(
+    source: TableSource, file: _Listed, old: Mapping[str, Stamp], taken: dict[str, Stamp | str]
+) -> Iterator[_Input | str]:
+    if file.path.lower().endswith(ARCHIVE):
+        yield from _members(source, file, old, taken)
+        return
+    format_ = format_of(source, file.path)
+    if format_ is None:
+        yield file.path
+    elif formats.by_name()[format_].INSIDE is None:
+        yield _Input(file, format_)
+    else:
+        yield from _parts(source, file, format_, old, taken)
+
+
+def _members(
+    source: TableSource, file: _Listed, old: Mapping[str, Stamp], taken: dict[str, Stamp | str]
+) -> Iterator[_Input | str]:
+    names = _names(file, old, taken, _member_names)
+    if isinstance(names, str):
+        yield _Input(file, "csv", error=names)
+        return
+    for name in names:
+        format_ = format_of(source, name)
+        if format_ is None or formats.by_name()[format_].INSIDE is not None:
+            yield f"{file.path}/{name}"
+        else:
+            yield _Input(file, format_, name, is_member=True)
+
+
+def _parts(
+    source: TableSource, file: _Listed, format_: str, old: Mapping[str, Stamp], taken: dict[str, Stamp | str]
+) -> Iterator[_Input]:
+    """Give the sheets or tables of a file that the source wants."""
+    module = formats.by_name()[format_]
+    names = _names(file, old, taken, lambda location: _part_names(location, module))
+    if isinstance(names, str):
+        yield _Input(file, format_, error=names)
+        return
+    wanted = source.inside(module.INSIDE)
+    fitting = [name for name in names if not wanted or any(fnmatchcase(name, pattern) for pattern in wanted)]
+    if module.INSIDE == "table" and not wanted and len(names) > 1:
+        error = f"it holds the tables {', '.join(names)}; say in `table:` of the source which to read"
+        yield _Input(file, format_, error=error)
+    elif wanted and not fitting:
+        error = f"it has no {module.INSIDE} {' or '.join(wanted)}, but {', '.join(names) or 'none'}"
+        yield _Input(file, format_, error=error)
+    else:
+        yield from (_Input(file, format_, name) for name in fitting)
+
+
+def _names(
+    file: _Listed, old: Mapping[str, Stamp], taken: dict[str, Stamp | str], look_in: Callable[[str], Sequence[str]]
+) -> Sequence[str] | str:
+    """Return the names of what is inside a file, from the last look if it looks the same, or why there are none.
+
+    The stamp of the file itself is taken, and those of what is inside are under its path.
+    """
+    stamp = _stamped(file, old.get(file.path))
+    taken[file.path] = stamp
+    if isinstance(stamp, str):
+        return stamp
+    if stamp is old.get(file.path):
+        below = f"{file.path}/"
+        return [path.removeprefix(below) for path in old if path.startswith(below)]
+    try:
+        names = look_in(file.location)
+    except Unreadable as error:
+        return str(error)
+    return [name for name in names if name]
+
+
+def _member_names(location: str) -> Sequence[str]:
+    with _opened(location) as handle:
+        return [name for name, _ in members(handle)]
+
+
+def _part_names(location: str, module: ModuleType) -> Sequence[str]:
+    if "://" not in location:
+        names: Sequence[str] = module.inside(location)
+        return names
+    with tempfile.TemporaryDirectory(prefix="table-") as folder, _opened(location) as handle:
+        name = os.path.join(folder, "input" + PurePosixPath(location.lower()).suffix)
+        _copy(handle, name, None)
+        return list(module.inside(name))
+
+
+def _stamped_input(input_: _Input, stamp: Stamp | None, taken: Mapping[str, Stamp | str]) -> Stamp | str:
+    """Return the stamp of an input; what is inside a file that is no archive has that file's own hash."""
+    if input_.inside is None:
+        return _stamped(input_.file, stamp)
+    own = taken[input_.file.path]
+    if not input_.is_member or isinstance(own, str):
+        return own
+    if (
+        stamp
+        and (stamp.size, stamp.modified) == (input_.file.size, input_.file.modified)
+        and stamp.taken_at >= (own.taken_at)
+    ):
+        return stamp
+    try:
+        with _opened(input_.file.location) as archive, member(archive, input_.inside) as handle:
+            return replace(own, sha256=_digest(handle))
+    except Unreadable as error:
+        return str(error)
+
+
+def _with_copies(seen: Mapping[str, SeenFile], known: Mapping[str, KnownFile]) -> dict[str, SeenFile]:
+    """Return the files, with `same_as` where the content stands under another path, or arrives under an earlier one."""
+    first: dict[tuple[str, str], str] = {}
+    standing = [
+        p for p, f in known.items() if p in seen and f.same_as is None and not f.error and seen[p].sha256 == f.sha256
+    ]
+    for path in [*sorted(standing), *(path for path in seen if path not in set(standing))]:
+        file = seen[path]
+        if file.sha256 and not file.error:
+            first.setdefault(_content(file), path)
+    return {
+        path: file
+        if not file.sha256 or file.error or (of := first[_content(file)]) == path
+        else replace(file, same_as=of, same_rows=known[of].rows if of in known else 0)
+        for path, file in seen.items()
+    }
+
+
+def _content(file: SeenFile) -> tuple[str, str]:
+    return file.sha256 or "", "" if file.is_member else file.inside or ""
 
 
 def _stamped(file: _Listed, stamp: Stamp | None) -> Stamp | str:
@@ -255,16 +435,14 @@ def _stamped(file: _Listed, stamp: Stamp | None) -> Stamp | str:
     taken_at = datetime.now(UTC).timestamp()  # a fact about the cache, not about a row
     try:
         with _opened(file.location) as handle:
-            digest = hashlib.sha256()
-            while chunk := handle.read(CHUNK):
-                digest.update(chunk)
+            digest = _digest(handle)
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
     except _network_errors(file.location) as error:
         raise SourceUnavailable(
             f"{file.location} cannot be read now: {error}. Nothing was changed; run again."
         ) from error
-    return Stamp(file.size, file.modified, digest.hexdigest(), taken_at)
+    return Stamp(file.size, file.modified, digest, taken_at)
 
 
 def _opened(location: str) -> BinaryIO:
@@ -280,23 +458,43 @@ def _network_errors(location: str) -> type[Exception]:
     return Exception if "://" in location else OSError
 
 
-def _download(file: SeenFile, target: str) -> None:
+def _digest(handle: BinaryIO) -> str:
     digest = hashlib.sha256()
-    with _opened(file.location) as handle, open(target, "wb") as copy:
+    while chunk := handle.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _copy(handle: BinaryIO, target: str, file: SeenFile | None) -> None:
+    """Copy to a local file; of a file that was scanned, check that it is still the same."""
+    digest = hashlib.sha256()
+    with open(target, "wb") as copy:
         while chunk := handle.read(CHUNK):
             digest.update(chunk)
             copy.write(chunk)
-    if digest.hexdigest() != file.sha256:
+    if file is not None and digest.hexdigest() != file.sha256:
         raise SourceUnavailable(f"{file.location} changed while it was read; nothing of it was taken. Run again.")
 
 
-def _seen(file: _Listed, format_: Format, stamp: Stamp | str, known: KnownFile | None) -> SeenFile:
+def _seen(input_: _Input, stamp: Stamp | str, known: KnownFile | None) -> SeenFile:
     sha256, error = (stamp.sha256, None) if isinstance(stamp, Stamp) else (None, stamp)
-    return SeenFile(file.path, file.location, format_, file.size, file.modified, sha256, known is None, error)
+    file = input_.file
+    return SeenFile(
+        input_.path,
+        file.location,
+        input_.format,
+        file.size,
+        file.modified,
+        sha256,
+        known is None,
+        error,
+        input_.inside,
+        input_.is_member,
+    )
 
 
 def _is_unchanged(file: SeenFile, known: KnownFile | None) -> bool:
-    if known is None or known.sha256 != file.sha256:
+    if known is None or known.sha256 != file.sha256 or known.same_as != file.same_as:
         return False
     return file.sha256 is not None or known.error == file.error
 

@@ -1,16 +1,22 @@
 """Table sources: files of rows to arrivals in `raw.<source>`, as they were received.
 
 What belongs here: which columns the raw table gets, numbering arrivals, and the marker that ends each file.
-What does not: finding files (`table_files`), reading them (`table_readers`), and what the rows mean (`shaping.rows`).
+What does not: finding files (`table_files`), reading them (`formats`), and what the rows mean (`shaping.rows`).
 
 The arrivals of a file stand together: its rows in order, rows that could not be read among them or after them, then
 a marker `_op='file'` whose `_row` says how many they were. A marker with `_error` says that the file does not count.
+`_payload` of a marker says how the file was read, as JSON. A marker `_op='same'` stands for a file that was not loaded,
+because its content stands under the path in its `_payload`; its `_row` says how many rows that has.
+
 A type is chosen from a sample; if a later value does not survive it, `Retyped` is raised and the landing begins anew.
+Where a value does not fit a column that stands, the source's schema contract decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,28 +27,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dagster_project.contracts import INSTANT, INT, TEXT, Column, Table, raw_table
+from dagster_project.contracts import INSTANT, INT, TEXT, Column, Table, raw_table, variant_doc
 from dagster_project.errors import SourceUnavailable
-from dagster_project.landing import table_readers as readers
+from dagster_project.landing import formats
+from dagster_project.landing.departed import Departed
+from dagster_project.landing.reading import Broken, Conflict, Field, Head, Mangled, Piece, Unreadable
 from dagster_project.landing.row_hash import row_hashes
-from dagster_project.landing.table_columns import Wanted, add_columns, common_type, place
+from dagster_project.landing.table_columns import Wanted, add_columns, common_type, place, variant_name
 from dagster_project.landing.table_files import KnownFile, Scan, SeenFile, Stamp, has_changed, local_copy, look
-from dagster_project.landing.table_readers import Broken, Dialect, Field, Mangled, Piece, Unreadable
+from dagster_project.landing.unpacked import Unpacked, unpacked
 from dagster_project.sources import TableSource
 
 __all__ = ["KnownFile", "Landing", "Retyped", "Scan", "SeenFile", "Stamp", "arrivals", "look"]
 
+NOTHING: Final = Head(())
 TORN: Final = "it changed while it was read; the next run reads it again"
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How one file is to be read: its columns by name in the raw table, and its dialect if it is CSV."""
+    """How one file is to be read: its columns by name in the raw table, and what its format found.
+
+    A column that the schema contract keeps out has no name.
+    """
 
     file: SeenFile
-    names: tuple[str, ...] = ()
-    headers: tuple[str, ...] = ()
-    dialect: Dialect | None = None
+    names: tuple[str | None, ...] = ()
+    head: Head = NOTHING
+    encoding: str | None = None
     error: str | None = None
 
 
@@ -87,16 +99,19 @@ def arrivals(
     landed_at: datetime,
     last_field_id: int = 0,
     scratch: Path | None = None,
+    raw: str | None = None,
 ) -> Landing:
     """Return what landing `scan` adds to `raw.<source>`.
 
     `columns` are the user columns the raw table has, None if there is no such table yet (it decides how field ids
     are given, see `table_columns.add_columns`); `last_field_id` is the highest id it ever gave. `con` must keep
-    insertion order, which is DuckDB's default. Memory is bounded by what `con` may hold plus some 16 MB pieces.
+    insertion order, which is DuckDB's default. `raw` is what has landed, as SQL: with it, in the modes merge and
+    history, rows that the source has no more arrive as `gone`. Memory is bounded by what `con` may hold plus some 16 MB
+    pieces.
     """
     known = tuple(columns or ())
     plan = _Plan(con, source, scan, columns is not None, known, first_sequence, landed_at, last_field_id, scratch)
-    return _landing(plan)
+    return _landing(replace(plan, raw=raw if source.mode in ("merge", "history") else None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +129,12 @@ class _Plan:
     scratch: Path | None
     text: frozenset[str] = frozenset()
     """New columns that must be text."""
+    variants: frozenset[str] = frozenset()
+    """Columns that need one beside them, for values that do not fit."""
     careful: frozenset[str] = frozenset()
     """CSV files that need the careful reader."""
+    raw: str | None = None
+    """What has landed so far, as SQL; needed in the modes that tell which rows are gone."""
 
 
 # --- columns --------------------------------------------------------------------------------------------------------
@@ -127,42 +146,59 @@ def _landing(plan: _Plan) -> Landing:
     readings = []
     for file in plan.scan.arrived:
         present = (*plan.known, *(Column(0, name, want.type, want.header) for name, want in new.items()))
-        reading, types = _head(plan, file, present)
+        reading = _head(plan, file, present)
         readings.append(reading)
-        for name, header, type_ in zip(reading.names, reading.headers, types, strict=True):
-            if name not in {column.name for column in plan.known}:
-                before = new.get(name, Wanted(header, pa.null()))
-                new[name] = Wanted(before.header, _joined(before.type, type_))
-    wanted = {name: _decided(plan, name, want) for name, want in new.items()}
+        for name, want in zip(reading.names, reading.head.columns, strict=True):
+            if name is not None and name not in {column.name for column in plan.known}:
+                before = new.get(name, Wanted(want.header, pa.null()))
+                new[name] = Wanted(before.header, _joined(before.type, want.type))
+    wanted = {name: _decided(plan, name, want) for name, want in new.items()} | _variants(plan, new.keys())
     columns = add_columns(plan.known if plan.is_table else None, wanted, plan.last_field_id)
     table = raw_table(plan.source.name, "table", columns)
     return Landing(plan.source, columns, columns[len(plan.known) :], table, plan, tuple(readings))
 
 
-def _head(plan: _Plan, file: SeenFile, present: Sequence[Column]) -> tuple[_Reading, Sequence[pa.DataType]]:
-    """Return how to read a file and the types its own values have; one that cannot be read comes with its error."""
-    if file.error:
-        return _Reading(file, error=file.error), ()
+def _head(plan: _Plan, file: SeenFile, present: Sequence[Column]) -> _Reading:
+    """Return how to read a file; one that cannot be read, or that the contract refuses, comes with its error."""
+    if file.error or file.same_as:
+        return _Reading(file, error=file.error)
     try:
-        with local_copy(file, plan.scratch) as path:
-            wanted, dialect = _wanted(plan.con, file, path)
+        with _input(plan, file) as given:
+            head: Head = formats.by_name()[file.format].find(plan.con, given, plan.source)
     except (Unreadable, OSError, SourceUnavailable) as error:
-        return _Reading(file, error=str(error)), ()
-    headers = tuple(want.header for want in wanted)
-    names, _ = place(headers, present)
-    return _Reading(file, tuple(names), headers, dialect), [want.type for want in wanted]
+        return _Reading(file, error=str(error))
+    headers = [want.header for want in head.columns]
+    names, new = place(headers, present)
+    reading = _Reading(file, tuple(names), head, given.encoding)
+    rule = plan.source.drift.columns
+    if not new or not plan.known or rule == "evolve":
+        return reading
+    if rule == "freeze":
+        told = ", ".join(repr(header) for _, header in new)
+        return _Reading(file, error=f"raw has no column for {told}, and the schema contract is `freeze`")
+    outside = {name for name, _ in new}
+    return replace(reading, names=tuple(None if name in outside else name for name in names))
 
 
-def _wanted(con: duckdb.DuckDBPyConnection, file: SeenFile, path: str) -> tuple[list[Wanted], Dialect | None]:
-    if file.format == "jsonl":
-        return readers.find_json_columns(con, path), None
-    if file.format == "parquet":
-        return readers.find_parquet_columns(con, path), None
-    dialect = readers.sniff_csv(path)
-    if dialect is None:
-        return [], None
-    types = readers.guess_csv(con, path, dialect)
-    return [Wanted(*pair) for pair in zip(dialect.headers, types, strict=True)], dialect
+@contextmanager
+def _input(plan: _Plan, file: SeenFile) -> Iterator[Unpacked]:
+    is_text = formats.by_name()[file.format].IS_TEXT
+    inside = "" if file.is_member else file.inside or ""
+    with (
+        local_copy(file, plan.scratch) as path,
+        unpacked(path, is_text=is_text, encoding=plan.source.encoding, inside=inside, scratch=plan.scratch) as given,
+    ):
+        yield given
+
+
+def _variants(plan: _Plan, new: Iterable[str]) -> dict[str, Wanted]:
+    """Return the columns for values that do not fit others, of those that need one and have none."""
+    taken = {column.name for column in plan.known} | set(new)
+    made: dict[str, Wanted] = {}
+    for column in plan.known:
+        if column.name in plan.variants:
+            made[variant_name(column.name, taken | made.keys())] = Wanted(variant_doc(column.name), TEXT)
+    return made
 
 
 def _joined(one: pa.DataType, other: pa.DataType) -> pa.DataType:
@@ -180,58 +216,112 @@ def _decided(plan: _Plan, name: str, want: Wanted) -> Wanted:
 def _batches(landing: Landing) -> Iterator[pa.RecordBatch]:
     plan = landing.plan
     sequence = plan.first_sequence
+    loaded: dict[str, int] = {}
+    departed = Departed.of(plan.con, plan.raw, landing.columns, plan.source, plan.scan) if plan.raw else None
     for reading in landing.readings:
-        count, ordinal, error, sha256 = 0, 1, reading.error, reading.file.sha256
-        try:
-            for piece in () if error else _file_pieces(landing, reading):
-                yield _arrived(landing, reading.file, piece, sequence + count, ordinal)
-                count += piece.rows
-                ordinal += piece.rows if piece.is_numbered else 0
-        except (Unreadable, OSError) as failure:
-            error = str(failure)
-        except SourceUnavailable:
-            error, sha256 = TORN, None
-        if has_changed(reading.file) and not reading.file.error:
-            error, sha256 = TORN, None  # without a hash it counts as changed in the next scan, whatever it is then
-        yield _marker(landing, "file", reading.file.path, sequence + count, sha256=sha256, rows=count, error=error)
-        sequence += count + 1
+        for batch in _of_file(landing, reading, sequence, loaded, departed):
+            yield batch
+            sequence += batch.num_rows
     for path in plan.scan.gone:
         yield _marker(landing, "gone", path, sequence)
         sequence += 1
+    for rows in departed.rows() if departed else ():
+        yield _gone_rows(landing, rows, sequence)
+        sequence += rows.num_rows
+
+
+def _of_file(
+    landing: Landing, reading: _Reading, first: int, loaded: dict[str, int], departed: Departed | None
+) -> Iterator[pa.RecordBatch]:
+    """Give the arrivals of a file and its marker; how many there were is put into `loaded`."""
+    file = reading.file
+    if file.same_as:
+        rows = loaded.get(file.same_as, file.same_rows)
+        yield _marker(landing, "same", file.path, first, sha256=file.sha256, rows=rows, payload=file.same_as)
+        return
+    count, ordinal, error, sha256 = 0, 1, reading.error, file.sha256
+    try:
+        for piece in () if error else _file_pieces(landing, reading):
+            arrived = _arrived(landing, file, piece, first + count, ordinal)
+            yield arrived
+            if departed:
+                departed.see(arrived)
+            count += piece.rows
+            ordinal += piece.rows if piece.is_numbered else 0
+    except (Unreadable, OSError) as failure:
+        error = str(failure)
+    except SourceUnavailable:
+        error, sha256 = TORN, None
+    if has_changed(file) and not file.error:
+        error, sha256 = TORN, None  # without a hash it counts as changed in the next scan, whatever it is then
+    if departed and error:
+        departed.forget(file.path)
+    loaded[file.path] = count
+    told = None if error else _told(reading)
+    yield _marker(landing, "file", file.path, first + count, sha256=sha256, rows=count, error=error, payload=told)
+
+
+def _gone_rows(landing: Landing, rows: pa.RecordBatch, sequence: int) -> pa.RecordBatch:
+    """Return rows that the source has no more: their keys, and where they stood."""
+    count = rows.num_rows
+    given = {"sequence": _count(sequence, count), "_op": _same("gone", count)}
+    given |= {"_landed_at": pa.repeat(pa.scalar(landing.plan.landed_at, INSTANT), count)}
+    given |= {name: rows.column(name) for name in rows.schema.names}
+    schema = landing.table.schema
+    columns = [given[f.name].cast(f.type) if f.name in given else _nulls(count, f.type) for f in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _told(reading: _Reading) -> str:
+    """Return how a file was read, as JSON: where it was guessed, somebody may want to know."""
+    told = {"format": reading.file.format, **({"encoding": reading.encoding} if reading.encoding else {})}
+    return json.dumps(told | dict(reading.head.told), ensure_ascii=False)
 
 
 def _file_pieces(landing: Landing, reading: _Reading) -> Iterator[Piece]:
     """Give the pieces of a file; what its reader learns about types or dialect becomes `Retyped`."""
     plan = landing.plan
     try:
-        with local_copy(reading.file, plan.scratch) as path:
-            yield from _read(landing, reading, path)
+        with _input(plan, reading.file) as given:
+            yield from _read(landing, reading, given)
     except Broken as broken:
-        names = frozenset(landing.columns[ordinal].name for ordinal in broken.fields)
-        raise Retyped(_landing(replace(plan, text=plan.text | names))) from broken
+        text, variants = ({landing.columns[i].name for i in found} for found in (broken.text, broken.variants))
+        raise Retyped(_landing(replace(plan, text=plan.text | text, variants=plan.variants | variants))) from broken
     except Mangled as mangled:
         raise Retyped(_landing(replace(plan, careful=plan.careful | {reading.file.path}))) from mangled
 
 
-def _read(landing: Landing, reading: _Reading, path: str) -> Iterator[Piece]:
-    con, fields = landing.plan.con, _fields(landing, reading)
-    if reading.file.format == "jsonl":
-        return readers.read_jsonl(con, path, fields)
-    if reading.file.format == "parquet":
-        return readers.read_parquet(con, path, fields)
-    if reading.dialect is None:
-        return iter(())
-    is_careful = reading.file.path in landing.plan.careful
-    return (readers.read_csv_carefully if is_careful else readers.read_csv)(con, path, reading.dialect, fields)
+def _read(landing: Landing, reading: _Reading, given: Unpacked) -> Iterator[Piece]:
+    module = formats.by_name()[reading.file.format]
+    read = module.read_carefully if reading.file.path in landing.plan.careful else module.read
+    pieces: Iterator[Piece] = read(landing.plan.con, given, reading.head, _fields(landing, reading))
+    return pieces
+
+
+_ON_CONFLICT: Final[Mapping[str, Conflict]] = {
+    "evolve": "variant",
+    "freeze": "freeze",
+    "discard_row": "refuse",
+    "discard_value": "leave_out",
+}
 
 
 def _fields(landing: Landing, reading: _Reading) -> list[Field]:
+    drift = landing.plan.source.drift
     ordinals = {column.name: ordinal for ordinal, column in enumerate(landing.columns)}
+    variants = {column.doc: ordinal for ordinal, column in enumerate(landing.columns)}
     new = {column.name for column in landing.added}
-    return [
-        Field(header, ordinals[name], landing.columns[ordinals[name]].type, name in new)
-        for name, header in zip(reading.names, reading.headers, strict=True)
-    ]
+    fields = []
+    for name, want in zip(reading.names, reading.head.columns, strict=True):
+        if name is None:
+            fields.append(Field(want.header, None, TEXT, _ON_CONFLICT[drift.columns]))
+            continue
+        column = landing.columns[ordinals[name]]
+        on_conflict = "retype" if name in new else _ON_CONFLICT[drift.types]
+        fields.append(
+            Field(want.header, ordinals[name], column.type, on_conflict, variants.get(variant_doc(column.name)))
+        )
+    return fields
 
 
 def _arrived(landing: Landing, file: SeenFile, piece: Piece, sequence: int, ordinal: int) -> pa.RecordBatch:
@@ -276,6 +366,7 @@ def _marker(
     sha256: str | None = None,
     rows: int | None = None,
     error: str | None = None,
+    payload: str | None = None,
 ) -> pa.RecordBatch:
     schema = landing.table.schema
     given = {
@@ -285,6 +376,7 @@ def _marker(
         "_file_sha256": sha256,
         "_row": rows,
         "_error": error,
+        "_payload": payload,
         "_landed_at": landing.plan.landed_at,
     }
     return pa.RecordBatch.from_arrays([pa.array([given.get(f.name)], f.type) for f in schema], schema=schema)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
 
-from dagster_project.contracts import INT, NOTES, TAGS, TEXT, VERSIONS, Column, Shape
+from dagster_project.contracts import INT, NOTES, TAGS, TEXT, VERSIONS, Column, Shape, variant_doc
 from dagster_project.errors import SourceInvalid
 from dagster_project.sources import NoteMapping, TableSource
 
@@ -72,7 +72,7 @@ def guess_mapping(columns: Sequence[Column]) -> NoteMapping:
     >>> guess.key, guess.title, guess.body, guess.author, guess.created_at, guess.tags
     (('talk_id',), 'title', 'description', 'speakers', 'recorded', None)
     """
-    key = next((c.name for c in columns if _KEY_NAME.match(c.name) and not pa.types.is_list(c.type)), None)
+    key = next((c.name for c in columns if _KEY_NAME.match(c.name) and not pa.types.is_nested(c.type)), None)
     by_name = {c.name: c for c in columns if c.name != key}
     found: dict[str, str] = {}
     for field, names in GUESSES.items():
@@ -148,6 +148,32 @@ def _names(mapping: NoteMapping, columns: Sequence[Column]) -> _Names:
     return _Names(key=key, rest=tuple(c for c in columns if c.name not in mapped), **others)
 
 
+def _whole(raw: str, columns: Sequence[Column], mapping: NoteMapping) -> tuple[str, tuple[Column, ...]] | None:
+    """Return the arrivals with mapped columns whole: as text, with the values that did not fit their type.
+
+    None if there are no such values, which is nearly always.
+    """
+    variants = {column.doc: column for column in columns}
+    names = _names(mapping, columns)
+    mapped = {c.name for c in columns} - {c.name for c in names.rest}
+    joined = {
+        c.name: variants[variant_doc(c.name)] for c in columns if c.name in mapped and variant_doc(c.name) in variants
+    }
+    if not joined:
+        return None
+    both = ", ".join(
+        f"coalesce({_text(c)}, {_ref(joined[c.name])}) AS {_ref(c).removeprefix('r.')}"
+        for c in columns
+        if c.name in joined
+    )
+    gone = {column.name for column in joined.values()}
+    kept = [c for c in columns if c.name not in gone]
+    return (
+        f"(SELECT * REPLACE ({both}) FROM {raw} AS r)",
+        tuple(replace(c, type=TEXT) if c.name in joined else c for c in kept),
+    )
+
+
 # --- the shape ------------------------------------------------------------------------------------------------------
 
 
@@ -170,6 +196,9 @@ def shape_rows(
     out anew. Units of refusals are note ids where the row has one, so that its last good version can be marked stale.
     Raises `SourceInvalid` if the mapping names a column that is not there.
     """
+    whole = _whole(raw, columns, mapping)
+    if whole is not None:
+        raw, columns = whole
     names = _names(mapping, columns)
     if changes is None:
         query = row_changes(source, raw=raw, columns=columns, mapping=mapping, after=after, to=to, notes=notes)
@@ -204,6 +233,9 @@ def row_changes(
     in_batch, changed_at, and `what`: created, updated, deleted, unchanged, duplicate (another row has its key, or a
     later landing of its file came in the same batch), quarantined (with `rule`), refused, failed.
     """
+    whole = _whole(raw, columns, mapping)
+    if whole is not None:
+        raw, columns = whole
     names = _names(mapping, columns)
     known = (
         notes
@@ -213,7 +245,7 @@ def row_changes(
 WITH marks AS MATERIALIZED (
     SELECT _file, _op, _error, _landed_at, sequence AS mark, sequence - coalesce(_row, 0) AS first,
         sequence > {after} AS in_batch
-    FROM {raw} WHERE _op IN ('file', 'gone') AND sequence <= {to}),
+    FROM {raw} WHERE {_markers(source)} AND sequence <= {to}),
 latest AS (
     SELECT _file, max(mark) AS now_mark, max(mark) FILTER (NOT in_batch) AS was_mark
     FROM marks WHERE _error IS NULL GROUP BY _file),
@@ -342,22 +374,49 @@ def _inputs(raw: str, changes: str, *, after: int, to: int) -> str:
         )
     )
     counts += ", count(*) FILTER (what = 'deleted') AS removed"
-    construct = "'row with a key that a later row has, or superseded in the same batch'"
-    told = f"json_array(json_object('construct', {construct}, 'count', n.duplicate, 'line', NULL))"
+    told = [
+        ("f._op = 'same'", "'file whose content stands under ' || f._payload", "1"),
+        ("n.duplicate > 0", "'row with a key that a later row has, or superseded in the same batch'", "n.duplicate"),
+        ("n.left_out > 0", "'row with values that the schema contract leaves out'", "n.left_out"),
+    ]
+    listed = ", ".join(
+        f"CASE WHEN {when} THEN json_object('construct', {construct}, 'count', {count}, 'line', NULL) END"
+        for when, construct, count in told
+    )
+    is_any = " OR ".join(when for when, _, _ in told)
+    dropped = f"CASE WHEN {is_any} THEN to_json(list_filter([{listed}], lambda d: d IS NOT NULL)) END"
     return (
         "SELECT f._file AS path, CASE f._op WHEN 'gone' THEN 'gone' ELSE 'rows' END AS op, "
         "CASE WHEN f._op = 'gone' THEN 'removed' WHEN f._error IS NULL THEN 'parsed' ELSE 'failed' END AS status, "
-        "regexp_extract(lower(f._file), '[.]([a-z]+)(?:[.]gz)?$', 1) AS parser, coalesce(f._row, 0) AS seen, "
-        "coalesce(n.duplicate, 0) AS duplicate, coalesce(n.quarantined, 0) AS quarantined, "
+        f"coalesce({_told('format')}, regexp_extract(lower(f._file), '[.]([a-z]+)(?:[.](gz|zst))?$', 1)) AS parser, "
+        f"{_told('encoding')} AS encoding, coalesce(f._row, 0) AS seen, "
+        "CASE f._op WHEN 'same' THEN f._row ELSE coalesce(n.duplicate, 0) END AS duplicate, "
+        "coalesce(n.quarantined, 0) AS quarantined, "
         "coalesce(n.failed, 0) AS failed, "
         "coalesce(n.removed, 0) AS removed, coalesce(n.unchanged, 0) AS unchanged, NULL::BIGINT AS bytes, "
-        f"CASE WHEN n.duplicate > 0 THEN {told} END AS dropped, f._error AS error, n.line, "
-        "f.sequence - coalesce(f._row, 0) AS sequence "
-        f"FROM {raw} AS f LEFT JOIN (SELECT mark, {counts}, min(r._line) AS line FROM {changes} AS c LEFT JOIN "
-        f"(SELECT sequence AS s, _line FROM {raw} WHERE _op = 'refused') AS r "
-        "ON c.sequence = r.s AND c.what = 'refused' GROUP BY mark) AS n ON n.mark = f.sequence "
-        f"WHERE f._op IN ('file', 'gone') AND f.sequence > {after} AND f.sequence <= {to}"
+        f"{dropped} AS dropped, f._error AS error, n.line, "
+        "CASE f._op WHEN 'file' THEN f.sequence - coalesce(f._row, 0) ELSE f.sequence END AS sequence "
+        f"FROM {raw} AS f LEFT JOIN (SELECT mark, {counts}, min(r._line) FILTER (r.is_refused) AS line, "
+        f"count(*) FILTER (r.s IS NOT NULL AND NOT r.is_refused) AS left_out FROM {changes} AS c LEFT JOIN "
+        f"(SELECT sequence AS s, _line, _op = 'refused' AS is_refused FROM {raw} "
+        "WHERE _op = 'refused' OR (_op = 'put' AND _payload IS NOT NULL)) AS r "
+        "ON c.sequence = r.s AND c.in_batch GROUP BY mark) AS n ON n.mark = f.sequence "
+        f"WHERE {_ALL_MARKERS} AND f.sequence > {after} AND f.sequence <= {to}"
     )
+
+
+_ALL_MARKERS: Final = "(_op IN ('file', 'same') OR (_op = 'gone' AND _row_hash IS NULL))"
+"""SQL that is true for what ends a file's rows or says that it has none; a `gone` with a hash is one row's."""
+
+
+def _markers(source: TableSource) -> str:
+    """Return SQL that is true for the markers that count: where rows are appended, a file that vanished leaves them."""
+    return "_op IN ('file', 'same')" if source.mode == "append" else _ALL_MARKERS
+
+
+def _told(name: str) -> str:
+    """Return SQL of what a marker says of how its file was read; null for one that says nothing."""
+    return f"CASE WHEN f._op = 'file' AND json_valid(f._payload) THEN json_extract_string(f._payload, '$.{name}') END"
 
 
 def _path(names: _Names) -> str:
@@ -371,11 +430,19 @@ def _path(names: _Names) -> str:
 
 def _key_text(names: _Names) -> str:
     """Return SQL of the key's text, null if there is none; parts of a longer key are kept apart by escapes."""
-    texts = [f"nullif(CAST({_ref(column)} AS VARCHAR), '')" for column in names.key]
+    texts = [_key_part(column) for column in names.key]
     if len(texts) < 2:
         return texts[0] if texts else "NULL"
     parts = [f"replace(replace(coalesce({text}, ''), '%', '%25'), '/', '%2F')" for text in texts]
     return f"CASE WHEN coalesce({', '.join(texts)}) IS NOT NULL THEN concat_ws('/', {', '.join(parts)}) END"
+
+
+def _key_part(column: Column) -> str:
+    """Return SQL of a key's text; NaN is no key, for it equals nothing, itself included."""
+    name = _ref(column)
+    if pa.types.is_floating(column.type):
+        return f"CASE WHEN NOT isnan({name}) THEN CAST({name} AS VARCHAR) END"
+    return f"nullif({_text(column)}, '')"
 
 
 def _note_id(source: TableSource, path: str) -> str:
@@ -428,8 +495,12 @@ def _text(column: Column | None) -> str:
     if column is None:
         return "NULL::VARCHAR"
     name = _ref(column)
-    if pa.types.is_list(column.type):
+    if column.type == pa.list_(TEXT) or (
+        pa.types.is_list(column.type) and not pa.types.is_nested(column.type.value_type)
+    ):
         return f"array_to_string({name}, ', ')"
+    if pa.types.is_nested(column.type):
+        return f"CAST(to_json({name}) AS VARCHAR)"
     return name if column.type == TEXT else f"CAST({name} AS VARCHAR)"
 
 

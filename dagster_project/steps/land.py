@@ -17,16 +17,17 @@ from typing import Any, Final, assert_never
 import duckdb
 import pyarrow as pa
 
-from dagster_project.contracts import LEDGER, Table, raw_table
+from dagster_project.contracts import LEDGER, Current, Table, raw_table
 from dagster_project.errors import CommitConflict
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.commit import Change, commit
-from dagster_project.lake.lake import Lake
+from dagster_project.lake.lake import CURRENT_PROPERTY, Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation
 from dagster_project.lake.replace import without_keys
 from dagster_project.lake.staging import StagedFile, Stager, discard
 from dagster_project.landing import documents, streams, tables
+from dagster_project.landing.departed import key_columns
 from dagster_project.reports import Landed, Observer
 from dagster_project.settings import Settings
 from dagster_project.shaping import media_type
@@ -102,7 +103,10 @@ def _land_once(
             problems=tuple(look.problems),
         )
         failpoint("land.staged")
+        shown = _shown(source, look.table, pin)
         if not added:
+            if shown:
+                commit(lake, [Change(pin, properties=shown)], summary={}, stage="land")
             return landed
         smaller = without_keys(lake, con, pin, source=source.name, key="sequence", keys=None)
     arrivals = sum(file.rows for file in added)
@@ -111,7 +115,7 @@ def _land_once(
         replace(pin, table=look.table),
         added=(*added, *smaller.added),
         removed=smaller.removed,
-        properties={SOURCE_CURSOR: text},
+        properties={SOURCE_CURSOR: text, **shown},
     )
     try:
         snapshots = commit(lake, [change], summary={SOURCE_CURSOR: text, "notelake.source": source.name}, stage="land")
@@ -126,6 +130,16 @@ def _land_once(
         last_sequence=cursor.last_sequence + arrivals,
         snapshot_id=snapshots.get(pin.table.identifier),
     )
+
+
+def _shown(source: Source, table: Table, pin: Pin) -> dict[str, str]:
+    """Return the property that says what of a table source is current, if it does not say so already."""
+    own = table.columns[len(raw_table(source.name, source.kind).columns) :]
+    if not isinstance(source, TableSource) or not own:
+        return {}
+    key = key_columns(source, own) if source.mode in ("merge", "history") else ()
+    current = Current(source.mode, key)
+    return {} if current == (pin.table.current or Current()) else {CURRENT_PROPERTY: current.to_json()}
 
 
 def _write(lake: Lake, source: Source, look: Look, observe: Observer) -> tuple[StagedFile, ...]:
@@ -338,6 +352,7 @@ def _look_at_table(context: _Context, source: TableSource) -> Look:
         landed_at=context.now,
         last_field_id=metadata.last_column_id,
         scratch=context.lake.settings.scratch,
+        raw=relation(context.pin),
     )
     return Look(unchanged, landing.batches(), landing.table, notices=notices)
 
@@ -364,7 +379,7 @@ def known_files(con: duckdb.DuckDBPyConnection, raw: Pin) -> dict[str, tables.Kn
     )
     query = (
         f"SELECT _file, max_by({marker}, sequence) FROM {relation(raw)} AS r "
-        "WHERE _op IN ('file', 'same') OR (_op = 'gone' AND _row IS NULL) GROUP BY _file"
+        "WHERE _op IN ('file', 'same') OR (_op = 'gone' AND _row_hash IS NULL) GROUP BY _file"
     )
     return {
         path: tables.KnownFile(last["sha256"], last["rows"] or 0, last["sequence"], last["error"], last["same_as"])

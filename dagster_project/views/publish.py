@@ -36,7 +36,7 @@ from dagster_project.sources import Source
 from dagster_project.views import scans
 from dagster_project.views.sql_files import Macro, View, in_order
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Raised when the same pins and views make another file, so that a new version of notelake builds it again."""
 STORAGE_VERSION: Final = "v1.0.0"
 """The newest file format that DuckDB 1.5 and 2.0 both open."""
@@ -191,7 +191,7 @@ def definition_of(
     told = sorted((view.identifier, view.row, tuple(view.columns.items()), view.sql) for view in views)
     names = sorted((source.name, source.kind, source.description) for source in sources)
     called = sorted((macro.call, macro.told, tuple(macro.columns.items()), macro.sql) for macro in macros)
-    held = sorted((table.identifier, table.row, [*map(repr, table.columns)]) for table in tables)
+    held = sorted((table.identifier, table.row, [*map(repr, table.columns)], repr(table.current)) for table in tables)
     return hashlib.sha256(repr((LAYOUT, told, names, called, held)).encode()).hexdigest()
 
 

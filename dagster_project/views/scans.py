@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from dagster_project.contracts import Column, Table, raw_table
+import pyarrow as pa
+
+from dagster_project.contracts import BOOL, INSTANT, Column, Current, Table, raw_table, variant_doc
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import duckdb_type as sql_type
 from dagster_project.lake.read import identifier as name
@@ -58,22 +60,49 @@ def is_table_source(table: Table) -> bool:
 
 
 def current_columns(table: Table) -> tuple[Column, ...]:
-    """Return the columns of `tables.<source>`: the source's own, then where the row stands."""
+    """Return the columns of `tables.<source>`: the source's own, when they were so (mode history), where they stand."""
     own = table.columns[len(ARRIVAL) :]
-    return (*own, *(table.column(column) for column in PLACE))
+    return (*own, *_validity(table), *(table.column(column) for column in PLACE))
+
+
+def _validity(table: Table) -> tuple[Column, ...]:
+    if table.current is None or table.current.mode != "history":
+        return ()
+    own = {column.name for column in table.columns}
+    return tuple(
+        Column(0, column if column not in own else f"_{column}", type_, doc) for column, type_, doc in _VALIDITY
+    )
+
+
+_VALIDITY: Final = (
+    ("valid_from", INSTANT, "When the source was first seen to have the row so (UTC)"),
+    ("valid_to", INSTANT, "When it was first seen to have it otherwise, or no more (UTC); null if it still has it so"),
+    ("is_current", BOOL, "Whether the source has the row so now"),
+)
 
 
 def current_rows(table: Table) -> str:
-    """Return the SELECT of a table source's current rows over its raw table.
+    """Return the SELECT of a table source's current rows over its raw table, as its mode has it.
 
     The rows of a file stand right before the marker (`_op = 'file'`) that ends them, `_row` arrivals of it. The last
-    marker of a file that could be read counts; after a `gone` marker the file has no rows.
+    marker of a file that could be read counts; after a `gone` or `same` marker the file has no rows, but in mode append
+    those of a file that is gone stay. In mode merge the last arrival of a key counts, and rows without a key do not.
     """
+    current = table.current or Current()
+    if current.mode == "history":
+        return _history(table, current)
     raw = relation(table.identifier)
     shown = ", ".join(f"arrival.{name(column.name)}" for column in current_columns(table))
+    latest = ""
+    if current.mode == "merge":
+        parts = _key_parts(table, current)
+        latest = (
+            f"\n  AND {_has_key(parts)}\nQUALIFY row_number() OVER "
+            f"(PARTITION BY {', '.join(parts)} ORDER BY arrival.sequence DESC) = 1"
+        )
     return f"""
 WITH marker AS (
-  SELECT _file, _op, sequence, _row FROM {raw} WHERE _op = 'gone' OR (_op = 'file' AND _error IS NULL)
+  SELECT _file, _op, sequence, _row FROM {raw} WHERE {_markers(current)}
 ), newest AS (
   SELECT _file, max(sequence) AS sequence FROM marker GROUP BY _file
 ), standing AS (
@@ -84,7 +113,85 @@ WITH marker AS (
 SELECT {shown} FROM {raw} AS arrival
 JOIN standing ON arrival._file = standing._file
   AND arrival.sequence >= standing.from_sequence AND arrival.sequence < standing.to_sequence
-WHERE arrival._op = 'put'""".strip()
+WHERE arrival._op = 'put'{latest}""".strip()
+
+
+def _history(table: Table, current: Current) -> str:
+    """Return the SELECT of every version of every key: a slowly changing dimension of type 2.
+
+    A row stands from the landing of its file until the next one of that file, or until that vanished. Of rows with one
+    key that stand at once the last to arrive is the one that is so. Where that changes, a version ends and one begins.
+    """
+    raw = relation(table.identifier)
+    parts = _key_parts(table, current)
+    keys = ", ".join(f"{part} AS key_{i}" for i, part in enumerate(parts))
+    key = ", ".join(f"key_{i}" for i in range(len(parts)))
+    same = " AND ".join(f"a.key_{i} IS NOT DISTINCT FROM t.key_{i}" for i in range(len(parts)))
+    own = [f"arrival.{name(column.name)}" for column in table.columns[len(ARRIVAL) :]]
+    validity = [
+        f"version.{plain} AS {name(c.name)}" for (plain, *_), c in zip(_VALIDITY, _validity(table), strict=True)
+    ]
+    shown = ", ".join([*own, *validity, *(f"arrival.{name(column)}" for column in PLACE)])
+    return f"""
+WITH segment AS (
+  SELECT _file, _op, sequence - _row AS from_sequence, sequence AS to_sequence, _landed_at AS born,
+    lead(_landed_at) OVER (PARTITION BY _file ORDER BY sequence) AS died
+  FROM {raw} WHERE {_markers(current)}
+), arrived AS (
+  SELECT {keys}, arrival._file, born, died, max(arrival.sequence) AS sequence,
+    max_by(arrival._row_hash, arrival.sequence) AS row_hash
+  FROM {raw} AS arrival JOIN segment ON arrival._file = segment._file AND segment._op = 'file'
+    AND arrival.sequence >= segment.from_sequence AND arrival.sequence < segment.to_sequence
+  WHERE arrival._op = 'put' AND {_has_key(parts)}
+  GROUP BY ALL
+), told AS (
+  SELECT *, count(DISTINCT _file) OVER (PARTITION BY {key}) > 1 OR row_hash IS DISTINCT FROM lag(row_hash) OVER earlier
+    OR born IS DISTINCT FROM lag(died) OVER earlier AS is_new
+  FROM arrived WINDOW earlier AS (PARTITION BY {key}, _file ORDER BY sequence)
+), numbered AS (
+  SELECT *, count(*) FILTER (is_new) OVER (PARTITION BY {key}, _file ORDER BY sequence) AS span FROM told
+), a AS (
+  SELECT {key}, _file, min(sequence) AS sequence, any_value(row_hash) AS row_hash, min(born) AS born,
+    max_by(coalesce(died, 'infinity'), sequence) AS died
+  FROM numbered GROUP BY {key}, _file, span
+), t AS (
+  SELECT DISTINCT {key}, unnest([born, died]) AS since FROM a
+), winner AS (
+  SELECT t.*, max(a.sequence) AS sequence, max_by(a.row_hash, a.sequence) AS row_hash
+  FROM t LEFT JOIN a ON {same} AND a.born <= t.since AND t.since < a.died
+  GROUP BY ALL
+), turn AS (
+  SELECT * FROM winner
+  QUALIFY row_hash IS DISTINCT FROM lag(row_hash) OVER (PARTITION BY {key} ORDER BY since)
+    OR (sequence IS NULL) <> (lag(sequence) OVER (PARTITION BY {key} ORDER BY since) IS NULL)
+), version AS (
+  SELECT sequence, since AS valid_from,
+    nullif(lead(since) OVER (PARTITION BY {key} ORDER BY since), 'infinity') AS valid_to, valid_to IS NULL AS is_current
+  FROM turn
+)
+SELECT {shown} FROM version JOIN {raw} AS arrival ON arrival.sequence = version.sequence""".strip()
+
+
+def _markers(current: Current) -> str:
+    gone = "" if current.mode == "append" else " OR (_op = 'gone' AND _row_hash IS NULL)"
+    return f"(_op = 'file' AND _error IS NULL) OR _op = 'same'{gone}"
+
+
+def _key_parts(table: Table, current: Current) -> list[str]:
+    """Return SQL of the parts of a row's key, as text; null for one that is empty, or NaN, which equals nothing."""
+    variants = {column.doc: column for column in table.columns}
+    parts = []
+    for column in map(table.column, current.key):
+        value = f"CAST(arrival.{name(column.name)} AS VARCHAR)"
+        no_key = "'nan'" if pa.types.is_floating(column.type) else "''"
+        part = f"nullif({value}, {no_key})"
+        variant = variants.get(variant_doc(column.name))
+        parts.append(f"coalesce({part}, nullif(arrival.{name(variant.name)}, ''))" if variant else part)
+    return parts
+
+
+def _has_key(parts: Iterable[str]) -> str:
+    return f"coalesce({', '.join(parts)}) IS NOT NULL"
 
 
 def is_document_source(table: Table) -> bool:
