@@ -355,6 +355,12 @@ def test_what_is_no_document_is_refused(content: bytes, rule: str, reason: str) 
     assert refused.value.rule == rule
 
 
+def test_a_namespace_that_element_tree_takes_for_none_is_refused() -> None:
+    core = '<cp:coreProperties xmlns:cp="http://sche}as.openxmlformats.org"/>'  # found by the fuzzer
+    with pytest.raises(Unreadable, match=r"docProps/core.xml in it is no XML"):
+        read(by_hand(said("x"), {"docProps/core.xml": core}), "a.docx")
+
+
 def test_entities_that_grow_are_refused() -> None:
     grows = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
     for encoding in ("utf-8", "utf-16"):
