@@ -151,9 +151,17 @@ def plan_command(names: tuple[str, ...], *, name: str | None, form: str, lake_ur
 @main.command("sql", short_help="Ask the lake in SQL, or open the DuckDB shell.")
 @click.argument("query", required=False)
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--dialect",
+    type=click.Choice(["duckdb", "athena", "redshift", "partiql"]),
+    default="duckdb",
+    show_default=True,
+    help="Read the query as Athena, Redshift Spectrum or its PartiQL does, or refuse what would mean another thing.",
+)
+@click.option("--explain", is_flag=True, help="Show the DuckDB SQL that the query becomes, and do not run it.")
 @lake_option
 @_tells_errors
-def sql_command(query: str | None, form: str, lake_uri: str | None) -> None:
+def sql_command(query: str | None, form: str, dialect: str, lake_uri: str | None, *, explain: bool) -> None:
     """Ask the lake in SQL: one QUERY, a file of SQL, a query on standard input (-), or the DuckDB shell.
 
     csv writes NULL as nothing and an empty text as ""; json writes one object per line.
@@ -161,6 +169,7 @@ def sql_command(query: str | None, form: str, lake_uri: str | None) -> None:
     \b
     notelake sql "SELECT source, count(*) FROM notes.notes GROUP BY 1"
     notelake sql sql/queries/1_due_tasks.sql --format csv
+    notelake sql --dialect athena "SELECT element_at(tags, 1) FROM notes.notes" --explain
     notelake sql
     """
     from dagster_project import terminal
@@ -169,7 +178,12 @@ def sql_command(query: str | None, form: str, lake_uri: str | None) -> None:
     if query is None and sys.stdin.isatty():
         _shell(file)
     text = sys.stdin.read() if query in {None, "-"} else _query_text(query or "")
-    terminal.print_query(file, text, form)
+    if dialect != "duckdb":
+        text = _translated(text, dialect, terminal.column_types(file))
+    if explain:
+        click.echo(text)
+    else:
+        terminal.print_query(file, text, form)
 
 
 @main.command(short_help="Show what the lake holds and what is served.")
@@ -474,6 +488,16 @@ def _query_text(query: str) -> str:
     if re.fullmatch(r"\S+", query):
         raise UsageError(f"There is no file {query}. Check the path, or give the query itself.")
     return query
+
+
+def _translated(query: str, dialect: str, schema: dict[str, dict[str, str]]) -> str:
+    """Return a query of another dialect in DuckDB's SQL; what is to be known of it goes to standard error."""
+    from dagster_project.dialects import translate
+
+    translation = translate(query.strip().rstrip(";"), dialect, schema)
+    for note in translation.notes:
+        click.echo(f"Note: {note}", err=True)
+    return translation.sql
 
 
 def _shell(file: Path) -> None:

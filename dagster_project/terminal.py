@@ -198,6 +198,18 @@ def print_query(view_file: Path, query: str, form: str) -> None:
                 _print_result(result, form)
 
 
+def column_types(view_file: Path) -> dict[str, dict[str, str]]:
+    """Return the columns of every relation that is served, `schema.name`, with their types in DuckDB's words."""
+    found: dict[str, dict[str, str]] = {}
+    with closing(_read(view_file)) as con:
+        for schema, relation, column, kind in con.execute(
+            "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE NOT internal ORDER BY schema_name, table_name, column_index"
+        ).fetchall():
+            found.setdefault(f"{schema}.{relation}", {})[column] = kind
+    return found
+
+
 @contextmanager
 def _refused(view_file: Path) -> Iterator[None]:
     """Turn what DuckDB says against a query into one of notelake's own errors."""

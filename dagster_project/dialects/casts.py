@@ -61,10 +61,12 @@ def coerce(value: Typed, to: Type) -> Typed:
     return _cast(value, to)
 
 
-def _cast(value: Typed, to: Type) -> Typed:  # noqa: C901, PLR0911, PLR0912 - the table of casts
+def _cast(value: Typed, to: Type) -> Typed:
     of = value.type
-    if of.name == "any" and to.name in {"varchar", "json", "timestamptz", "timetz"} or to.name == "any":
-        raise Unsupported(f"CAST to {to} depends on the type of {value.sql}, which is not known here. Tell the columns' types.")
+    if (of.name == "any" and to.name in {"varchar", "json", "timestamptz", "timetz"}) or to.name == "any":
+        raise Unsupported(
+            f"CAST to {to} depends on the type of {value.sql}, which is not known here. Tell the columns' types."
+        )
     if value.is_null or of.name == "unknown":
         return Typed(f"CAST({value.sql} AS {duckdb_type(to)})", to)
     if isinstance(value.const, Moment) and to.name in TIMES:
@@ -81,7 +83,9 @@ def _cast(value: Typed, to: Type) -> Typed:  # noqa: C901, PLR0911, PLR0912 - th
         return _from_text(value, to)
     if of.name == "any":
         if to.is_number or to.name in {"boolean", "date"}:
-            raise Unsupported(f"CAST depends on the type of {value.sql}, which is not known here. Tell the columns' types.")
+            raise Unsupported(
+                f"CAST depends on the type of {value.sql}, which is not known here. Tell the columns' types."
+            )
         return Typed(f"CAST({value.sql} AS {duckdb_type(to)})", to)
     if of.name in {"array", "map", "row"} and of.name == to.name:
         return _cast_nested(value, to)
@@ -102,21 +106,41 @@ def _cast_number(value: Typed, to: Type) -> Typed:
     if of.is_float and to.is_integer:
         return Typed(f"CAST(round({value.sql}) AS {target})", to)
     if of.is_float and to.name == "decimal":
-        return Typed(let([value], lambda x: f"CASE WHEN isfinite({x}) OR {x} IS NULL THEN CAST({real_text(x) if of.name == 'real' else f'CAST({x} AS VARCHAR)'} AS {target}) ELSE {fail('Cannot cast to decimal', to)} END"), to)
+        return Typed(
+            let(
+                [value],
+                lambda x: (
+                    f"CASE WHEN isfinite({x}) OR {x} IS NULL THEN CAST({real_text(x) if of.name == 'real' else f'CAST({x} AS VARCHAR)'} AS {target}) ELSE {fail('Cannot cast to decimal', to)} END"
+                ),
+            ),
+            to,
+        )
     if to.name == "real" and of.name == "double":
-        return Typed(let([value], lambda x: f"CASE WHEN isfinite({x}) AND abs({x}) > 3.4028235677973366e38 THEN CAST(CASE WHEN {x} > 0 THEN 'infinity' ELSE '-infinity' END AS FLOAT) ELSE CAST({x} AS FLOAT) END"), to)
-    const = value.const if isinstance(value.const, int) and to.is_integer and not isinstance(value.const, bool) else None
+        return Typed(
+            let(
+                [value],
+                lambda x: (
+                    f"CASE WHEN isfinite({x}) AND abs({x}) > 3.4028235677973366e38 THEN CAST(CASE WHEN {x} > 0 THEN 'infinity' ELSE '-infinity' END AS FLOAT) ELSE CAST({x} AS FLOAT) END"
+                ),
+            ),
+            to,
+        )
+    const = (
+        value.const if isinstance(value.const, int) and to.is_integer and not isinstance(value.const, bool) else None
+    )
     return Typed(f"CAST({value.sql} AS {target})", to, const)
 
 
 def _cast_moment(value: Moment, to: Type) -> Typed:
     done = moments.cast(value, to)
     if done is None:
-        raise Unsupported(f"CAST({value.kind} AS {to}) depends on the day on which it is run. Write the date beside the time.")
+        raise Unsupported(
+            f"CAST({value.kind} AS {to}) depends on the day on which it is run. Write the date beside the time."
+        )
     return moment(done)
 
 
-def _cast_time(value: Typed, to: Type) -> Typed:  # noqa: C901, PLR0911
+def _cast_time(value: Typed, to: Type) -> Typed:
     of = value.type
     digits = to.args[0] if to.args else 0
     if of.name == "timestamptz":
@@ -160,7 +184,9 @@ def local(value: Typed, what: str) -> Typed:
         return moment(moments.cast(value.const, timestamp(value.const.digits)) or value.const)
     digits, zone = value.type.args
     if zone is None:
-        raise Unsupported(f"{what} depends on the zone of each value, and DuckDB keeps none. Write … AT TIME ZONE 'UTC'.")
+        raise Unsupported(
+            f"{what} depends on the zone of each value, and DuckDB keeps none. Write … AT TIME ZONE 'UTC'."
+        )
     return Typed(at_zone(value.sql, zone), timestamp(digits))
 
 
@@ -189,18 +215,22 @@ def _cast_nested(value: Typed, to: Type) -> Typed:
         key, item = _element("map", of.key, to.key), _element("map", of.value, to.value)
         if key is None and item is None:
             return Typed(value.sql, to)
+
         def body(x: str) -> str:
             keys = f"map_keys({x})" if key is None else _transform(f"map_keys({x})", key)
             values = f"map_values({x})" if item is None else _transform(f"map_values({x})", item)
             return f"CASE WHEN {x} IS NULL THEN NULL ELSE map({keys}, {values}) END"
+
         return Typed(let([value], body), to)
     if len(of.fields) != len(to.fields):
         raise Unsupported(f"Athena does not cast {of} to {to}: they differ in the number of fields. Name each field.")
+
     def body_row(x: str) -> str:
         parts = []
         for old, new, (_, a), (_, b) in zip(field_names(of), field_names(to), of.fields, to.fields, strict=True):
             parts.append(f"{quoted(new)}: {_cast(Typed(f'struct_extract({x}, {string(old)})', a), b).sql}")
         return f"CASE WHEN {x} IS NULL THEN NULL ELSE {{{', '.join(parts)}}} END"
+
     return Typed(let([value], body_row), to)
 
 
@@ -230,7 +260,9 @@ def _to_text(value: Typed, to: Type) -> Typed:
         size = to.args[0]
         guarded = let(
             [plain],
-            lambda x: f"CASE WHEN length({x}) > {size} THEN {fail(f'Value cannot be represented as {to}', VARCHAR)} ELSE {x} END",
+            lambda x: (
+                f"CASE WHEN length({x}) > {size} THEN {fail(f'Value cannot be represented as {to}', VARCHAR)} ELSE {x} END"
+            ),
         )
         plain = Typed(f"rpad({guarded}, {size}, ' ')" if to.name == "char" else guarded, to)
     return Typed(plain.sql, to, plain.const)
@@ -253,7 +285,7 @@ def _to_length(value: Typed, to: Type) -> Typed:
     return Typed(f"substr({value.sql}, 1, {size})", to)
 
 
-def as_text(value: Typed) -> Typed:  # noqa: PLR0911 - the table of types
+def as_text(value: Typed) -> Typed:
     """Return a value as `CAST(… AS varchar)` prints it. Raises `Unsupported` for a type that is not cast to text."""
     of = value.type
     if of.name == "char":  # padded where it stands, not where it becomes a varchar
@@ -269,7 +301,9 @@ def as_text(value: Typed) -> Typed:  # noqa: PLR0911 - the table of types
             return Typed(f"regexp_replace(CAST({value.sql} AS VARCHAR), '^(-?)[.]', '\\10.')", VARCHAR)
         return Typed(f"CAST({value.sql} AS VARCHAR)", VARCHAR)
     if of.is_float:
-        return Typed(let([value], real_text if of.name == "real" else double_text), VARCHAR)
+        raise Unsupported(
+            f"CAST({of} AS varchar) prints 100.0 as 100.0 or as 1.0E2, by the version of the engine. Say which: CAST to decimal first, or use format()."
+        )
     if of.name == "timestamp":
         return Typed(_stamp_text(value.sql, of.args[0]), VARCHAR)
     if of.name == "timestamptz" and of.args[1]:
@@ -289,9 +323,17 @@ def as_text(value: Typed) -> Typed:  # noqa: PLR0911 - the table of types
 
 def _stamp_text(sql: str, digits: int) -> str:
     if digits > 6:
-        raise Unsupported(f"CAST(timestamp({digits}) AS varchar) needs more digits than DuckDB keeps. CAST to timestamp(6) first.")
+        raise Unsupported(
+            f"CAST(timestamp({digits}) AS varchar) needs more digits than DuckDB keeps. CAST to timestamp(6) first."
+        )
     form = f"strftime({sql}, '%Y-%m-%d %H:%M:%S{'.%f' if digits else ''}')"
-    return form if digits in {0, 6} else f"substr({form}, 1, length({form}) - {6 - digits})" if False else f"left({form}, {digits - 6})"
+    return (
+        form
+        if digits in {0, 6}
+        else f"substr({form}, 1, length({form}) - {6 - digits})"
+        if False
+        else f"left({form}, {digits - 6})"
+    )
 
 
 def _clock_text(sql: str, digits: int) -> str:
@@ -348,10 +390,12 @@ def months_text(x: str) -> str:
     )
 
 
-def _from_text(value: Typed, to: Type) -> Typed:  # noqa: C901, PLR0911, PLR0912 - the table of types
+def _from_text(value: Typed, to: Type) -> Typed:
     told = value.text
     if told is not None and to.name in TIMES:
-        read = {"date": moments.read_date, "time": moments.read_time, "timetz": moments.read_time}.get(to.name, moments.read_timestamp)(told)
+        read = {"date": moments.read_date, "time": moments.read_time, "timetz": moments.read_time}.get(
+            to.name, moments.read_timestamp
+        )(told)
         done = moments.cast(read, to) if read is not None else None
         if done is not None and (to.name != "date" or read is not None):
             return moment(done)
@@ -364,27 +408,59 @@ def _from_text(value: Typed, to: Type) -> Typed:  # noqa: C901, PLR0911, PLR0912
             return Typed(_decimal_text(told, to), to)
         return Typed(_guarded(value, EXACT, to, f"CAST({{x}} AS {duckdb_type(to)})"), to)
     if to.is_float:
-        return Typed(_guarded(value, FLOATING, to, f"CAST(rtrim(trim({{x}}), 'fFdD') AS {duckdb_type(to)})" if told and told.strip()[-1:] in "fFdD" else f"CAST(regexp_replace({{x}}, '[fFdD]\\s*$', '') AS {duckdb_type(to)})"), to)
+        return Typed(
+            _guarded(
+                value,
+                FLOATING,
+                to,
+                f"CAST(rtrim(trim({{x}}), 'fFdD') AS {duckdb_type(to)})"
+                if told and told.strip()[-1:] in "fFdD"
+                else f"CAST(regexp_replace({{x}}, '[fFdD]\\s*$', '') AS {duckdb_type(to)})",
+            ),
+            to,
+        )
     if to.name == "boolean":
         return Typed(
             let(
                 [value],
-                lambda x: f"CASE WHEN lower({x}) IN ('t', 'true', '1') THEN true WHEN lower({x}) IN ('f', 'false', '0') THEN false "
-                f"WHEN {x} IS NULL THEN NULL ELSE {fail('Cannot cast to boolean', to)} END",
+                lambda x: (
+                    f"CASE WHEN lower({x}) IN ('t', 'true', '1') THEN true WHEN lower({x}) IN ('f', 'false', '0') THEN false "
+                    f"WHEN {x} IS NULL THEN NULL ELSE {fail('Cannot cast to boolean', to)} END"
+                ),
             ),
             to,
         )
     if to.name == "date":
-        return Typed(_guarded(Typed(f"trim({value.sql}, {BLANKS})", VARCHAR, value.const), CALENDAR, to, "CAST(regexp_extract({x}, '[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}') AS DATE)"), to)
+        return Typed(
+            _guarded(
+                Typed(f"trim({value.sql}, {BLANKS})", VARCHAR, value.const),
+                CALENDAR,
+                to,
+                "CAST(regexp_extract({x}, '[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}') AS DATE)",
+            ),
+            to,
+        )
     if to.name == "timestamp":
         return Typed(_guarded(value, STAMP, to, _rounded("CAST({x} AS TIMESTAMP)", to.args[0], 6)), to)
     if to.name == "time":
-        return Typed(_guarded(value, r"\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?\s*", to, f"CAST({_rounded('(DATE ' + chr(39) + '1970-01-01' + chr(39) + ' + CAST({x} AS TIME))', to.args[0], 6)} AS TIME)"), to)
+        return Typed(
+            _guarded(
+                value,
+                r"\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?\s*",
+                to,
+                f"CAST({_rounded('(DATE ' + chr(39) + '1970-01-01' + chr(39) + ' + CAST({x} AS TIME))', to.args[0], 6)} AS TIME)",
+            ),
+            to,
+        )
     if to.name == "varbinary":
         return Typed(f"encode({value.sql})", to)
     if to.name == "uuid":
-        return Typed(_guarded(value, r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", to, "CAST({x} AS UUID)"), to)
-    raise Unsupported(f"CAST(varchar AS {to}) is not given here. Read the text with a function, e.g. json_parse or date_parse.")
+        return Typed(
+            _guarded(value, r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", to, "CAST({x} AS UUID)"), to
+        )
+    raise Unsupported(
+        f"CAST(varchar AS {to}) is not given here. Read the text with a function, e.g. json_parse or date_parse."
+    )
 
 
 def _decimal_text(told: str, to: Type) -> str:
@@ -404,8 +480,10 @@ def _guarded(value: Typed, pattern: str, to: Type, made: str) -> str:
         return fail(f"Cannot cast {value.text[:40]!r} to {to}", to)
     return let(
         [value],
-        lambda x: f"CASE WHEN {x} IS NULL OR regexp_full_match({x}, {string(pattern)}) THEN {made.replace('{x}', x)} "
-        f"ELSE {fail(f'Cannot cast to {to}', to)} END",
+        lambda x: (
+            f"CASE WHEN {x} IS NULL OR regexp_full_match({x}, {string(pattern)}) THEN {made.replace('{x}', x)} "
+            f"ELSE {fail(f'Cannot cast to {to}', to)} END"
+        ),
     )
 
 
@@ -437,10 +515,18 @@ def _written(tree: Any) -> str:
     if isinstance(tree, _Number):
         return str(tree)
     if isinstance(tree, dict):
-        return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{_written(v)}" for k, v in sorted(tree.items())) + "}"
+        return (
+            "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{_written(v)}" for k, v in sorted(tree.items())) + "}"
+        )
     if isinstance(tree, list):
         return "[" + ",".join(map(_written, tree)) + "]"
     return json.dumps(tree, ensure_ascii=False)
+
+
+def is_json(x: str) -> str:
+    """Return whether a text is JSON; DuckDB's json_valid takes a comma before ] or }, NaN and Infinity as well."""
+    bare = f"regexp_replace({x}, '\"(?:[^\"\\\\]|\\\\.)*\"', '\"\"', 'g')"
+    return f"(json_valid({x}) AND NOT regexp_matches({bare}, '(?i),\\s*[\\]}}]|nan|inf'))"
 
 
 def json_constant(told: str) -> Typed:
@@ -463,16 +549,29 @@ def to_json(value: Typed) -> Typed:
 
 
 def _is_canonical(of: Type) -> bool:
-    return all(_is_canonical(part if isinstance(part, Type) else part[1]) for part in of.args if isinstance(part, (Type, tuple))) if of.name in {"array", "map", "row"} else of != JSON
+    return (
+        all(
+            _is_canonical(part if isinstance(part, Type) else part[1])
+            for part in of.args
+            if isinstance(part, (Type, tuple))
+        )
+        if of.name in {"array", "map", "row"}
+        else of != JSON
+    )
 
 
-def json_text(value: Typed) -> str:  # noqa: PLR0911 - the table of types
+def json_text(value: Typed) -> str:
     """Return the JSON text of a value, NULL for NULL."""
     of = value.type
     if of.is_integer or of.name in {"boolean", "decimal"}:
         return as_text(value).sql
     if of.is_float:
-        return let([value], lambda x: f"CASE WHEN isfinite({x}) THEN {json_double(x)} WHEN {x} IS NULL THEN NULL ELSE '\"' || ({double_text(x)}) || '\"' END")
+        return let(
+            [value],
+            lambda x: (
+                f"CASE WHEN isfinite({x}) THEN {json_double(x)} WHEN {x} IS NULL THEN NULL ELSE '\"' || ({double_text(x)}) || '\"' END"
+            ),
+        )
     if of.is_text:
         return f"CAST(to_json({value.sql}) AS VARCHAR)"
     if of.name in {"date", "timestamp", "timestamptz"}:
@@ -485,21 +584,25 @@ def json_text(value: Typed) -> str:  # noqa: PLR0911 - the table of types
         items = _transform(value.sql, lambda x: f"coalesce({json_text(Typed(x, of.element))}, 'null')")
         return f"('[' || array_to_string({items}, ',') || ']')"
     if of.name == "map" and (of.key.is_text or of.key.is_number or of.key.name == "boolean"):
-        key = (lambda x: f"coalesce({json_key(Typed(x, of.key))}, '')")
+        key = lambda x: f"coalesce({json_key(Typed(x, of.key))}, '')"
+
         def pairs(x: str) -> str:
             items = _transform(
                 f"map_entries({x})",
                 lambda e: f"{{k: {key(f'{e}.key')}, v: coalesce({json_text(Typed(f'{e}.value', of.value))}, 'null')}}",
             )
             return f"'{{' || array_to_string({_transform(f'list_sort({items})', lambda e: f'CAST(to_json({e}.k) AS VARCHAR) || {string(chr(58))} || {e}.v')}, ',') || '}}'"
+
         return let([value], lambda x: f"CASE WHEN {x} IS NULL THEN NULL ELSE {pairs(x)} END")
     if of.name == "row":
+
         def fields(x: str) -> str:
             parts = []
             for held, (name, kind) in zip(field_names(of), of.fields, strict=True):
                 inner = json_text(Typed(f"struct_extract({x}, {string(held)})", kind))
                 parts.append(f"{string(json.dumps(name or '', ensure_ascii=False) + ':')} || coalesce({inner}, 'null')")
             return f"CASE WHEN {x} IS NULL THEN NULL ELSE '{{' || {(' || ' + string(',') + ' || ').join(parts)} || '}}' END"
+
         return let([value], fields)
     raise Unsupported(f"CAST({of} AS JSON) is not given here. CAST it to varchar first.")
 
@@ -523,7 +626,7 @@ def from_json(value: Typed, to: Type) -> str:
     return let([value], lambda x: _from_json(x, to))
 
 
-def _from_json(x: str, to: Type) -> str:  # noqa: PLR0911 - the table of types
+def _from_json(x: str, to: Type) -> str:
     kind, plain = f"json_type({x})", f"json_extract_string({x}, '$')"
     null = f"{x} IS NULL OR {kind} = 'NULL' THEN NULL"
     odd = fail(f"Cannot cast JSON to {to}", to)
@@ -544,10 +647,19 @@ def _from_json(x: str, to: Type) -> str:  # noqa: PLR0911 - the table of types
     if to.name in {"date", "timestamp"}:
         return f"CASE WHEN {null} WHEN {kind} = 'VARCHAR' THEN {_from_text(text_of, to).sql} ELSE {odd} END"
     if to.name == "array":
-        items = _transform(f"CAST({x} AS JSON[])", lambda e: _from_json(e, to.element) if to.element.name != "json" else f"coalesce({e}, CAST('null' AS JSON))")
+        items = _transform(
+            f"CAST({x} AS JSON[])",
+            lambda e: (
+                _from_json(e, to.element) if to.element.name != "json" else f"coalesce({e}, CAST('null' AS JSON))"
+            ),
+        )
         return f"CASE WHEN {null} WHEN {kind} <> 'ARRAY' THEN {odd} ELSE {items} END"
     if to.name == "map":
-        keys = f"json_keys({x})" if to.key == VARCHAR else _transform(f"json_keys({x})", lambda e: _cast(Typed(e, VARCHAR), to.key).sql)
+        keys = (
+            f"json_keys({x})"
+            if to.key == VARCHAR
+            else _transform(f"json_keys({x})", lambda e: _cast(Typed(e, VARCHAR), to.key).sql)
+        )
         values = f"map_values(CAST({x} AS MAP(VARCHAR, JSON)))"
         if to.value.name != "json":
             values = _transform(values, lambda e: _from_json(e, to.value))
@@ -559,7 +671,11 @@ def _from_json(x: str, to: Type) -> str:  # noqa: PLR0911 - the table of types
         for at, (held, (name, kind_of)) in enumerate(zip(field_names(to), to.fields, strict=True)):
             place = f"json_extract({x}, '$[{at}]')"
             by_place.append(f"{quoted(held)}: {_from_json(place, kind_of) if kind_of.name != 'json' else place}")
-            by_key = f"list_filter(map_entries(CAST({x} AS MAP(VARCHAR, JSON))), lambda _k: lower(_k.key) = {string((name or '').lower())})[1].value" if name else "CAST(NULL AS JSON)"
+            by_key = (
+                f"list_filter(map_entries(CAST({x} AS MAP(VARCHAR, JSON))), lambda _k: lower(_k.key) = {string((name or '').lower())})[1].value"
+                if name
+                else "CAST(NULL AS JSON)"
+            )
             by_name.append(f"{quoted(held)}: {_from_json(by_key, kind_of) if kind_of.name != 'json' else by_key}")
         named = f"WHEN {kind} = 'OBJECT' THEN {{{', '.join(by_name)}}} " if all(n for n, _ in to.fields) else ""
         return f"CASE WHEN {null} WHEN {kind} = 'ARRAY' AND json_array_length({x}) = {len(to.fields)} THEN {{{', '.join(by_place)}}} {named}ELSE {odd} END"
@@ -571,4 +687,20 @@ def same_types(values: Sequence[Typed], kind: Type) -> list[Typed]:
     return [coerce(value, kind) for value in values]
 
 
-__all__ = ["NULL", "UNKNOWN", "as_decimal", "as_text", "at_zone", "canonical", "cast", "coerce", "from_json", "from_zone", "json_constant", "local", "null_of", "same_types", "to_json"]
+__all__ = [
+    "NULL",
+    "UNKNOWN",
+    "as_decimal",
+    "as_text",
+    "at_zone",
+    "canonical",
+    "cast",
+    "coerce",
+    "from_json",
+    "from_zone",
+    "json_constant",
+    "local",
+    "null_of",
+    "same_types",
+    "to_json",
+]

@@ -65,15 +65,21 @@ def only(node: exp.Expression, *names: str) -> None:
     """Raise `Unsupported` if a node says more than what is read of it: nothing is passed over in silence."""
     for name, value in node.args.items():
         if name not in names and value not in (None, False, [], ""):
-            raise Unsupported(f"{type(node).__name__.upper()} with {name} is not known here: {told(node)}. Write it without.")
+            raise Unsupported(
+                f"{type(node).__name__.upper()} with {name} is not known here: {told(node)}. Write it without."
+            )
 
 
-def type_of(data: exp.DataType, default: int = 3) -> Type:  # noqa: C901, PLR0911 - the table of types
+def type_of(data: exp.DataType, default: int = 3) -> Type:
     """Return the Trino type a node names. Raises `Unsupported` for one that DuckDB cannot hold."""
     name = data.this.name if hasattr(data.this, "name") else str(data.this)
     if data.meta.get("number"):
         raise Unsupported("The type number is not Athena's. Use decimal(p, s) or double.")
-    sizes = [int(e.this.this) for e in data.expressions if isinstance(e, exp.DataTypeParam) and isinstance(e.this, exp.Literal)]
+    sizes = [
+        int(e.this.this)
+        for e in data.expressions
+        if isinstance(e, exp.DataTypeParam) and isinstance(e.this, exp.Literal)
+    ]
     if name in NAMED:
         return Type(NAMED[name])
     if name == "DECIMAL":
@@ -97,7 +103,12 @@ def type_of(data: exp.DataType, default: int = 3) -> Type:  # noqa: C901, PLR091
     if name == "MAP" and len(data.expressions) == 2:
         return map_of(type_of(data.expressions[0]), type_of(data.expressions[1]))
     if name in {"STRUCT", "ROW"}:
-        return row(*((e.name, type_of(e.args["kind"])) if isinstance(e, exp.ColumnDef) else (None, type_of(e)) for e in data.expressions))
+        return row(
+            *(
+                (e.name, type_of(e.args["kind"])) if isinstance(e, exp.ColumnDef) else (None, type_of(e))
+                for e in data.expressions
+            )
+        )
     raise Unsupported(f"DuckDB has no type that means {data.sql(dialect='trino')}. Keep the value as varchar.")
 
 
@@ -107,15 +118,17 @@ class Expressions:
     def __init__(self, queries: Queries) -> None:
         self.queries = queries
         self.notes: list[str] = []
-        self.windows: dict[str, exp.Expression] = {}
+        self.rules = RULES
 
     def give(self, node: exp.Expression, scope: Scope) -> Typed:
         """Return what a node is. Raises `Unsupported`, naming it, if it has no rule."""
-        rule = RULES.get(type(node))
+        rule = self.rules.get(type(node))
         if rule is not None:
             only(node, *TAKEN.get(type(node), ("this", "expression", "expressions", "typed", "safe")))
         if rule is None:
-            raise Unsupported(f"{told(node)} is not known here. Write it in other words, or in DuckDB's SQL without --dialect.")
+            raise Unsupported(
+                f"{told(node)} is not known here. Write it in other words, or in DuckDB's SQL without --dialect."
+            )
         return rule(self, node, scope)
 
     def all(self, nodes: Sequence[exp.Expression], scope: Scope) -> list[Typed]:
@@ -146,7 +159,13 @@ def _literal(_: Expressions, node: Any, __: Scope) -> Typed:
         kind = decimal(max(len(whole) + len(part), 1), len(part))
         if kind.args[0] > 38:
             raise Unsupported(f"{written} has more than 38 digits. Write it as a double, {written}E0.")
-        return Typed(f"CAST({string(written)} AS {duckdb_type(kind)})" if len(part) > 15 else (f"{whole or '0'}.{part}" if part else f"CAST({whole or '0'} AS {duckdb_type(kind)})"), kind, Decimal(written))
+        return Typed(
+            f"CAST({string(written)} AS {duckdb_type(kind)})"
+            if len(part) > 15
+            else (f"{whole or '0'}.{part}" if part else f"CAST({whole or '0'} AS {duckdb_type(kind)})"),
+            kind,
+            Decimal(written),
+        )
     value = int(written.replace("_", ""))
     if value >= 2**63:
         raise Unsupported(f"{written} is no bigint. Write DECIMAL '{written}'.")
@@ -163,9 +182,13 @@ def _double(lower: str) -> str:
 def _typed_literal(self: Expressions, node: Any, scope: Scope) -> Typed:
     written, name = node.this.this, node.to.this.name
     if name in {"TIMESTAMP", "TIMESTAMPTZ", "DATE", "TIME", "TIMETZ", "TIMESTAMPNTZ", "TIMESTAMPLTZ"}:
-        read = {"DATE": moments.read_date, "TIME": moments.read_time, "TIMETZ": moments.read_time}.get(name, moments.read_timestamp)(written)
+        read = {"DATE": moments.read_date, "TIME": moments.read_time, "TIMETZ": moments.read_time}.get(
+            name, moments.read_timestamp
+        )(written)
         if read is None:
-            raise Unsupported(f"{node.to.this.name} '{written}' is none. Write it as DATE '2020-05-01' or TIMESTAMP '2020-05-01 12:34:56'.")
+            raise Unsupported(
+                f"{node.to.this.name} '{written}' is none. Write it as DATE '2020-05-01' or TIMESTAMP '2020-05-01 12:34:56'."
+            )
         return moment(read)
     if name == "DECIMAL" and not node.to.expressions:
         return _decimal_literal(written)
@@ -177,7 +200,11 @@ def _typed_literal(self: Expressions, node: Any, scope: Scope) -> Typed:
     made = cast(text(written), type_of(node.to))
     if made.type.is_integer and re.fullmatch(r"[+-]?\d+", written):
         return Typed(made.sql, made.type, int(written))
-    return Typed(made.sql, made.type, float(written)) if made.type.is_float and re.fullmatch(r"[+-]?[\d.]+([eE][+-]?\d+)?", written) else made
+    return (
+        Typed(made.sql, made.type, float(written))
+        if made.type.is_float and re.fullmatch(r"[+-]?[\d.]+([eE][+-]?\d+)?", written)
+        else made
+    )
 
 
 def _decimal_literal(written: str) -> Typed:
@@ -287,8 +314,8 @@ def _dot(self: Expressions, node: Any, scope: Scope) -> Typed:
     member = node.expression
     if isinstance(member, exp.Anonymous):
         if str(member.this).lower() == "repeat":
-            return self.queries.call("repeat_text", [node.this, *member.expressions], scope, member)
-        return self.queries.call(member.this, [node.this, *member.expressions], scope, member)
+            return self.queries.call("repeat_text", [node.this, *member.expressions], scope)
+        return self.queries.call(member.this, [node.this, *member.expressions], scope)
     parts = _path(node)
     if parts is not None and (found := scope.find(parts)) is not None:
         return found
@@ -300,7 +327,11 @@ def _dot(self: Expressions, node: Any, scope: Scope) -> Typed:
 def _path(node: exp.Expression) -> list[str] | None:
     if isinstance(node, exp.Dot):
         before = _path(node.this)
-        return None if before is None or not isinstance(node.expression, exp.Identifier) else [*before, node.expression.name]
+        return (
+            None
+            if before is None or not isinstance(node.expression, exp.Identifier)
+            else [*before, node.expression.name]
+        )
     if isinstance(node, exp.Identifier):
         return [node.name]
     if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star):
@@ -352,13 +383,23 @@ def subscript(value: Typed, index: Typed) -> Typed:
         raised = fail("Array subscript is out of bounds", kind.element)
         at = index.integer
         if at is not None and at > 0:
-            return Typed(let([value], lambda x: f"CASE WHEN len({x}) < {at} THEN {raised} ELSE {x}[{at}] END"), kind.element)
-        return Typed(let([value, index], lambda x, i: f"CASE WHEN {i} < 1 OR {i} > len({x}) THEN {raised} ELSE {x}[{i}] END"), kind.element)
+            return Typed(
+                let([value], lambda x: f"CASE WHEN len({x}) < {at} THEN {raised} ELSE {x}[{at}] END"), kind.element
+            )
+        return Typed(
+            let([value, index], lambda x, i: f"CASE WHEN {i} < 1 OR {i} > len({x}) THEN {raised} ELSE {x}[{i}] END"),
+            kind.element,
+        )
     if kind.name == "map":
         key = coerce(index, kind.key)
         raised = fail("Key not present in map", kind.value)
         return Typed(
-            let([value, key], lambda m, k: f"CASE WHEN {m} IS NOT NULL AND {k} IS NOT NULL AND NOT map_contains({m}, {k}) THEN {raised} ELSE map_extract_value({m}, {k}) END"),
+            let(
+                [value, key],
+                lambda m, k: (
+                    f"CASE WHEN {m} IS NOT NULL AND {k} IS NOT NULL AND NOT map_contains({m}, {k}) THEN {raised} ELSE map_extract_value({m}, {k}) END"
+                ),
+            ),
             kind.value,
         )
     if kind.name == "row" and index.integer is not None and 1 <= index.integer <= len(kind.fields):
@@ -435,7 +476,11 @@ def _neg(self: Expressions, node: Any, scope: Scope) -> Typed:
     inner = node.this
     if isinstance(inner, exp.Literal) and not inner.is_string and inner.this in {"9223372036854775808", "2147483648"}:
         value = -int(inner.this)
-        return Typed(f"CAST('{value}' AS {'BIGINT'})" if value < -(2**31) else f"CAST('{value}' AS INTEGER)", BIGINT if value < -(2**31) else BIGINT, value)
+        return Typed(
+            f"CAST('{value}' AS {'BIGINT'})" if value < -(2**31) else f"CAST('{value}' AS INTEGER)",
+            BIGINT if value < -(2**31) else BIGINT,
+            value,
+        )
     return operators.negative(self.give(inner, scope))
 
 
@@ -462,7 +507,10 @@ def _distinct_from(*, negated: bool) -> Callable[[Expressions, Any, Scope], Type
 
 
 def _between(self: Expressions, node: Any, scope: Scope) -> Typed:
-    only(node, "this", "low", "high")
+    if node.args.get("symmetric"):
+        value, a, b = self.all([node.this, node.args["low"], node.args["high"]], scope)
+        ways = [operators.compare(s, value, bound).sql for s, bound in ((">=", a), ("<=", b), (">=", b), ("<=", a))]
+        return Typed(f"(({ways[0]} AND {ways[1]}) OR ({ways[2]} AND {ways[3]}))", BOOLEAN)
     value = self.give(node.this, scope)
     low = operators.compare(">=", value, self.give(node.args["low"], scope))
     high = operators.compare("<=", value, self.give(node.args["high"], scope))
@@ -481,7 +529,11 @@ def _in(self: Expressions, node: Any, scope: Scope) -> Typed:
         return Typed(f"({_beside(value, column)} IN ({sql}))", BOOLEAN)
     items = self.all(node.expressions, scope)
     kind = common_of([value.type, *(item.type for item in items)], "IN")
-    if kind.name in {"array", "map", "row", "json", "char"} or any(isinstance(v.const, Moment) for v in (value, *items)) or value.type.is_float:
+    if (
+        kind.name in {"array", "map", "row", "json", "char"}
+        or any(isinstance(v.const, Moment) for v in (value, *items))
+        or value.type.is_float
+    ):
         each = [operators.compare("=", value, item).sql for item in items]
         return Typed(f"({' OR '.join(each)})", BOOLEAN)
     return Typed(f"({_beside(value, kind)} IN ({', '.join(coerce(item, kind).sql for item in items)}))", BOOLEAN)
@@ -507,7 +559,7 @@ def _escape(self: Expressions, node: Any, scope: Scope) -> Typed:
 
 
 def _matched(value: Typed, pattern: Typed, escape: str) -> Typed:
-    if not value.type.is_text and value.type.is_known or not pattern.type.is_text and pattern.type.is_known:
+    if (not value.type.is_text and value.type.is_known) or (not pattern.type.is_text and pattern.type.is_known):
         raise Unsupported(f"Athena matches texts with LIKE, not {value.type}. CAST it to varchar.")
     if value.is_null or pattern.is_null:
         return Typed("CAST(NULL AS BOOLEAN)", BOOLEAN)
@@ -520,7 +572,7 @@ def _pipes(self: Expressions, node: Any, scope: Scope) -> Typed:
 
 def _at_time_zone(self: Expressions, node: Any, scope: Scope) -> Typed:
     value, zone = self.give(node.this, scope), self.give(node.args["zone"], scope)
-    if zone.type in {INTERVAL}:
+    if zone.type == INTERVAL:
         constant = zone.const if isinstance(zone.const, tuple) else None
         if constant is None:
             raise Unsupported("The zone after AT TIME ZONE is no constant. Write its name.")
@@ -529,7 +581,9 @@ def _at_time_zone(self: Expressions, node: Any, scope: Scope) -> Typed:
     else:
         name = moments.zone_named(zone.text) if zone.text is not None else None
     if name is None:
-        raise Unsupported(f"AT TIME ZONE takes the name of a zone here, and {zone.sql} is none. Write it as a constant, e.g. 'Europe/Warsaw'.")
+        raise Unsupported(
+            f"AT TIME ZONE takes the name of a zone here, and {zone.sql} is none. Write it as a constant, e.g. 'Europe/Warsaw'."
+        )
     return at_named_zone(value, name)
 
 
@@ -574,12 +628,17 @@ def cases(tests: Sequence[str], values: Sequence[Typed]) -> Typed:
 
 def _if(self: Expressions, node: Any, scope: Scope) -> Typed:
     only(node, "this", "true", "false")
-    values = [self.give(node.args["true"], scope), self.give(node.args["false"], scope) if node.args.get("false") else NULL]
+    values = [
+        self.give(node.args["true"], scope),
+        self.give(node.args["false"], scope) if node.args.get("false") else NULL,
+    ]
     return cases([self.condition(node.this, scope)], values)
 
 
 def _cast(self: Expressions, node: Any, scope: Scope) -> Typed:
-    if node.args.get("action") == "literal" or (isinstance(node.args.get("action"), str) and node.args["action"] == "literal"):
+    if node.args.get("action") == "literal" or (
+        isinstance(node.args.get("action"), str) and node.args["action"] == "literal"
+    ):
         return _typed_literal(self, node, scope)
     only(node, "this", "to", "safe")
     return cast(self.give(node.this, scope), type_of(node.to), safe=isinstance(node, exp.TryCast))
@@ -587,23 +646,23 @@ def _cast(self: Expressions, node: Any, scope: Scope) -> Typed:
 
 def _call(self: Expressions, node: Any, scope: Scope) -> Typed:
     only(node, "this", "expressions")
-    return self.queries.call(node.this, node.expressions, scope, node)
+    return self.queries.call(node.this, node.expressions, scope)
 
 
 def _extract(self: Expressions, node: Any, scope: Scope) -> Typed:
     only(node, "this", "expression")
-    return self.queries.call(node.this.name.lower(), [node.expression], scope, node)
+    return self.queries.call(node.this.name.lower(), [node.expression], scope)
 
 
 def _trim(self: Expressions, node: Any, scope: Scope) -> Typed:
     only(node, "this", "expression", "position")
     name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position") or "").upper(), "trim")
-    return self.queries.call(name, [node.this, *([node.expression] if node.expression else [])], scope, node)
+    return self.queries.call(name, [node.this, *([node.expression] if node.expression else [])], scope)
 
 
 def _position(self: Expressions, node: Any, scope: Scope) -> Typed:
     only(node, "this", "substr")
-    return self.queries.call("strpos", [node.this, node.args["substr"]], scope, node)
+    return self.queries.call("strpos", [node.this, node.args["substr"]], scope)
 
 
 def _subquery(self: Expressions, node: Any, scope: Scope) -> Typed:
@@ -650,7 +709,7 @@ RULES: Final[dict[type, Callable[[Expressions, Any, Scope], Typed]]] = {
 TAKEN: Final[dict[type, tuple[str, ...]]] = {
     exp.Literal: ("this", "is_string"), exp.Interval: ("this", "unit"), exp.Column: ("this", "table", "db", "catalog"),
     exp.Identifier: ("this", "quoted"), exp.UnicodeString: ("this", "escape"), exp.Like: ("this", "expression", "negate"),
-    exp.Between: ("this", "low", "high"), exp.In: ("this", "expressions", "query"), exp.AtTimeZone: ("this", "zone"),
+    exp.Between: ("this", "low", "high", "symmetric"), exp.In: ("this", "expressions", "query"), exp.AtTimeZone: ("this", "zone"),
     exp.Case: ("this", "ifs", "default"), exp.If: ("this", "true", "false"), exp.Cast: ("this", "to", "action"),
     exp.TryCast: ("this", "to", "safe", "action"), exp.Array: ("expressions", "value_constructor"),
     exp.Trim: ("this", "expression", "position"), exp.StrPosition: ("this", "substr"),
@@ -661,4 +720,17 @@ TAKEN: Final[dict[type, tuple[str, ...]]] = {
     )),
 }  # fmt: skip
 
-__all__ = ["Expressions", "at_named_zone", "at_zone", "array_of", "cases", "from_zone", "local", "only", "row_of", "subscript", "told", "type_of"]
+__all__ = [
+    "Expressions",
+    "array_of",
+    "at_named_zone",
+    "at_zone",
+    "cases",
+    "from_zone",
+    "local",
+    "only",
+    "row_of",
+    "subscript",
+    "told",
+    "type_of",
+]

@@ -96,7 +96,9 @@ class Moment:
             return f"{'TIMETZ' if self.zone else 'TIME'} '{self.clock(6)}{'+00:00' if self.zone == 'UTC' else self.zone or ''}'"
         year, month, day = civil(self.days)
         if year > 9999:
-            raise Unsupported(f"{self} lies beyond the year 9999, which not every reader of the result has. Leave it out.")
+            raise Unsupported(
+                f"{self} lies beyond the year 9999, which not every reader of the result has. Leave it out."
+            )
         if year < 1:
             raise Unsupported(f"{self} lies before the year 1. Leave it out.")
         if self.kind == "date":
@@ -245,7 +247,9 @@ def offset_of(zone: str, days: int, seconds: int) -> int:
     year, month, day = civil(days)
     if not 1 < year < 9999:
         raise Unsupported(f"The offset of {zone} in the year {year} is not known here. Write the time in UTC.")
-    at = dt.datetime(year, month, day, seconds // 3600, seconds // 60 % 60, seconds % 60, tzinfo=zoneinfo.ZoneInfo(zone))
+    at = dt.datetime(
+        year, month, day, seconds // 3600, seconds // 60 % 60, seconds % 60, tzinfo=zoneinfo.ZoneInfo(zone)
+    )
     return int((at.utcoffset() or dt.timedelta()).total_seconds())
 
 
@@ -270,11 +274,15 @@ def in_zone(moment: Moment, zone: str) -> Moment:
     return replace(moment, kind="timestamptz", days=days, picos=picos, zone=zone, known_offset=shift)
 
 
-def cast(moment: Moment, to: Type) -> Moment | None:  # noqa: PLR0911 - the table of casts
+def cast(moment: Moment, to: Type) -> Moment | None:
     """Return a constant as another date or time type; None where the clock of the session would be needed."""
     kind, digits = to.name, to.args[0] if to.args else 0
     if kind == "date":
-        return replace(moment, kind="date", digits=0, picos=0, zone=None, known_offset=None) if moment.kind in {"date", "timestamp", "timestamptz"} else None
+        return (
+            replace(moment, kind="date", digits=0, picos=0, zone=None, known_offset=None)
+            if moment.kind in {"date", "timestamp", "timestamptz"}
+            else None
+        )
     if moment.kind == "date":
         if kind == "timestamp":
             return replace(moment, kind=kind, digits=digits)
@@ -284,15 +292,19 @@ def cast(moment: Moment, to: Type) -> Moment | None:  # noqa: PLR0911 - the tabl
     zone = moment.zone
     if kind in {"timetz", "timestamptz"} and zone is None:
         zone = "UTC"
-    if kind == "timetz" and zone is not None and offset_minutes(zone) is None:
-        return None  # the offset on which day?
     if kind == "timetz":
-        minutes = moment.offset // 60
+        # Trino looks the offset up as if the clock's own time were UTC.
+        seconds = moment.offset
+        if zone is not None and offset_minutes(zone) is None and moment.kind == "timestamptz":
+            seconds = in_zone(replace(moment, zone="UTC", known_offset=0), zone).offset
+        minutes = seconds // 60
         zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
     if kind in {"time", "timestamp"}:
         zone = None
     days = moment.days if kind in {"timestamp", "timestamptz"} else 0
-    return replace(moment, kind=kind, days=days, zone=zone, known_offset=None if zone is None else moment.known_offset).rounded(digits)
+    return replace(
+        moment, kind=kind, days=days, zone=zone, known_offset=None if zone is None else moment.known_offset
+    ).rounded(digits)
 
 
 FIELDS: Final = {
@@ -303,7 +315,7 @@ FIELDS: Final = {
 }  # fmt: skip
 
 
-def field(moment: Moment, name: str) -> int | None:  # noqa: PLR0911
+def field(moment: Moment, name: str) -> int | None:
     """Return a field as EXTRACT gives it; None where the type has no such field.
 
     >>> field(read_timestamp("2020-05-10 12:34:56"), "dow")

@@ -39,12 +39,14 @@ ORDERED: Final = {
 }  # fmt: skip
 
 
-def arithmetic(sign: str, left: Typed, right: Typed) -> Typed:  # noqa: C901, PLR0911, PLR0912 - the table of operators
+def arithmetic(sign: str, left: Typed, right: Typed) -> Typed:
     """Return `left sign right` for `+ - * / %`."""
     one, other = left.type, right.type
     if left.is_null or right.is_null:
         return Typed("NULL", other if left.is_null else one)
-    if not {one.name, other.name}.isdisjoint({"date", "time", "timetz", "timestamp", "timestamptz", INTERVAL.name, MONTHS.name}):
+    if not {one.name, other.name}.isdisjoint(
+        {"date", "time", "timetz", "timestamp", "timestamptz", INTERVAL.name, MONTHS.name}
+    ):
         return _with_time(sign, left, right)
     need_type(left, f"The operator {sign}")
     need_type(right, f"The operator {sign}")
@@ -74,14 +76,22 @@ def _floating(sign: str, left: Typed, right: Typed) -> Typed:
         return Typed(
             let(
                 [Typed(a, kind), Typed(b, kind)],
-                lambda x, y: f"CASE WHEN {y} <> 0 OR isnan({x}) THEN {x} / {y} WHEN {x} = 0 AND {y} = 0 THEN CAST('nan' AS {duckdb_type(kind)}) "
-                f"WHEN {y} = 0 THEN CASE WHEN ({x} < 0) <> signbit({y}) THEN CAST('-infinity' AS {duckdb_type(kind)}) WHEN {x} IS NOT NULL THEN CAST('infinity' AS {duckdb_type(kind)}) END END",
+                lambda x, y: (
+                    f"CASE WHEN {y} <> 0 OR isnan({x}) THEN {x} / {y} WHEN {x} = 0 AND {y} = 0 THEN CAST('nan' AS {duckdb_type(kind)}) "
+                    f"WHEN {y} = 0 THEN CASE WHEN ({x} < 0) <> signbit({y}) THEN CAST('-infinity' AS {duckdb_type(kind)}) WHEN {x} IS NOT NULL THEN CAST('infinity' AS {duckdb_type(kind)}) END END"
+                ),
             ),
             kind,
         )
     if sign == "%":
         return Typed(
-            let([Typed(a, kind), Typed(b, kind)], lambda x, y: f"CASE WHEN {y} = 0 AND {x} IS NOT NULL THEN CAST('nan' AS {duckdb_type(kind)}) ELSE {x} % {y} END"), kind
+            let(
+                [Typed(a, kind), Typed(b, kind)],
+                lambda x, y: (
+                    f"CASE WHEN {y} = 0 AND {x} IS NOT NULL THEN CAST('nan' AS {duckdb_type(kind)}) ELSE {x} % {y} END"
+                ),
+            ),
+            kind,
         )
     return Typed(f"({a} {sign} {b})", kind)
 
@@ -97,7 +107,13 @@ def _whole(sign: str, left: Typed, right: Typed) -> Typed:
     symbol = "//" if sign == "/" else "%"
     if right.integer:
         return Typed(f"({a} {symbol} {b})", kind)
-    return Typed(let([Typed(b, kind)], lambda y: f"CASE WHEN {y} = 0 THEN {fail('Division by zero', kind)} ELSE {a} {symbol} {y} END"), kind)
+    return Typed(
+        let(
+            [Typed(b, kind)],
+            lambda y: f"CASE WHEN {y} = 0 THEN {fail('Division by zero', kind)} ELSE {a} {symbol} {y} END",
+        ),
+        kind,
+    )
 
 
 def _exact(sign: str, left: Typed, right: Typed) -> Typed:
@@ -117,7 +133,9 @@ def _exact(sign: str, left: Typed, right: Typed) -> Typed:
     return Typed(
         let(
             [Typed(_as(left, wide), wide), Typed(_as(right, wide), wide)],
-            lambda x, y: f"CASE WHEN {y} = 0 THEN {fail('Division by zero', kind)} ELSE CAST({x} % {y} AS {duckdb_type(kind)}) END",
+            lambda x, y: (
+                f"CASE WHEN {y} = 0 THEN {fail('Division by zero', kind)} ELSE CAST({x} % {y} AS {duckdb_type(kind)}) END"
+            ),
         ),
         kind,
     )
@@ -195,7 +213,7 @@ def _unscaled(value: Typed, kind: Type, up: int) -> str:
 # --- dates and times ----------------------------------------------------------------------------------------------
 
 
-def _with_time(sign: str, left: Typed, right: Typed) -> Typed:  # noqa: C901, PLR0911, PLR0912
+def _with_time(sign: str, left: Typed, right: Typed) -> Typed:
     one, other = left.type, right.type
     spans = {INTERVAL.name, MONTHS.name}
     if sign == "+" and one.name in spans and other.name not in spans:
@@ -212,12 +230,16 @@ def _with_time(sign: str, left: Typed, right: Typed) -> Typed:  # noqa: C901, PL
         return Typed(f"to_days(CAST({left.sql} - {right.sql} AS INTEGER))", INTERVAL)
     if sign == "-" and isinstance(left.const, Moment) and isinstance(right.const, Moment) and one.name == other.name:
         return _span((left.const.instant - right.const.instant + 5 * 10**8) // 10**9)
-    if sign == "-" and one.name in {"date", "timestamp", "timestamptz"} and other.name in {"date", "timestamp", "timestamptz"}:
+    if (
+        sign == "-"
+        and one.name in {"date", "timestamp", "timestamptz"}
+        and other.name in {"date", "timestamp", "timestamptz"}
+    ):
         kind = common_of([one, other], "-")
         a, b = coerce(left, kind).sql, coerce(right, kind).sql
         return Typed(f"to_milliseconds(CAST(floor((epoch_us({a}) - epoch_us({b}) + 500) / 1000) AS BIGINT))", INTERVAL)
     if sign == "-" and one.name == other.name == "time":
-        at = lambda x: f"epoch_us(DATE '1970-01-01' + {x.sql})"  # noqa: E731
+        at = lambda x: f"epoch_us(DATE '1970-01-01' + {x.sql})"
         return Typed(f"to_milliseconds(CAST(floor(({at(left)} - {at(right)} + 500) / 1000) AS BIGINT))", INTERVAL)
     raise Unsupported(f"Athena has no {one} {sign} {other}, or it is not known here. Use date_diff or date_add.")
 
@@ -261,12 +283,19 @@ def _moved(sign: str, at: Typed, span: Typed) -> Typed:
                 raise Unsupported("Athena adds whole days to a date only. CAST the date to timestamp.")
         return Typed(f"CAST({at.sql} {sign} {span.sql} AS DATE)", kind)
     if kind.name == "timestamp":
-        return Typed(f"({at.sql} {sign} {span.sql})", timestamp(max(3, kind.args[0])) if span.type == INTERVAL else kind)
+        return Typed(
+            f"({at.sql} {sign} {span.sql})", timestamp(max(3, kind.args[0])) if span.type == INTERVAL else kind
+        )
     if kind.name == "time" and span.type == INTERVAL:
         return Typed(f"({at.sql} {sign} {span.sql})", Type("time", (max(3, kind.args[0]),)))
     if kind.name == "timestamptz":
         if span.type == INTERVAL:
-            return Typed(f"make_timestamptz(epoch_us({at.sql}) {sign} epoch_us({span.sql}))" if False else f"timezone('UTC', timezone('UTC', {at.sql}) {sign} to_milliseconds(epoch_ms({span.sql})))", kind)
+            return Typed(
+                f"make_timestamptz(epoch_us({at.sql}) {sign} epoch_us({span.sql}))"
+                if False
+                else f"timezone('UTC', timezone('UTC', {at.sql}) {sign} to_milliseconds(epoch_ms({span.sql})))",
+                kind,
+            )
         from dagster_project.dialects.casts import from_zone
 
         return Typed(from_zone(f"({local(at, 'An interval of months').sql} {sign} {span.sql})", kind.args[1]), kind)
@@ -276,11 +305,19 @@ def _moved(sign: str, at: Typed, span: Typed) -> Typed:
 # --- comparison ---------------------------------------------------------------------------------------------------
 
 
-def compare(sign: str, left: Typed, right: Typed) -> Typed:  # noqa: C901, PLR0911
+def compare(sign: str, left: Typed, right: Typed) -> Typed:
     """Return `left sign right` for `= <> < <= > >=`."""
-    if left.is_null or right.is_null or UNKNOWN in {left.type, right.type} and "any" not in {left.type.name, right.type.name}:
+    if (
+        left.is_null
+        or right.is_null
+        or (UNKNOWN in {left.type, right.type} and "any" not in {left.type.name, right.type.name})
+    ):
         # Which side is NULL is known; the other is still computed by nobody: neither side raises in Trino.
-        return Typed("CAST(NULL AS BOOLEAN)", BOOLEAN) if left.is_null or right.is_null else Typed(f"({left.sql} {sign} {right.sql})", BOOLEAN)
+        return (
+            Typed("CAST(NULL AS BOOLEAN)", BOOLEAN)
+            if left.is_null or right.is_null
+            else Typed(f"({left.sql} {sign} {right.sql})", BOOLEAN)
+        )
     if isinstance(left.const, Moment) and isinstance(right.const, Moment):
         return _compare_moments(sign, left.const, right.const)
     kind = common(left.type, right.type)
@@ -305,7 +342,7 @@ def compare(sign: str, left: Typed, right: Typed) -> Typed:  # noqa: C901, PLR09
 def _compare_moments(sign: str, left: Moment, right: Moment) -> Typed:
     if left.kind != right.kind and {left.kind, right.kind} & {"time", "timetz"}:
         raise Unsupported(f"Athena does not compare {left.kind} and {right.kind}. CAST one of them.")
-    if "timetz" in {left.kind} or {left.kind, right.kind} & {"timestamptz"}:
+    if left.kind == "timetz" or {left.kind, right.kind} & {"timestamptz"}:
         a, b = left.instant, right.instant
         if left.kind == "timetz":
             a, b = a % moments.DAY, b % moments.DAY
@@ -339,11 +376,22 @@ def equal(a: Typed, b: Typed) -> Typed:
 
 def _equal(x: str, y: str, kind: Type) -> str:
     if kind.name == "array":
-        inner = _equal("_p[1]", "_p[2]", kind.element) if kind.element.name not in {"array", "map", "row"} else _deep(kind.element)
-        return _all_of(f"list_transform(list_zip({x}, {y}), lambda _p: {inner})", f"len({x}) <> len({y})", f"{x} IS NULL OR {y} IS NULL")
+        inner = (
+            _equal("_p[1]", "_p[2]", kind.element)
+            if kind.element.name not in {"array", "map", "row"}
+            else _renamed(kind.element)
+        )
+        return _all_of(
+            f"list_transform(list_zip({x}, {y}), lambda _p: {inner})",
+            f"len({x}) <> len({y})",
+            f"{x} IS NULL OR {y} IS NULL",
+        )
     if kind.name == "row":
         names = field_names(kind)
-        parts = [_equal(f"struct_extract({x}, {string(n)})", f"struct_extract({y}, {string(n)})", t) for n, (_, t) in zip(names, kind.fields, strict=True)]
+        parts = [
+            _equal(f"struct_extract({x}, {string(n)})", f"struct_extract({y}, {string(n)})", t)
+            for n, (_, t) in zip(names, kind.fields, strict=True)
+        ]
         return f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE ({' AND '.join(parts)}) END"
     if kind.name == "map":
         if kind.key.name in {"map", "row"}:
@@ -356,7 +404,9 @@ def _equal(x: str, y: str, kind: Type) -> str:
         return _all_of(f"list_transform(map_keys({x}), lambda _k: {inner})", keys, f"{x} IS NULL OR {y} IS NULL")
     if kind.name == "json":
         if kind.args != (True,):
-            raise Unsupported("JSON is compared by its canonical text, which is known of constants only. Compare json_extract_scalar of it.")
+            raise Unsupported(
+                "JSON is compared by its canonical text, which is known of constants only. Compare json_extract_scalar of it."
+            )
         return f"(CAST({x} AS VARCHAR) = CAST({y} AS VARCHAR))"
     if kind.is_float:
         return f"({x} = {y} AND NOT isnan({x}))"
@@ -365,22 +415,18 @@ def _equal(x: str, y: str, kind: Type) -> str:
     return f"({x} = {y})"
 
 
-def _deep(kind: Type, depth: int = 1) -> str:
+def _renamed(kind: Type) -> str:
     """Return equality of the halves of `_p`, whose own lambdas need names of their own."""
-    inner = _equal("_p[1]", "_p[2]", kind)
-    head, _, rest = inner.partition("lambda _p: ")
-    if not rest:
-        return inner
-    return inner.replace("lambda _p: ", f"lambda _q{depth}: ", 1) if False else _renamed(kind, depth)
-
-
-def _renamed(kind: Type, depth: int) -> str:
     if kind.name != "array":
         return _equal("_p[1]", "_p[2]", kind)
     inner = _equal("_q[1]", "_q[2]", kind.element)
     if "lambda" in inner:
         raise Unsupported("Comparing arrays nested more than twice is not given here. Compare their elements.")
-    return _all_of(f"list_transform(list_zip(_p[1], _p[2]), lambda _q: {inner})", "len(_p[1]) <> len(_p[2])", "_p[1] IS NULL OR _p[2] IS NULL")
+    return _all_of(
+        f"list_transform(list_zip(_p[1], _p[2]), lambda _q: {inner})",
+        "len(_p[1]) <> len(_p[2])",
+        "_p[1] IS NULL OR _p[2] IS NULL",
+    )
 
 
 def _all_of(answers: str, differ: str, null: str) -> str:
@@ -397,21 +443,29 @@ def _lexicographic(sign: str, a: Typed, b: Typed) -> Typed:
         raise Unsupported("Athena does not order maps. Compare their entries.")
     leaf = kind.element if kind.name == "array" else None
     parts = [leaf] if leaf else [t for _, t in kind.fields]
-    if any(part.is_float or part.name in {"map", "json", "row", "array"} or part.name not in {*ORDERED, "unknown"} for part in parts):
+    if any(
+        part.is_float or part.name in {"map", "json", "row", "array"} or part.name not in {*ORDERED, "unknown"}
+        for part in parts
+    ):
         raise Unsupported(f"Ordering {kind} is not given here. Compare its elements one by one.")
     if leaf is not None:
-        nulls = lambda x: f"len(list_filter({x}, lambda _n: _n IS NULL)) > 0"  # noqa: E731
+        nulls = lambda x: f"len(list_filter({x}, lambda _n: _n IS NULL)) > 0"
         raised = fail("ARRAY comparison not supported for arrays with null elements", BOOLEAN)
-        return Typed(let([a, b], lambda x, y: f"CASE WHEN {nulls(x)} OR {nulls(y)} THEN {raised} ELSE {x} {sign} {y} END"), BOOLEAN)
+        return Typed(
+            let([a, b], lambda x, y: f"CASE WHEN {nulls(x)} OR {nulls(y)} THEN {raised} ELSE {x} {sign} {y} END"),
+            BOOLEAN,
+        )
     names = field_names(kind)
     strict = sign[0]
+
     def body(x: str, y: str) -> str:
-        get = lambda v, n: f"struct_extract({v}, {string(n)})"  # noqa: E731
+        get = lambda v, n: f"struct_extract({v}, {string(n)})"
         made = "true" if "=" in sign else "false"
         for name in reversed(names):
-            l, r = get(x, name), get(y, name)
-            made = f"CASE WHEN {l} IS NULL OR {r} IS NULL THEN NULL WHEN {l} = {r} THEN {made} ELSE {l} {strict} {r} END"
+            one, other = get(x, name), get(y, name)
+            made = f"CASE WHEN {one} IS NULL OR {other} IS NULL THEN NULL WHEN {one} = {other} THEN {made} ELSE {one} {strict} {other} END"
         return f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE {made} END"
+
     return Typed(let([a, b], body), BOOLEAN)
 
 
@@ -454,8 +508,17 @@ def _appended(left: Typed, right: Typed) -> Typed:
             kind = array(element)
             both = [coerce(left, kind), coerce(right, kind)]
             # DuckDB takes NULL || list for the list.
-            return Typed(let(both, lambda x, y: f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE list_concat({x}, {y}) END"), kind)
-    listed, item, order = (left, right, "{0}, [{1}]") if left.type.name == "array" and common(left.type.element, right.type) is not None else (right, left, "[{1}], {0}")
+            return Typed(
+                let(
+                    both, lambda x, y: f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE list_concat({x}, {y}) END"
+                ),
+                kind,
+            )
+    listed, item, order = (
+        (left, right, "{0}, [{1}]")
+        if left.type.name == "array" and common(left.type.element, right.type) is not None
+        else (right, left, "[{1}], {0}")
+    )
     if listed.type.name != "array":
         raise Unsupported(f"Athena does not concatenate {left.type} and {right.type}. CAST one of them.")
     element = common(listed.type.element, item.type)
@@ -464,7 +527,10 @@ def _appended(left: Typed, right: Typed) -> Typed:
     kind = array(element)
     lst, one = coerce(listed, kind), coerce(item, element)
     cast_item = one.sql if element.name in {"any", "unknown"} else f"CAST({one.sql} AS {duckdb_type(element)})"
-    return Typed(let([lst], lambda x: f"CASE WHEN {x} IS NULL THEN NULL ELSE list_concat({order.format(x, cast_item)}) END"), kind)
+    return Typed(
+        let([lst], lambda x: f"CASE WHEN {x} IS NULL THEN NULL ELSE list_concat({order.format(x, cast_item)}) END"),
+        kind,
+    )
 
 
 def negative(value: Typed) -> Typed:
@@ -475,7 +541,7 @@ def negative(value: Typed) -> Typed:
         return Typed(f"(-{value.sql})", kind, const)
     if kind in {INTERVAL, MONTHS}:
         const = (value.const[0], -value.const[1]) if isinstance(value.const, tuple) else None
-        return Typed(f"(-{value.sql})" if const is None else f"(-{value.sql})", kind, const)
+        return Typed(f"(-{value.sql})", kind, const)
     raise Unsupported(f"Athena has no -{kind}. CAST the value to a number.")
 
 

@@ -18,36 +18,42 @@ from dagster_project.errors import Unsupported
 KEPT = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "JSON_OBJECT", "JSON_VALUE", "JSON_QUERY")
 
 
+class Marks:
+    """What both parsers mark: `DATE '…'` apart from `CAST('…' AS DATE)`, and the type `number`, which is read as decimal."""
+
+    def _parse_type(self, *args: Any, **kwargs: Any) -> Any:
+        start = self._curr.text.upper() if self._curr else ""
+        made = super()._parse_type(*args, **kwargs)
+        if start == "NUMBER" and isinstance(made, exp.DataType):
+            made.meta["number"] = True
+        if isinstance(made, exp.Cast) and start not in {"CAST", "TRY_CAST", "("} and isinstance(made.this, exp.Literal):
+            made.set("action", "literal")
+        return made
+
+    def _parse_types(self, *args: Any, **kwargs: Any) -> Any:
+        start = self._curr.text.upper() if self._curr else ""
+        made = super()._parse_types(*args, **kwargs)
+        if start == "NUMBER" and isinstance(made, exp.DataType):
+            made.meta["number"] = True
+        return made
+
+
 class AsWritten(Trino):
     """Trino as it is written: functions by their own names, indices as they stand."""
 
     INDEX_OFFSET = 0
 
-    class Parser(Trino.Parser):
-        """Keeps function calls as they are, and marks `DATE '…'` apart from `CAST('…' AS DATE)`."""
+    class Parser(Marks, Trino.Parser):  # type: ignore[misc]
+        """Keeps function calls as they are."""
 
         FUNCTIONS: ClassVar[dict[str, Any]] = {}
-        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {k: v for k, v in Trino.Parser.FUNCTION_PARSERS.items() if k in KEPT}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+            k: v for k, v in Trino.Parser.FUNCTION_PARSERS.items() if k in KEPT
+        }
         NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
             k: v for k, v in Trino.Parser.NO_PAREN_FUNCTION_PARSERS.items() if k in {"ANY", "CASE", "IF"}
         }
         TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = {}
-
-        def _parse_type(self, *args: Any, **kwargs: Any) -> Any:
-            start = self._curr.text.upper() if self._curr else ""
-            made = super()._parse_type(*args, **kwargs)
-            if start == "NUMBER" and isinstance(made, exp.DataType):
-                made.meta["number"] = True
-            if isinstance(made, exp.Cast) and start not in {"CAST", "TRY_CAST", "("} and isinstance(made.this, exp.Literal):
-                made.set("action", "literal")
-            return made
-
-        def _parse_types(self, *args: Any, **kwargs: Any) -> Any:
-            start = self._curr.text.upper() if self._curr else ""
-            made = super()._parse_types(*args, **kwargs)
-            if start == "NUMBER" and isinstance(made, exp.DataType):
-                made.meta["number"] = True
-            return made
 
 
 class RedshiftAsWritten(Redshift):
@@ -55,19 +61,19 @@ class RedshiftAsWritten(Redshift):
 
     INDEX_OFFSET = 0
 
-    class Parser(Redshift.Parser):
+    class Parser(Marks, Redshift.Parser):  # type: ignore[misc]
         """Keeps function calls as they are."""
 
         FUNCTIONS: ClassVar[dict[str, Any]] = {}
         FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
-            k: v for k, v in Redshift.Parser.FUNCTION_PARSERS.items() if k in {"CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION"}
+            k: v
+            for k, v in Redshift.Parser.FUNCTION_PARSERS.items()
+            if k in {"CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION"}
         }
         NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
             k: v for k, v in Redshift.Parser.NO_PAREN_FUNCTION_PARSERS.items() if k in {"ANY", "CASE", "IF"}
         }
         TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = {}
-
-        _parse_type = AsWritten.Parser._parse_type
 
 
 def parse(sql: str, dialect: str) -> exp.Expression:
@@ -81,7 +87,9 @@ def parse(sql: str, dialect: str) -> exp.Expression:
         trees = [t for t in reader.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, sql) if t is not None]
     except SqlglotError as error:
         first = str(error).splitlines()[0]
-        raise Unsupported(f"The statement is not read here: {_plain(first)} Check its spelling, or write it in other words.") from error
+        raise Unsupported(
+            f"The statement is not read here: {_plain(first)} Check its spelling, or write it in other words."
+        ) from error
     except RecursionError as error:
         raise Unsupported("The statement is nested too deep to be read here. Break it into steps with WITH.") from error
     if len(trees) != 1:

@@ -39,27 +39,32 @@ Schema = Mapping[str, Mapping[str, str]]
 class Queries:
     """Gives the queries of one statement. `schema` maps tables, `name` or `schema.name`, to columns and their types."""
 
-    def __init__(self, schema: Schema | None, functions: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, schema: Schema | None) -> None:
         self.schema = {name.lower(): columns for name, columns in (schema or {}).items()}
         self.knows_all = schema is not None
         self.expressions = Expressions(self)
-        self.functions = FUNCTIONS if functions is None else functions
+        self.functions: Mapping[str, Any] = FUNCTIONS
+        self.aggregates: Mapping[str, Any] = AGGREGATES
         self.ctes: list[dict[str, Columns | None]] = []
         self.fresh = 0
 
     # --- calls ----------------------------------------------------------------------------------------------------
 
-    def call(self, name: str, nodes: Sequence[exp.Expression], scope: Scope, node: exp.Expression) -> Typed:
+    def call(self, name: str, nodes: Sequence[Any], scope: Scope) -> Typed:
         """Return a call of a function. Raises `Unsupported` for one that is not known to mean the same."""
         lower = str(name).lower()
         if lower in self.functions:
             rule, least, most = self.functions[lower]
             if not least <= len(nodes) <= most:
-                raise Unsupported(f"{lower}() takes {least if least == most else f'{least} to {most}'} arguments, not {len(nodes)}. Mend the call.")
+                raise Unsupported(
+                    f"{lower}() takes {least if least == most else f'{least} to {most}'} arguments, not {len(nodes)}. Mend the call."
+                )
             return rule(Call(lower, list(nodes), scope, self))
-        if lower in AGGREGATES:
-            return AGGREGATES[lower](Aggregate(lower, list(nodes), scope, self))
-        raise Unsupported(f"The function {lower}() is not given here exactly. Write it in other functions, or compute it after the query.")
+        if lower in self.aggregates:
+            return self.aggregates[lower](Aggregate(lower, list(nodes), scope, self))
+        raise Unsupported(
+            f"The function {lower}() is not given here exactly. Write it in other functions, or compute it after the query."
+        )
 
     def aggregate(self, node: exp.Expression, scope: Scope) -> Typed:
         """Return an aggregate or window function with FILTER, WITHIN GROUP, OVER, IGNORE NULLS around it."""
@@ -78,9 +83,11 @@ class Queries:
                 raise Unsupported(f"{told(node)} is not known here. Write it without what stands around the function.")
             inner = inner.this
         name = str(inner.this).lower()
-        if name not in AGGREGATES:
-            raise Unsupported(f"{name}() is no aggregate or window function that is given here exactly. Write it in others.")
-        return AGGREGATES[name](Aggregate(name, list(inner.expressions), scope, self, **told_of))
+        if name not in self.aggregates:
+            raise Unsupported(
+                f"{name}() is no aggregate or window function that is given here exactly. Write it in others."
+            )
+        return self.aggregates[name](Aggregate(name, list(inner.expressions), scope, self, **told_of))
 
     def over(self, node: exp.Expression, scope: Scope) -> str:
         """Return `OVER (…)`."""
@@ -94,7 +101,9 @@ class Queries:
         """Return what stands in the brackets of a window."""
         parts = []
         if node.args.get("partition_by"):
-            parts.append("PARTITION BY " + ", ".join(v.sql for v in self.expressions.all(node.args["partition_by"], scope)))
+            parts.append(
+                "PARTITION BY " + ", ".join(v.sql for v in self.expressions.all(node.args["partition_by"], scope))
+            )
         if node.args.get("order"):
             parts.append(self.order(node.args["order"], scope, {}))
         if node.args.get("spec"):
@@ -103,17 +112,27 @@ class Queries:
 
     def _frame(self, spec: exp.Expression, scope: Scope) -> str:
         only(spec, "kind", "start", "start_side", "end", "end_side")
+
         def bound(name: str) -> str:
             value, side = spec.args.get(name), spec.args.get(f"{name}_side") or ""
-            shown = value if isinstance(value, str) else self.expressions.give(value, scope).sql if value is not None else "CURRENT ROW"
+            shown = (
+                value
+                if isinstance(value, str)
+                else self.expressions.give(value, scope).sql
+                if value is not None
+                else "CURRENT ROW"
+            )
             return f"{shown} {side}".strip()
+
         return f"{spec.args['kind']} BETWEEN {bound('start')} AND {bound('end')}"
 
     # --- queries --------------------------------------------------------------------------------------------------
 
     def give(self, node: exp.Expression, scope: Scope | None) -> tuple[str, Columns | None]:
         """Return a query and the columns it gives; None if nobody told of those."""
-        while isinstance(node, (exp.Subquery, exp.Paren)) and not any(node.args.get(k) for k in ("with_", "order", "limit", "offset", "alias")):
+        while isinstance(node, (exp.Subquery, exp.Paren)) and not any(
+            node.args.get(k) for k in ("with_", "order", "limit", "offset", "alias")
+        ):
             node = node.this
         if isinstance(node, exp.Table):
             node = exp.select("*").from_(node)
@@ -168,16 +187,22 @@ class Queries:
         return f"WITH {'RECURSIVE ' if node.args.get('recursive') else ''}{', '.join(parts)}"
 
     def _set(self, node: Any, scope: Scope | None) -> tuple[str, Columns | None]:
-        only(node, "this", "expression", "distinct", "with_", "order", "limit", "offset", "by_name" if False else "this")
+        only(
+            node, "this", "expression", "distinct", "with_", "order", "limit", "offset", "by_name" if False else "this"
+        )
         left, one = self.give(node.this, scope)
         right, other = self.give(node.expression, scope)
         if one is not None and other is not None:
             if len(one) != len(other):
-                raise Unsupported(f"The two sides of {SETS[type(node)]} have {len(one)} and {len(other)} columns. Give both as many.")
+                raise Unsupported(
+                    f"The two sides of {SETS[type(node)]} have {len(one)} and {len(other)} columns. Give both as many."
+                )
             kinds = [common_of([a.type, b.type], SETS[type(node)]) for a, b in zip(one, other, strict=True)]
             left, right = self._as_types(left, one, kinds), self._as_types(right, other, kinds)
             one = [Column(c.name, kind) for c, kind in zip(one, kinds, strict=True)]
-            if any(k.name == "map" for k in kinds) and not (isinstance(node, exp.Union) and not node.args.get("distinct")):
+            if any(k.name == "map" for k in kinds) and not (
+                isinstance(node, exp.Union) and not node.args.get("distinct")
+            ):
                 raise Unsupported(f"{SETS[type(node)]} of maps is not given here. Take map_entries, sorted, instead.")
         else:
             one = None
@@ -186,11 +211,15 @@ class Queries:
         return f"{sql}{self._tail(node, Scope(parent=scope), one)}", one
 
     def _as_types(self, sql: str, columns: Columns, kinds: Sequence[Type]) -> str:
-        if all(c.type == k or k.name in {"any", "unknown", "varchar"} or c.type == UNKNOWN for c, k in zip(columns, kinds, strict=True)):
+        if all(
+            c.type == k or k.name in {"any", "unknown", "varchar"} or c.type == UNKNOWN
+            for c, k in zip(columns, kinds, strict=True)
+        ):
             return sql
         names = [f"c{i}" for i in range(len(columns))]
         shown = ", ".join(
-            f"{coerce(Typed(f'_s.{n}', c.type), k).sql} AS {quoted(c.name or f'_col{i}')}" for i, (n, c, k) in enumerate(zip(names, columns, kinds, strict=True))
+            f"{coerce(Typed(f'_s.{n}', c.type), k).sql} AS {quoted(c.name or f'_col{i}')}"
+            for i, (n, c, k) in enumerate(zip(names, columns, kinds, strict=True))
         )
         return f"SELECT {shown} FROM ({sql}) AS _s({', '.join(names)})"
 
@@ -214,16 +243,39 @@ class Queries:
         if len({len(r) for r in rows}) != 1:
             return self._whole_rows(rows)
         kinds = [common_of([r[i].type for r in rows], "VALUES") for i in range(len(rows[0]))]
-        lines = (", ".join(v.sql if v.is_null and k == UNKNOWN else _exactly(v, k) for v, k in zip(r, kinds, strict=True)) for r in rows)
-        return f"VALUES {', '.join(f'({line})' for line in lines)}", [Column(f"_col{i}", kind) for i, kind in enumerate(kinds)]
+        lines = (
+            ", ".join(v.sql if v.is_null and k == UNKNOWN else _exactly(v, k) for v, k in zip(r, kinds, strict=True))
+            for r in rows
+        )
+        return f"VALUES {', '.join(f'({line})' for line in lines)}", [
+            Column(f"_col{i}", kind) for i, kind in enumerate(kinds)
+        ]
 
     def _whole_rows(self, rows: Sequence[Sequence[Typed]]) -> tuple[str, Columns]:
-        raise Unsupported(f"The rows of VALUES differ in length ({', '.join(str(len(r)) for r in rows[:4])}). Give each as many values.")
+        raise Unsupported(
+            f"The rows of VALUES differ in length ({', '.join(str(len(r)) for r in rows[:4])}). Give each as many values."
+        )
 
     # --- SELECT ---------------------------------------------------------------------------------------------------
 
     def _select(self, node: Any, outer: Scope | None) -> tuple[str, Columns | None]:
-        only(node, "expressions", "from_", "joins", "where", "group", "having", "windows", "order", "limit", "offset", "distinct", "with_", "laterals", "operation_modifiers")
+        only(
+            node,
+            "expressions",
+            "from_",
+            "joins",
+            "where",
+            "group",
+            "having",
+            "windows",
+            "order",
+            "limit",
+            "offset",
+            "distinct",
+            "with_",
+            "laterals",
+            "operation_modifiers",
+        )
         scope = Scope(parent=outer)
         parts = []
         if node.args.get("from_"):
@@ -334,7 +386,9 @@ class Queries:
             raise Unsupported(f"{value.type}.* is not known here. Only rows have fields.")
         held = field_names(value.type)
         shown = names or [name or f"_col{i}" for i, (name, _) in enumerate(value.type.fields)]
-        items = ", ".join(f"struct_extract({value.sql}, {string(h)}) AS {quoted(s)}" for h, s in zip(held, shown, strict=True))
+        items = ", ".join(
+            f"struct_extract({value.sql}, {string(h)}) AS {quoted(s)}" for h, s in zip(held, shown, strict=True)
+        )
         return items, [Column(s, kind) for s, (_, kind) in zip(shown, value.type.fields, strict=True)]
 
     def _group(self, node: Any, scope: Scope, columns: Columns | None) -> str:
@@ -365,7 +419,9 @@ class Queries:
     def _tail(self, node: Any, scope: Scope, columns: Columns | None) -> str:
         parts = []
         if node.args.get("order"):
-            parts.append(self.order(node.args["order"], scope, {c.name.lower(): c.type for c in columns or () if c.name}))
+            parts.append(
+                self.order(node.args["order"], scope, {c.name.lower(): c.type for c in columns or () if c.name})
+            )
         limit, offset = node.args.get("limit"), node.args.get("offset")
         if isinstance(limit, exp.Fetch):
             options = limit.args.get("limit_options")
@@ -432,11 +488,14 @@ class Queries:
             scope.merged |= {(c.name or "").lower() for r in before for c in r.columns or ()} & mine
         elif join.args.get("on"):
             if side and join.args["on"].find(exp.Subquery, exp.Exists, exp.Select, exp.Values):
-                raise Unsupported(f"A subquery in the condition of a {side} JOIN is not given here. Compute it in a WITH before.")
+                raise Unsupported(
+                    f"A subquery in the condition of a {side} JOIN is not given here. Compute it in a WITH before."
+                )
             after = f" ON {self.expressions.condition(join.args['on'], scope)}"
         return f" {words} {shown}{after}"
 
     def _relation(self, node: Any, scope: Scope, *, lateral: bool) -> str:
+        """Give what stands after FROM or JOIN, and enter it into the scope."""
         if isinstance(node, exp.Table):
             return self._table(node, scope)
         if isinstance(node, exp.Unnest):
@@ -469,7 +528,9 @@ class Queries:
             raise Unsupported(f"A name for a join in brackets is not given here: {told(node)}. Make it a SELECT.")
         inner = node.this
         parts = [self._relation(inner, scope, lateral=False)]
-        parts += [self._join(join, scope) for join in [*(inner.args.get("joins") or ()), *(node.args.get("joins") or ())]]
+        parts += [
+            self._join(join, scope) for join in [*(inner.args.get("joins") or ()), *(node.args.get("joins") or ())]
+        ]
         return f"({''.join(parts)})"
 
     def _aliased(self, sql: str, node: Any, columns: Columns | None, scope: Scope) -> str:
@@ -482,7 +543,7 @@ class Queries:
         if name is None:
             self.fresh += 1
         shown = name or f"_r{self.fresh}"
-        scope.relations.append(Relation(name if name else shown, renamed))
+        scope.relations.append(Relation(name or shown, renamed))
         names = given or [c.name or f"_col{i}" for i, c in enumerate(columns or ())]
         unique = len({n.lower() for n in names}) == len(names)
         brackets = f"({', '.join(map(quoted, names))})" if names and (unique or given) else ""
@@ -540,20 +601,35 @@ class Queries:
                     columns.append(Column(name, inner))
                     shown.append(f"struct_extract(_u.c{len(lists) - 1}, {string(held)})")
             elif kind.name in {"array", "unknown"}:
-                lists.append(value.sql if kind.name == "array" and kind.element.name != "unknown" else f"CAST({value.sql} AS INTEGER[])")
+                lists.append(
+                    value.sql
+                    if kind.name == "array" and kind.element.name != "unknown"
+                    else f"CAST({value.sql} AS INTEGER[])"
+                )
                 columns.append(Column(None, kind.element if kind.name == "array" else UNKNOWN))
                 shown.append(f"_u.c{len(lists) - 1}")
             else:
-                raise Unsupported(f"UNNEST takes arrays and maps, and {value.sql} is {kind if kind.is_known else 'of a type nobody told of'}. CAST it.")
+                raise Unsupported(
+                    f"UNNEST takes arrays and maps, and {value.sql} is {kind if kind.is_known else 'of a type nobody told of'}. CAST it."
+                )
         alias = node.args.get("alias")
         given = [c.name for c in (alias.args.get("columns") or ())] if alias else []
         offset = node.args.get("offset") or None
-        if given and len(columns) != len(given) and len(values) == len(given) and all(v.type.name == "array" for v in values):
+        if (
+            given
+            and len(columns) != len(given)
+            and len(values) == len(given)
+            and all(v.type.name == "array" for v in values)
+        ):
             # Fewer names than fields: Athena gives each row as one value then.
             columns, shown = [Column(None, v.type.element) for v in values], [f"_u.c{i}" for i in range(len(values))]
         if offset is not None:
             longest = ", ".join(f"coalesce(len({each}), 0)" for each in lists)
-            lists.append(f"range(1, greatest({longest}) + 1)" if len(lists) > 1 else f"range(1, coalesce(len({lists[0]}), 0) + 1)")
+            lists.append(
+                f"range(1, greatest({longest}) + 1)"
+                if len(lists) > 1
+                else f"range(1, coalesce(len({lists[0]}), 0) + 1)"
+            )
             columns.append(Column("ordinality", BIGINT))
             shown.append(f"_u.c{len(lists) - 1}")
             if isinstance(offset, exp.Identifier) and given:

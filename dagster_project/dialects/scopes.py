@@ -97,7 +97,9 @@ class Scope:
         qualified = f"{quoted(relation.alias or '')}.{quoted(parts[0])}"
         if relation.columns is None:
             return dereferenced(Typed(qualified, ANY), parts[1:])
-        found = [column for column in relation.columns if column.name is not None and column.name.lower() == parts[0].lower()]
+        found = [
+            column for column in relation.columns if column.name is not None and column.name.lower() == parts[0].lower()
+        ]
         if len(found) > 1:
             raise Unsupported(f"{relation.alias} has several columns {parts[0]}. Give each a name of its own.")
         return dereferenced(Typed(qualified, found[0].type), parts[1:]) if found else None
@@ -114,6 +116,8 @@ def field_of(value: Typed, name: str) -> Typed:
     """Return a field of a row by its name. Raises `Unsupported` if it has none such."""
     if value.type.name == "any":
         return Typed(f"struct_extract({value.sql}, {string(name)})", ANY)
+    if value.type.name == "super":
+        return Typed(f"json_extract({value.sql}, {string(chr(36) + '.' + quoted(name))})", value.type)
     if value.type.name != "row":
         raise Unsupported(f"{value.type} has no field {name}. Check the name of the column or relation.")
     for held, (told, kind) in zip(field_names(value.type), value.type.fields, strict=True):

@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from dagster_project.dialects.parsing import parse
 from dagster_project.dialects.queries import Queries
+from dagster_project.dialects.redshift import RedshiftQueries
 from dagster_project.errors import Unsupported
 
 DIALECTS: Final = ("athena", "redshift", "partiql")
@@ -42,11 +43,13 @@ def translate(sql: str, dialect: str, schema: Mapping[str, Mapping[str, str]] | 
     tree = parse(sql, dialect)
     if not isinstance(tree, (exp.Query, exp.Values, exp.Subquery)):
         raise Unsupported(f"Only queries are translated, and this is {_kind(tree)}. Write a SELECT.")
-    queries = Queries(schema)
+    queries = Queries(schema) if dialect == "athena" else RedshiftQueries(schema)
     try:
         given, _ = queries.give(tree, None)
     except RecursionError as error:
-        raise Unsupported("The statement is nested too deep to be translated. Break it into steps with WITH.") from error
+        raise Unsupported(
+            "The statement is nested too deep to be translated. Break it into steps with WITH."
+        ) from error
     return Translation(given, tuple(dict.fromkeys(queries.expressions.notes)))
 
 

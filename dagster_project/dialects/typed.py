@@ -13,7 +13,9 @@ from dagster_project.dialects.moments import Moment
 from dagster_project.dialects.types import ANY, BIGINT, BOOLEAN, INTEGER, UNKNOWN, VARCHAR, Type, duckdb_type, quoted
 from dagster_project.errors import Unsupported
 
-SIMPLE: Final = re.compile(r'-?\d+(?:\.\d+)?(?:e-?\d+)?|"[^"]*"(?:\."[^"]*")?|\'[^\']{0,40}\'|\w+|_v\d+\.\w+', re.IGNORECASE)
+SIMPLE: Final = re.compile(
+    r'-?\d+(?:\.\d+)?(?:e-?\d+)?|"[^"]*"(?:\."[^"]*")?|\'[^\']{0,40}\'|\w+|_v\d+\.\w+', re.IGNORECASE
+)
 LET: Final = re.compile(r"\b_v(\d+)\b")
 
 
@@ -90,12 +92,20 @@ def string(value: str) -> str:
 def fail(message: str, kind: Type) -> str:
     """Return an expression that raises when a row comes to it, in TRY too, which takes nothing volatile such as error()."""
     raised = f"CAST({string(message)} AS INTEGER)"
-    return raised if kind.name in {"integer", "unknown", "any"} else f"CAST({cast_through(raised, kind)} AS {duckdb_type(kind)})"
+    return (
+        raised
+        if kind.name in {"integer", "unknown", "any"}
+        else f"CAST({cast_through(raised, kind)} AS {duckdb_type(kind)})"
+    )
 
 
 def cast_through(raised: str, kind: Type) -> str:
     """Return a step between the integer that is never there and types that no integer becomes."""
-    return f"CAST({raised} AS VARCHAR)" if kind.name not in {"tinyint", "smallint", "bigint", "double", "real", "decimal", "varchar"} else raised
+    return (
+        f"CAST({raised} AS VARCHAR)"
+        if kind.name not in {"tinyint", "smallint", "bigint", "double", "real", "decimal", "varchar"}
+        else raised
+    )
 
 
 def let(values: Sequence[Typed], body: Callable[..., str]) -> str:
@@ -126,7 +136,9 @@ def null_of(kind: Type) -> str:
 def need_type(value: Typed, what: str) -> Type:
     """Return a type that is known. Raises `Unsupported` for a column nobody told of."""
     if value.type.name == "any":
-        raise Unsupported(f"{what} depends on the type of {value.sql}, which is not known here. Write CAST({value.sql} AS …).")
+        raise Unsupported(
+            f"{what} depends on the type of {value.sql}, which is not known here. Write CAST({value.sql} AS …)."
+        )
     return value.type
 
 

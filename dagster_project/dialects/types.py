@@ -154,6 +154,7 @@ PLAIN: Final = {
     "char": "VARCHAR",
     "varbinary": "BLOB",
     "json": "JSON",
+    "super": "JSON",
     "date": "DATE",
     "time": "TIME",
     "timetz": "TIMETZ",
@@ -175,7 +176,9 @@ def duckdb_type(of: Type) -> str:
     if of.name == "map":
         return f"MAP({duckdb_type(of.key)}, {duckdb_type(of.value)})"
     if of.name == "row":
-        fields = (f"{quoted(n)} {duckdb_type(t)}" for n, t in zip(field_names(of), (t for _, t in of.fields), strict=True))
+        fields = (
+            f"{quoted(n)} {duckdb_type(t)}" for n, t in zip(field_names(of), (t for _, t in of.fields), strict=True)
+        )
         return f"STRUCT({', '.join(fields)})"
     if of.name in PLAIN:
         return PLAIN[of.name]
@@ -291,7 +294,7 @@ def split_outside(text: str) -> list[str]:
     return [*parts, text[start:].strip()]
 
 
-def common(one: Type, other: Type) -> Type | None:  # noqa: C901, PLR0911, PLR0912 - the table of coercions
+def common(one: Type, other: Type) -> Type | None:
     """Return the type that values of both take beside each other (Trino's TypeCoercion); None if there is none."""
     if one == other or other.name == "unknown":
         return one
@@ -312,7 +315,9 @@ def common(one: Type, other: Type) -> Type | None:  # noqa: C901, PLR0911, PLR09
         if one.name in {"time", "timestamp"}:
             return Type(one.name, (max(one.args[0], other.args[0]),))
         if one.name in {"timestamptz", "timetz"}:
-            return Type(one.name, (max(one.args[0], other.args[0]), one.args[1] if one.args[1] == other.args[1] else None))
+            return Type(
+                one.name, (max(one.args[0], other.args[0]), one.args[1] if one.args[1] == other.args[1] else None)
+            )
         if one.name == "json":
             return JSON
         if one.name in {"array", "map"}:
@@ -320,7 +325,10 @@ def common(one: Type, other: Type) -> Type | None:  # noqa: C901, PLR0911, PLR09
             return None if None in parts else Type(one.name, tuple(parts))
         if one.name == "row" and len(one.fields) == len(other.fields):
             kinds = [common(a, b) for (_, a), (_, b) in zip(one.fields, other.fields, strict=True)]
-            names_ = [a if a and b and a.lower() == b.lower() else None for (a, _), (b, _) in zip(one.fields, other.fields, strict=True)]
+            names_ = [
+                a if a and b and a.lower() == b.lower() else None
+                for (a, _), (b, _) in zip(one.fields, other.fields, strict=True)
+            ]
             return None if None in kinds else row(*zip(names_, kinds, strict=True))  # type: ignore[arg-type]
         return None
     if names == {"date", "timestamp"}:
@@ -358,6 +366,8 @@ def common_of(types: Iterable[Type], where: str) -> Type:
     for each in types:
         together = common(found, each)
         if together is None:
-            raise Unsupported(f"{where} takes values of one type, and Athena has none for {found} and {each}. CAST one of them.")
+            raise Unsupported(
+                f"{where} takes values of one type, and Athena has none for {found} and {each}. CAST one of them."
+            )
         found = together
     return found

@@ -12,6 +12,7 @@ from dagster_project.dialects.functions import (  # noqa: F401 - each enters its
     json_functions,
     maps,
     maths,
+    presto,
     strings,
 )
 from dagster_project.dialects.functions.calls import AGGREGATES, FUNCTIONS

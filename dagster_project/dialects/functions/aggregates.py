@@ -14,7 +14,20 @@ from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.functions.arrays import bound, depth
 from dagster_project.dialects.functions.calls import Aggregate, aggregate
 from dagster_project.dialects.typed import Typed, need_type
-from dagster_project.dialects.types import BIGINT, BOOLEAN, DOUBLE, REAL, UNKNOWN, VARCHAR, Type, array, common_of, decimal, duckdb_type, map_of
+from dagster_project.dialects.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    REAL,
+    UNKNOWN,
+    VARCHAR,
+    Type,
+    array,
+    common_of,
+    decimal,
+    duckdb_type,
+    map_of,
+)
 from dagster_project.errors import Unsupported
 
 
@@ -92,7 +105,10 @@ def _extreme(word: str) -> None:
             return Typed(call.make(word, value.sql, call.integer(1).sql), array(kind))
         if not kind.is_float:
             return Typed(call.make(word, value.sql), kind)
-        return Typed(f"coalesce({call.make(word, value.sql, where=f'NOT isnan({value.sql})')}, {call.make(word, value.sql)})", kind)
+        return Typed(
+            f"coalesce({call.make(word, value.sql, where=f'NOT isnan({value.sql})')}, {call.make(word, value.sql)})",
+            kind,
+        )
 
 
 _extreme("max")
@@ -106,7 +122,7 @@ def _by(name: str, word: str) -> None:
         call.takes(2, 3)
         call.no_order()
         value, by = call.values[0], call.values[1]
-        if by.type.name in {"map", "json", "array", "row"} :
+        if by.type.name in {"map", "json", "array", "row"}:
             raise call.refuse(f"ordered by {by.type} is not given here", "CAST it to what has an order, e.g. decimal.")
         if len(call) == 3:
             raise call.refuse("with a number is not given here", "Use array_agg with ORDER BY, and slice().")
@@ -177,8 +193,13 @@ def map_agg(call: Aggregate) -> Typed:
         raise call.refuse("with DISTINCT is not given here", "Select distinct rows first.")
     key, value = call.values
     entries = call.make("list", f"{{k: {key.sql}, v: {value.sql}}}", where=f"{key.sql} IS NOT NULL")
-    kept = f"list_filter({entries}, lambda _d, _i: list_position(list_transform({entries}, lambda _e: _e.k), _d.k) = _i)"
-    return Typed(f"map(list_transform({kept}, lambda _e: _e.k), list_transform({kept}, lambda _e: _e.v))", map_of(key.type, value.type))
+    kept = (
+        f"list_filter({entries}, lambda _d, _i: list_position(list_transform({entries}, lambda _e: _e.k), _d.k) = _i)"
+    )
+    return Typed(
+        f"map(list_transform({kept}, lambda _e: _e.k), list_transform({kept}, lambda _e: _e.v))",
+        map_of(key.type, value.type),
+    )
 
 
 @aggregate("multimap_agg")
@@ -224,13 +245,22 @@ def reduce_agg(call: Aggregate) -> Typed:
         raise call.refuse("takes a state of a known type", "CAST it.")
     at = depth(call)
     acc, cur = f"_a{at}", f"_c{at}"
-    state = start.type if not start.type.is_integer else common_of([start.type, bound(call, 2, [start, value]).type], "reduce_agg()")
+    state = (
+        start.type
+        if not start.type.is_integer
+        else common_of([start.type, bound(call, 2, [start, value]).type], "reduce_agg()")
+    )
     held = duckdb_type(state)
     step = bound(call, 2, [Typed(f"{acc}.s", state), Typed(f"{cur}.e", value.type)])
-    listed = Aggregate(call.name, call.nodes[:1], call.scope, call.queries, over=call.over_node, where=call.where).make("list", value.sql, where=f"{value.sql} IS NOT NULL")
+    listed = Aggregate(call.name, call.nodes[:1], call.scope, call.queries, over=call.over_node, where=call.where).make(
+        "list", value.sql, where=f"{value.sql} IS NOT NULL"
+    )
     none = f"CAST(NULL AS {duckdb_type(value.type)})"
     items = f"list_transform({listed}, lambda _e: {{s: CAST(NULL AS {held}), e: _e}})"
-    return Typed(f"list_reduce({items}, lambda {acc}, {cur}: {{s: CAST({step.sql} AS {held}), e: {none}}}, {{s: CAST({start.sql} AS {held}), e: {none}}}).s", state)
+    return Typed(
+        f"list_reduce({items}, lambda {acc}, {cur}: {{s: CAST({step.sql} AS {held}), e: {none}}}, {{s: CAST({start.sql} AS {held}), e: {none}}}).s",
+        state,
+    )
 
 
 def _statistic(name: str, word: str, takes: int = 1) -> None:
@@ -277,11 +307,25 @@ def _approximate(*names: str) -> None:
     @aggregate(*names)
     def rule(call: Aggregate) -> Typed:
         """Refuse: an estimate is only right by chance."""
-        ways = {"approx_distinct": "Write count(DISTINCT x), which is exact.", "approx_percentile": "Use a window with row_number()."}
-        raise call.refuse("is an estimate, which another engine does not repeat", ways.get(call.name, "Compute it exactly."))
+        ways = {
+            "approx_distinct": "Write count(DISTINCT x), which is exact.",
+            "approx_percentile": "Use a window with row_number().",
+        }
+        raise call.refuse(
+            "is an estimate, which another engine does not repeat", ways.get(call.name, "Compute it exactly.")
+        )
 
 
-_approximate("approx_distinct", "approx_percentile", "approx_most_frequent", "approx_set", "numeric_histogram", "merge", "tdigest_agg", "qdigest_agg")
+_approximate(
+    "approx_distinct",
+    "approx_percentile",
+    "approx_most_frequent",
+    "approx_set",
+    "numeric_histogram",
+    "merge",
+    "tdigest_agg",
+    "qdigest_agg",
+)
 
 
 # --- windows ------------------------------------------------------------------------------------------------------

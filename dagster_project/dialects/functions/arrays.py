@@ -63,7 +63,10 @@ def element_at(call: Call) -> Typed:
     raised = fail("SQL array indices start at 1", value.type.element)
     if index.integer:
         return Typed(f"({value.sql})[{index.integer}]", value.type.element)
-    return Typed(let([value, index], lambda x, i: f"CASE WHEN {i} = 0 AND {x} IS NOT NULL THEN {raised} ELSE {x}[{i}] END"), value.type.element)
+    return Typed(
+        let([value, index], lambda x, i: f"CASE WHEN {i} = 0 AND {x} IS NOT NULL THEN {raised} ELSE {x}[{i}] END"),
+        value.type.element,
+    )
 
 
 def holds(listed: str, item: str, kind: Type) -> str:
@@ -101,7 +104,15 @@ def array_position(call: Call) -> Typed:
     value, item = _with_item(call)
     if value.type.element.name in NESTED:
         raise call.refuse(f"of {value.type} is not given here", "Use contains().")
-    return Typed(let([value, item], lambda x, y: f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE CAST(coalesce(list_position({x}, {y}), 0) AS BIGINT) END"), BIGINT)
+    return Typed(
+        let(
+            [value, item],
+            lambda x, y: (
+                f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE CAST(coalesce(list_position({x}, {y}), 0) AS BIGINT) END"
+            ),
+        ),
+        BIGINT,
+    )
 
 
 @function("array_distinct")
@@ -124,7 +135,12 @@ def _two(call: Call) -> tuple[Typed, Typed, Type]:
 def array_union(call: Call) -> Typed:
     """Give every value of both once."""
     one, other, kind = _two(call)
-    joined = Typed(let([one, other], lambda x, y: f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE list_concat({x}, {y}) END"), kind)
+    joined = Typed(
+        let(
+            [one, other], lambda x, y: f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE list_concat({x}, {y}) END"
+        ),
+        kind,
+    )
     return Typed(let([joined], lambda x: f"list_filter({x}, lambda _d, _i: list_position({x}, _d) = _i)"), kind)
 
 
@@ -133,7 +149,13 @@ def array_except(call: Call) -> Typed:
     """Give every value of the first once that the second has not."""
     one, other, kind = _two(call)
     return Typed(
-        let([one, other], lambda x, y: f"CASE WHEN {y} IS NULL THEN NULL ELSE list_filter({x}, lambda _d, _i: list_position({x}, _d) = _i AND list_position({y}, _d) IS NULL) END"), kind
+        let(
+            [one, other],
+            lambda x, y: (
+                f"CASE WHEN {y} IS NULL THEN NULL ELSE list_filter({x}, lambda _d, _i: list_position({x}, _d) = _i AND list_position({y}, _d) IS NULL) END"
+            ),
+        ),
+        kind,
     )
 
 
@@ -145,7 +167,15 @@ def array_intersect(call: Call) -> Typed:
     def of(x: str, y: str) -> str:
         return f"list_filter({x}, lambda _d, _i: list_position({x}, _d) = _i AND list_position({y}, _d) IS NOT NULL)"
 
-    return Typed(let([one, other], lambda x, y: f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL WHEN len({x}) >= len({y}) THEN {of(x, y)} ELSE {of(y, x)} END"), kind)
+    return Typed(
+        let(
+            [one, other],
+            lambda x, y: (
+                f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL WHEN len({x}) >= len({y}) THEN {of(x, y)} ELSE {of(y, x)} END"
+            ),
+        ),
+        kind,
+    )
 
 
 @function("arrays_overlap", args=2)
@@ -157,7 +187,7 @@ def arrays_overlap(call: Call) -> Typed:
 
     def body(x: str, y: str) -> str:
         shared = f"len(list_filter({x}, lambda _d: _d IS NOT NULL AND list_contains({y}, _d))) > 0"
-        null = lambda v: f"len(list_filter({v}, lambda _n: _n IS NULL)) > 0"  # noqa: E731
+        null = lambda v: f"len(list_filter({v}, lambda _n: _n IS NULL)) > 0"
         return f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL WHEN {shared} THEN true WHEN len({x}) > 0 AND len({y}) > 0 AND ({null(x)} OR {null(y)}) THEN NULL ELSE false END"
 
     return Typed(let([one, other], body), BOOLEAN)
@@ -175,7 +205,9 @@ def array_sort(call: Call) -> Typed:
     _orderable(call, value.type.element)
     if len(call) == 1:
         if value.type.element.name in {"array", "row"}:
-            raise call.refuse(f"of {value.type} is not given here: NULL inside of elements raises in Athena", "Sort by a lambda.")
+            raise call.refuse(
+                f"of {value.type} is not given here: NULL inside of elements raises in Athena", "Sort by a lambda."
+            )
         return Typed(f"list_sort({value.sql}, 'ASC', 'NULLS LAST')", value.type)
     return _sorted_by(call, value)
 
@@ -191,10 +223,12 @@ def _sorted_by(call: Call, value: Typed) -> Typed:
     def made(x: str) -> str:
         # Where both say that they are less (two NULLs, often), they keep their order.
         before = f"CASE WHEN {i} = {j} THEN false WHEN {forth} < 0 AND {back} >= 0 THEN true WHEN {back} < 0 AND {forth} >= 0 THEN false WHEN {forth} > 0 AND {back} <= 0 THEN false ELSE {j} < {i} END"
-        ranked = f"list_transform({x}, lambda {b}, {i}: {{r: len(list_filter({x}, lambda {a}, {j}: {before})), e: {b}}})"
+        ranked = (
+            f"list_transform({x}, lambda {b}, {i}: {{r: len(list_filter({x}, lambda {a}, {j}: {before})), e: {b}}})"
+        )
         return f"list_transform(list_sort({ranked}), lambda _s: _s.e)"
 
-    if kind.element.name in {"map"}:
+    if kind.element.name == "map":
         raise call.refuse(f"of {kind} is not given here", "Sort entries.")
     return Typed(let([value], made), kind)
 
@@ -231,7 +265,15 @@ def array_join(call: Call) -> Typed:
     each = as_text(Typed("_j", value.type.element)).sql
     if len(call) == 3:
         each = f"coalesce({each}, {call.text(2).sql})"
-    return Typed(let([value, by], lambda x, s: f"CASE WHEN {x} IS NULL OR {s} IS NULL THEN NULL ELSE {joined(f'list_transform({x}, lambda _j: {each})', s)} END"), VARCHAR)
+    return Typed(
+        let(
+            [value, by],
+            lambda x, s: (
+                f"CASE WHEN {x} IS NULL OR {s} IS NULL THEN NULL ELSE {joined(f'list_transform({x}, lambda _j: {each})', s)} END"
+            ),
+        ),
+        VARCHAR,
+    )
 
 
 @function("array_remove", args=2)
@@ -241,8 +283,20 @@ def array_remove(call: Call) -> Typed:
     element = value.type.element
     if item.type == UNKNOWN:
         return Typed(f"CAST(NULL AS {duckdb_type(value.type)})", value.type)
-    same = f"(_r IS NOT DISTINCT FROM {{0}})" if element.is_float else f"({operators.equal(Typed('_r', element), Typed('{0}', element)).sql})"
-    return Typed(let([value, item], lambda x, y: f"CASE WHEN {y} IS NULL THEN NULL ELSE list_filter({x}, lambda _r: {same.replace('{0}', y)} IS NOT TRUE) END"), value.type)
+    same = (
+        "(_r IS NOT DISTINCT FROM {0})"
+        if element.is_float
+        else f"({operators.equal(Typed('_r', element), Typed('{0}', element)).sql})"
+    )
+    return Typed(
+        let(
+            [value, item],
+            lambda x, y: (
+                f"CASE WHEN {y} IS NULL THEN NULL ELSE list_filter({x}, lambda _r: {same.replace('{0}', y)} IS NOT TRUE) END"
+            ),
+        ),
+        value.type,
+    )
 
 
 # --- lambdas ------------------------------------------------------------------------------------------------------
@@ -328,7 +382,7 @@ def _state(call: Call, element: Type, start: Type) -> Type:
         wider = common(state, body.type)
         if wider is None:
             raise call.refuse(f"makes {body.type} of a state of {state}", "CAST one of them.")
-        if wider == state or state.name in {"decimal", "varchar"} and body.type.name == state.name:
+        if wider == state or (state.name in {"decimal", "varchar"} and body.type.name == state.name):
             return state if wider.name != "varchar" else VARCHAR
         state = wider
     return state
@@ -345,9 +399,18 @@ def _matches(name: str, made: str) -> None:
 
 
 NULLS = "len(list_filter({x}, lambda _n: _n IS NULL)) > 0 THEN NULL"
-_matches("any_match", f"CASE WHEN {{x}} IS NULL THEN NULL WHEN list_contains({{x}}, true) THEN true WHEN {NULLS} ELSE false END")
-_matches("all_match", f"CASE WHEN {{x}} IS NULL THEN NULL WHEN list_contains({{x}}, false) THEN false WHEN {NULLS} ELSE true END")
-_matches("none_match", f"CASE WHEN {{x}} IS NULL THEN NULL WHEN list_contains({{x}}, true) THEN false WHEN {NULLS} ELSE true END")
+_matches(
+    "any_match",
+    f"CASE WHEN {{x}} IS NULL THEN NULL WHEN list_contains({{x}}, true) THEN true WHEN {NULLS} ELSE false END",
+)
+_matches(
+    "all_match",
+    f"CASE WHEN {{x}} IS NULL THEN NULL WHEN list_contains({{x}}, false) THEN false WHEN {NULLS} ELSE true END",
+)
+_matches(
+    "none_match",
+    f"CASE WHEN {{x}} IS NULL THEN NULL WHEN list_contains({{x}}, true) THEN false WHEN {NULLS} ELSE true END",
+)
 
 
 @function("zip", args=(2, MANY))
@@ -410,7 +473,15 @@ def repeat(call: Call) -> Typed:
     """Give an array of one element so many times."""
     value, count = call.values[0], call.integer(1)
     kind = array(value.type)
-    return Typed(let([count], lambda n: f"CASE WHEN {n} IS NULL THEN NULL ELSE CAST(list_transform(range(CAST({n} AS BIGINT)), lambda _i: {value.sql}) AS {duckdb_type(kind)}) END"), kind)
+    return Typed(
+        let(
+            [count],
+            lambda n: (
+                f"CASE WHEN {n} IS NULL THEN NULL ELSE CAST(list_transform(range(CAST({n} AS BIGINT)), lambda _i: {value.sql}) AS {duckdb_type(kind)}) END"
+            ),
+        ),
+        kind,
+    )
 
 
 @function("sequence", args=(2, 3))
@@ -425,13 +496,23 @@ def sequence(call: Call) -> Typed:
 
 
 def _numbers(call: Call, first: Typed, last: Typed) -> Typed:
-    raised = fail("sequence stop value should be greater than or equal to start value if step is greater than zero", array(BIGINT))
+    raised = fail(
+        "sequence stop value should be greater than or equal to start value if step is greater than zero", array(BIGINT)
+    )
     a, b = (Typed(f"CAST({v.sql} AS BIGINT)", BIGINT, v.const) for v in (first, last))
     if len(call) == 2:
-        return Typed(let([a, b], lambda x, y: f"generate_series({x}, {y}, CASE WHEN {x} > {y} THEN -1 ELSE 1 END)"), array(BIGINT))
+        return Typed(
+            let([a, b], lambda x, y: f"generate_series({x}, {y}, CASE WHEN {x} > {y} THEN -1 ELSE 1 END)"),
+            array(BIGINT),
+        )
     step = call.integer(2)
     return Typed(
-        let([a, b, step], lambda x, y, s: f"CASE WHEN {s} = 0 OR ({s} > 0 AND {x} > {y}) OR ({s} < 0 AND {x} < {y}) THEN {raised} ELSE generate_series({x}, {y}, CAST({s} AS BIGINT)) END"),
+        let(
+            [a, b, step],
+            lambda x, y, s: (
+                f"CASE WHEN {s} = 0 OR ({s} > 0 AND {x} > {y}) OR ({s} < 0 AND {x} < {y}) THEN {raised} ELSE generate_series({x}, {y}, CAST({s} AS BIGINT)) END"
+            ),
+        ),
         array(BIGINT),
     )
 
@@ -443,7 +524,12 @@ def _days(call: Call, first: Typed, last: Typed) -> Typed:
         if kind != DATE:
             raise call.refuse("of timestamps takes a step", "Write one, e.g. INTERVAL '1' DAY.")
         step = Typed("INTERVAL 1 DAY", INTERVAL)
-        made = let([a, b], lambda x, y: f"CASE WHEN {x} > {y} THEN generate_series({x}, {y}, INTERVAL (-1) DAY) ELSE generate_series({x}, {y}, {step.sql}) END")
+        made = let(
+            [a, b],
+            lambda x, y: (
+                f"CASE WHEN {x} > {y} THEN generate_series({x}, {y}, INTERVAL (-1) DAY) ELSE generate_series({x}, {y}, {step.sql}) END"
+            ),
+        )
     else:
         step = call.values[2]
         if not isinstance(step.const, tuple) or step.const[1] == 0:
@@ -454,9 +540,11 @@ def _days(call: Call, first: Typed, last: Typed) -> Typed:
         wrong = ">" if step.const[1] > 0 else "<"
         if step.const[0] == "months":
             months = step.const[1]
-            span = lambda x, y: f"list_filter(list_transform(range(0, abs(date_diff('month', {x}, {y})) // {abs(months)} + 2), lambda _m: {x} + to_months(CAST(_m * {months} AS INTEGER))), lambda _t: _t {'<=' if months > 0 else '>='} {y})"  # noqa: E731
+            span = lambda x, y: (
+                f"list_filter(list_transform(range(0, abs(date_diff('month', {x}, {y})) // {abs(months)} + 2), lambda _m: {x} + to_months(CAST(_m * {months} AS INTEGER))), lambda _t: _t {'<=' if months > 0 else '>='} {y})"
+            )
         else:
-            span = lambda x, y: f"generate_series({x}, {y}, {step.sql})"  # noqa: E731
+            span = lambda x, y: f"generate_series({x}, {y}, {step.sql})"
         made = let([a, b], lambda x, y: f"CASE WHEN {x} {wrong} {y} THEN {raised} ELSE {span(x, y)} END")
     return Typed(f"CAST({made} AS {duckdb_type(kind)}[])", array(kind))
 
@@ -466,7 +554,15 @@ def trim_array(call: Call) -> Typed:
     """Give an array without so many elements at its end."""
     value, count = call.array(0), call.integer(1)
     raised = fail("size must not exceed array cardinality", value.type)
-    return Typed(let([value, count], lambda x, n: f"CASE WHEN {n} < 0 OR {n} > len({x}) THEN {raised} WHEN {n} = len({x}) THEN {x}[2:1] ELSE {x}[1:len({x}) - {n}] END"), value.type)
+    return Typed(
+        let(
+            [value, count],
+            lambda x, n: (
+                f"CASE WHEN {n} < 0 OR {n} > len({x}) THEN {raised} WHEN {n} = len({x}) THEN {x}[2:1] ELSE {x}[1:len({x}) - {n}] END"
+            ),
+        ),
+        value.type,
+    )
 
 
 @function("ngrams", args=2)
@@ -476,7 +572,13 @@ def ngrams(call: Call) -> Typed:
     kind = array(value.type)
     raised = fail("N must be positive", kind)
     return Typed(
-        let([value, count], lambda x, n: f"CASE WHEN {n} <= 0 THEN {raised} WHEN {x} IS NULL OR {n} IS NULL THEN NULL WHEN {n} >= len({x}) THEN [{x}] ELSE list_transform(range(1, len({x}) - {n} + 2), lambda _g: {x}[_g:_g + {n} - 1]) END"), kind
+        let(
+            [value, count],
+            lambda x, n: (
+                f"CASE WHEN {n} <= 0 THEN {raised} WHEN {x} IS NULL OR {n} IS NULL THEN NULL WHEN {n} >= len({x}) THEN [{x}] ELSE list_transform(range(1, len({x}) - {n} + 2), lambda _g: {x}[_g:_g + {n} - 1]) END"
+            ),
+        ),
+        kind,
     )
 
 
@@ -521,7 +623,13 @@ def contains_sequence(call: Call) -> Typed:
     """Give whether an array has another as a run; NULL equals NULL here, as in Trino."""
     one, other, _ = _two(call)
     return Typed(
-        let([one, other], lambda x, y: f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE len({y}) = 0 OR len(list_filter(range(1, len({x}) - len({y}) + 2), lambda _g: {x}[_g:_g + len({y}) - 1] = {y})) > 0 END"), BOOLEAN
+        let(
+            [one, other],
+            lambda x, y: (
+                f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE len({y}) = 0 OR len(list_filter(range(1, len({x}) - len({y}) + 2), lambda _g: {x}[_g:_g + len({y}) - 1] = {y})) > 0 END"
+            ),
+        ),
+        BOOLEAN,
     )
 
 
@@ -553,8 +661,8 @@ def _vector(name: str, made: str) -> None:
     @function(name, args=2)
     def rule(call: Call) -> Typed:
         """Give a measure of two vectors of one length as a double; NULL if an element is NULL."""
-        if call.values[0].type.name == "map" or call.values[1].type.name == "map":
-            raise call.refuse("of maps is not given here", "Give arrays in one order.")
+        if call.values[0].type.name == "map" and call.values[1].type.name == "map":
+            return _sparse(call, name)
         one, other = call.array(0), call.array(1)
         if not all(v.type.element.is_number or v.type.element == UNKNOWN for v in (one, other)):
             raise call.refuse(f"takes arrays of numbers, not {one.type} and {other.type}", "CAST them.")
@@ -570,10 +678,38 @@ def _vector(name: str, made: str) -> None:
             dot, square = total(x, f"{x}[_i] * {y}[_i]"), total(x, f"pow({x}[_i] - {y}[_i], 2)")
             norms = f"(sqrt({total(x, f'pow({x}[_i], 2)')}) * sqrt({total(y, f'pow({y}[_i], 2)')}))"
             value = made.replace("{dot}", dot).replace("{square}", square).replace("{norms}", norms)
-            zero = f"WHEN {norms} = 0 THEN {fail('Vector magnitude cannot be zero', DOUBLE)} " if "{norms}" in made else ""
+            zero = (
+                f"WHEN {norms} = 0 THEN {fail('Vector magnitude cannot be zero', DOUBLE)} " if "{norms}" in made else ""
+            )
             return f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL WHEN len({x}) <> len({y}) THEN {raised} WHEN {nulls} THEN NULL {zero}ELSE {value} END"
 
         return Typed(let([coerce(one, kind), coerce(other, kind)], body), DOUBLE)
+
+
+def _sparse(call: Call, name: str) -> Typed:
+    if name == "cosine_distance":
+        return Typed(f"(1e0 - {cosine_similarity(call).sql})", DOUBLE)
+    one, other = call.map(0), call.map(1)
+    item = common_of([one.type.value, other.type.value], f"{name}()")
+    if name != "dot_product" or not item.is_number:
+        raise call.refuse("of maps is not given here", "Give arrays in one order.")
+    kind = map_of(
+        common_of([one.type.key, other.type.key], f"{name}()"),
+        item if item.is_float else BIGINT if item.is_integer else DOUBLE,
+    )
+    null = lambda v: f"len(list_filter(map_values({v}), lambda _n: _n IS NULL)) > 0"
+    total = lambda x, y: (
+        f"coalesce(list_sum(list_transform(map_keys({x}), lambda _k: coalesce(map_extract_value({x}, _k) * map_extract_value({y}, _k), 0))), 0)"
+    )
+    return Typed(
+        let(
+            [coerce(one, kind), coerce(other, kind)],
+            lambda x, y: (
+                f"CASE WHEN {x} IS NULL OR {y} IS NULL OR {null(x)} OR {null(y)} THEN NULL ELSE CAST({total(x, y)} AS {duckdb_type(kind.value)}) END"
+            ),
+        ),
+        kind.value,
+    )
 
 
 _vector("dot_product", "{dot}")
@@ -588,14 +724,23 @@ def cosine_similarity(call: Call) -> Typed:
         from dagster_project.dialects.functions.calls import FUNCTIONS
 
         distance = FUNCTIONS["cosine_distance"][0](call)
-        return Typed(f"(1e0 - {distance.sql})", DOUBLE)
+        one, other = call.array(0), call.array(1)
+        return Typed(
+            let(
+                [one, other],
+                lambda x, y: (
+                    f"CASE WHEN len({x}) = 0 AND len({y}) = 0 THEN CAST('nan' AS DOUBLE) ELSE 1e0 - {distance.sql} END"
+                ),
+            ),
+            DOUBLE,
+        )
     one, other = call.map(0), call.map(1)
     kind = map_of(common_of([one.type.key, other.type.key], "cosine_similarity()"), DOUBLE)
 
     def body(x: str, y: str) -> str:
         null = f"len(list_filter(map_values({x}), lambda _n: _n IS NULL)) + len(list_filter(map_values({y}), lambda _n: _n IS NULL)) > 0"
         dot = f"coalesce(list_sum(list_transform(map_keys({x}), lambda _k: coalesce(map_extract_value({x}, _k) * map_extract_value({y}, _k), 0e0))), 0e0)"
-        norm = lambda v: f"sqrt(list_sum(list_transform(map_values({v}), lambda _q: _q * _q)))"  # noqa: E731
+        norm = lambda v: f"sqrt(list_sum(list_transform(map_values({v}), lambda _q: _q * _q)))"
         return f"CASE WHEN {null} THEN NULL ELSE {dot} / nullif({norm(x)} * {norm(y)}, 0) END"
 
     return Typed(let([coerce(one, kind), coerce(other, kind)], body), DOUBLE)

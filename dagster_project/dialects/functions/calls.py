@@ -125,7 +125,9 @@ class Call:
         if len(node.expressions) != len(kinds):
             raise self.refuse(f"takes a lambda of {len(kinds)} parameters", "Mend its parameters.")
         names = [f"l_{p.name.lower()}" for p in node.expressions]
-        held = {p.name.lower(): Typed(quoted(n), kind) for p, n, kind in zip(node.expressions, names, kinds, strict=True)}
+        held = {
+            p.name.lower(): Typed(quoted(n), kind) for p, n, kind in zip(node.expressions, names, kinds, strict=True)
+        }
         body = self.queries.expressions.give(node.this, Scope(parent=self.scope, parameters=held))
         return [quoted(n) for n in names], body
 
@@ -138,7 +140,18 @@ class Call:
 class Aggregate(Call):
     """A call of an aggregate or window function, with what stands around it."""
 
-    def __init__(self, name: str, nodes: list[Any], scope: Scope, queries: Queries, *, over: Any = None, where: Any = None, within: Any = None, ignores_nulls: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        nodes: list[Any],
+        scope: Scope,
+        queries: Queries,
+        *,
+        over: Any = None,
+        where: Any = None,
+        within: Any = None,
+        ignores_nulls: bool = False,
+    ) -> None:
         self.is_distinct = False
         self.order_node: Any = within
         self.over_node, self.where, self.ignores_nulls = over, where, ignores_nulls
@@ -155,8 +168,7 @@ class Aggregate(Call):
             return self._unwrapped(node.this)
         if isinstance(node, exp.Distinct):
             self.is_distinct = True
-            inner = [self._unwrapped(each) for each in node.expressions]
-            return inner
+            return [self._unwrapped(each) for each in node.expressions]
         return node
 
     @cached_property
@@ -164,7 +176,14 @@ class Aggregate(Call):
         """ORDER BY inside of the brackets, or nothing."""
         return self.queries.order(self.order_node, self.scope, {}) if self.order_node is not None else ""
 
-    def make(self, function: str, *arguments: str, order: str | None = None, where: str | None = None, distinct: bool | None = None) -> str:
+    def make(
+        self,
+        function: str,
+        *arguments: str,
+        order: str | None = None,
+        where: str | None = None,
+        distinct: bool | None = None,
+    ) -> str:
         """Return the call of a DuckDB aggregate with DISTINCT, ORDER BY, FILTER and OVER as they were written."""
         is_distinct = self.is_distinct if distinct is None else distinct
         inside = ("DISTINCT " if is_distinct else "") + ", ".join(arguments)

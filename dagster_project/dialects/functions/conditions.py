@@ -93,5 +93,3 @@ def typeof(call: Call) -> Typed:
     if value.type.name == "any" or "varchar" in str(value.type).replace("varchar(", ""):
         raise call.refuse(f"of {value.sql[:40]} is not known exactly", "Leave it out.")
     return text(re.sub(r"(decimal\(\d+), ", r"\1,", str(value.type)))
-
-

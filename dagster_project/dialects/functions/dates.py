@@ -16,7 +16,18 @@ from dagster_project.dialects.expressions import at_named_zone
 from dagster_project.dialects.functions.calls import Call, function
 from dagster_project.dialects.moments import FIELDS, Moment
 from dagster_project.dialects.typed import Typed, fail, let, moment, number, string, text
-from dagster_project.dialects.types import BIGINT, DATE, DOUBLE, INTERVAL, MONTHS, UNKNOWN, VARCHAR, Type, timestamp, timestamptz
+from dagster_project.dialects.types import (
+    BIGINT,
+    DATE,
+    DOUBLE,
+    INTERVAL,
+    MONTHS,
+    UNKNOWN,
+    VARCHAR,
+    Type,
+    timestamp,
+    timestamptz,
+)
 
 PARTS: Final = {
     "year": "year", "quarter": "quarter", "month": "month", "week": "week", "day": "day", "dow": "isodow", "doy": "doy",
@@ -37,19 +48,30 @@ def _field(name: str, unit: str) -> None:
         if kind.name in {"date", "timestamp", "timestamptz"}:
             if unit.startswith("timezone_") and kind.name == "timestamptz":
                 return _zone_field(call, value, unit)
-            if kind.name == "date" and unit in {"hour", "minute", "second", "millisecond"} or unit.startswith("timezone_"):
+            if (kind.name == "date" and unit in {"hour", "minute", "second", "millisecond"}) or unit.startswith(
+                "timezone_"
+            ):
                 raise call.refuse(f"of {kind} is not in Athena", "CAST it to timestamp.")
             return Typed(_part(unit, local(value, f"{name}()").sql), BIGINT)
         if kind.name == "time" and unit in {"hour", "minute", "second", "millisecond"}:
             return Typed(_part(unit, value.sql), BIGINT)
         if kind == INTERVAL and unit in {"day", "hour", "minute", "second", "millisecond"}:
-            steps = {"day": "// 86400000", "hour": "// 3600000 % 24", "minute": "// 60000 % 60", "second": "// 1000 % 60", "millisecond": "% 1000"}
+            steps = {
+                "day": "// 86400000",
+                "hour": "// 3600000 % 24",
+                "minute": "// 60000 % 60",
+                "second": "// 1000 % 60",
+                "millisecond": "% 1000",
+            }
             return Typed(f"CAST(epoch_ms({value.sql}) {steps[unit]} AS BIGINT)", BIGINT)
         if kind == MONTHS and unit in {"year", "month"}:
             return Typed(f"CAST(datepart('{unit}', {value.sql}) AS BIGINT)", BIGINT)
         if kind == UNKNOWN:
             return Typed("CAST(NULL AS BIGINT)", BIGINT)
-        raise call.refuse(f"of {kind if kind.is_known else value.sql + ', whose type nobody told,'} is not given here", "CAST it to timestamp.")
+        raise call.refuse(
+            f"of {kind if kind.is_known else value.sql + ', whose type nobody told,'} is not given here",
+            "CAST it to timestamp.",
+        )
 
 
 def _part(unit: str, sql: str) -> str:
@@ -78,7 +100,10 @@ for _name, _unit in FIELDS.items():
 def _timed(call: Call, index: int) -> Typed:
     value = call.values[index]
     if value.type.name not in {"date", "timestamp", "timestamptz", "time", "timetz"}:
-        raise call.refuse(f"takes a date or time, not {value.type if value.type.is_known else 'a column of a type nobody told of'}", "CAST it.")
+        raise call.refuse(
+            f"takes a date or time, not {value.type if value.type.is_known else 'a column of a type nobody told of'}",
+            "CAST it.",
+        )
     return value
 
 
@@ -91,7 +116,9 @@ def date_trunc(call: Call) -> Typed:
         return moment(made)
     if unit not in {"millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"}:
         raise call.refuse(f"knows no unit {unit}", "Use one from millisecond to year.")
-    if kind.name == "date" and unit in {"millisecond", "second", "minute", "hour"} or kind.name == "time" and unit not in {"millisecond", "second", "minute", "hour"}:
+    if (kind.name == "date" and unit in {"millisecond", "second", "minute", "hour"}) or (
+        kind.name == "time" and unit not in {"millisecond", "second", "minute", "hour"}
+    ):
         raise call.refuse(f"to {unit} of {kind} is not in Athena", "CAST it to timestamp.")
     if kind.name == "time":
         return Typed(f"CAST(date_trunc('{unit}', DATE '1970-01-01' + {value.sql}) AS TIME)", kind)
@@ -108,7 +135,14 @@ def _timed_or_null(call: Call, index: int) -> Typed:
     return _timed(call, index)
 
 
-MILLISECONDS: Final = {"millisecond": 1, "second": 1000, "minute": 60000, "hour": 3600000, "day": 86400000, "week": 604800000}
+MILLISECONDS: Final = {
+    "millisecond": 1,
+    "second": 1000,
+    "minute": 60000,
+    "hour": 3600000,
+    "day": 86400000,
+    "week": 604800000,
+}
 MONTHS_OF: Final = {"month": 1, "quarter": 3, "year": 12}
 
 
@@ -119,14 +153,28 @@ def date_add(call: Call) -> Typed:
     kind = value.type
     if unit not in MILLISECONDS and unit not in MONTHS_OF:
         raise call.refuse(f"knows no unit {unit}", "Use one from millisecond to year.")
-    if isinstance(value.const, Moment) and count.integer is not None and not (kind.name == "date" and unit in {"hour", "minute", "second", "millisecond"}):
+    if (
+        isinstance(value.const, Moment)
+        and count.integer is not None
+        and not (kind.name == "date" and unit in {"hour", "minute", "second", "millisecond"})
+    ):
         if kind.name in {"time", "timetz"} and unit in {"day", "week", *MONTHS_OF}:
             raise call.refuse(f"of {unit} to {kind} is not in Athena", "Use hours.")
         return _added(value.const, unit, count.integer)
-    if kind.name in {"timetz"} or kind.name == "time" and unit in {"day", "week", *MONTHS_OF} or kind == DATE and unit in {"hour", "minute", "second", "millisecond"}:
+    if (
+        kind.name == "timetz"
+        or (kind.name == "time" and unit in {"day", "week", *MONTHS_OF})
+        or (kind == DATE and unit in {"hour", "minute", "second", "millisecond"})
+    ):
         raise call.refuse(f"of {unit} to {kind} is not given here", "CAST it to timestamp.")
     whole = f"CAST({count.sql} AS INTEGER)"
-    span = f"to_months({whole} * {MONTHS_OF[unit]})" if unit in MONTHS_OF else f"to_days({whole} * {MILLISECONDS[unit] // 86400000})" if unit in {"day", "week"} else f"to_milliseconds(CAST({count.sql} AS BIGINT) * {MILLISECONDS[unit]})"
+    span = (
+        f"to_months({whole} * {MONTHS_OF[unit]})"
+        if unit in MONTHS_OF
+        else f"to_days({whole} * {MILLISECONDS[unit] // 86400000})"
+        if unit in {"day", "week"}
+        else f"to_milliseconds(CAST({count.sql} AS BIGINT) * {MILLISECONDS[unit]})"
+    )
     if kind.name == "timestamptz":
         if unit in {"hour", "minute", "second", "millisecond"}:
             return Typed(f"timezone('UTC', timezone('UTC', {value.sql}) + {span})", kind)
@@ -157,11 +205,16 @@ def date_diff(call: Call) -> Typed:
     one, other = (_micro(v) for v in (first, last))
     kinds = {one.type.name, other.type.name}
     if kinds == {"time"} and unit in MILLISECONDS and unit not in {"day", "week"}:
-        at = lambda v: f"epoch_us(DATE '1970-01-01' + {v.sql})"  # noqa: E731
+        at = lambda v: f"epoch_us(DATE '1970-01-01' + {v.sql})"
         if isinstance(one.const, Moment) and isinstance(other.const, Moment):
             return number(_quotient(other.const.picos - one.const.picos, MILLISECONDS[unit] * 10**9))
         return Typed(f"(({at(other)} - {at(one)}) // {MILLISECONDS[unit] * 1000})", BIGINT)
-    if kinds == {"timetz"} and isinstance(one.const, Moment) and isinstance(other.const, Moment) and unit not in {"day", "week", *MONTHS_OF}:
+    if (
+        kinds == {"timetz"}
+        and isinstance(one.const, Moment)
+        and isinstance(other.const, Moment)
+        and unit not in {"day", "week", *MONTHS_OF}
+    ):
         a, b = (v.const.instant % moments.DAY for v in (one, other))  # type: ignore[union-attr]
         return number(_quotient(b - a, MILLISECONDS[unit] * 10**9))
     if not kinds <= {"date", "timestamp", "timestamptz"}:
@@ -182,9 +235,15 @@ def _quotient(a: int, b: int) -> int:
 def _both_local(one: Typed, other: Typed, unit: str) -> tuple[Typed, Typed]:
     if unit in {"hour", "minute", "second", "millisecond"}:
         kind = timestamptz(6, "UTC")
-        return tuple(Typed(at_zone(cast(v, kind).sql if v.type.name != "timestamptz" else v.sql, "UTC"), timestamp(6)) for v in (one, other))  # type: ignore[return-value]
+        return tuple(
+            Typed(at_zone(cast(v, kind).sql if v.type.name != "timestamptz" else v.sql, "UTC"), timestamp(6))
+            for v in (one, other)
+        )  # type: ignore[return-value]
     zone = one.type.args[1] if one.type.name == "timestamptz" else "UTC"
-    seen = [at_named_zone(v if v.type.name == "timestamptz" else cast(v, timestamptz(6, "UTC")), zone) if zone else v for v in (one, other)]
+    seen = [
+        at_named_zone(v if v.type.name == "timestamptz" else cast(v, timestamptz(6, "UTC")), zone) if zone else v
+        for v in (one, other)
+    ]
     return local(seen[0], "date_diff()"), local(seen[1], "date_diff()")
 
 
@@ -261,7 +320,7 @@ def timezone(call: Call) -> Typed:
     """Give the name of the zone."""
     value = call.values[0]
     if isinstance(value.const, Moment) and value.const.zone:
-        return text(value.const.zone)
+        return text("+00:00" if value.const.kind == "timetz" and value.const.zone == "UTC" else value.const.zone)
     if value.type.name == "timestamptz" and value.type.args[1]:
         return Typed(f"CASE WHEN {value.sql} IS NOT NULL THEN {string(value.type.args[1])} END", VARCHAR)
     raise call.refuse("depends on the zone of each value, and DuckDB keeps none", "Write … AT TIME ZONE first.")
@@ -278,9 +337,13 @@ def to_iso8601(call: Call) -> Typed:
         zone = ""
         if value.const.zone:
             minutes = value.const.offset // 60
-            zone = "Z" if value.const.zone == "UTC" or minutes == 0 and value.const.zone == "UTC" else f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+            zone = (
+                "Z"
+                if value.const.zone == "UTC" or (minutes == 0 and value.const.zone == "UTC")
+                else f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+            )
         return text(f"{shown[0]}T{shown[1]}{zone}")
-    if value.type.name == "timestamp" or value.type.name == "timestamptz" and value.type.args[1] == "UTC":
+    if value.type.name == "timestamp" or (value.type.name == "timestamptz" and value.type.args[1] == "UTC"):
         digits = value.type.args[0]
         shown_ = local(value, "to_iso8601()").sql
         form = f"strftime({shown_}, '%Y-%m-%dT%H:%M:%S{'.%f' if digits else ''}')"
@@ -294,7 +357,17 @@ def from_iso8601_date(call: Call) -> Typed:
     """Give the date of an ISO 8601 text, as YYYY-MM-DD or a week or a day of a year."""
     value = call.text(0)
     raised = fail("Invalid date", DATE)
-    return Typed(let([value], lambda x: f"CASE WHEN {x} IS NULL OR regexp_full_match({x}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') THEN CAST({x} AS DATE) ELSE {raised} END") if value.text is None or re.fullmatch(r"\d{4}-\d\d-\d\d", value.text) else _odd_date(call, value.text), DATE)
+    return Typed(
+        let(
+            [value],
+            lambda x: (
+                f"CASE WHEN {x} IS NULL OR regexp_full_match({x}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') THEN CAST({x} AS DATE) ELSE {raised} END"
+            ),
+        )
+        if value.text is None or re.fullmatch(r"\d{4}-\d\d-\d\d", value.text)
+        else _odd_date(call, value.text),
+        DATE,
+    )
 
 
 def _odd_date(call: Call, written: str) -> str:
@@ -345,7 +418,7 @@ def mysql_pattern(call: Call, index: int) -> str:
         letter = written[at + 1 : at + 2]
         if letter in MYSQL:
             made += MYSQL[letter]
-        elif letter and letter in "DUuVwX" or not letter:
+        elif (letter and letter in "DUuVwX") or not letter:
             raise call.refuse(f"knows no %{letter}", "Use day_of_week() or week() beside it.")
         else:
             made += letter  # Trino prints the letter itself
@@ -377,7 +450,10 @@ def date_parse(call: Call) -> Typed:
     written = call.constant(1)
     letters = set(re.findall(r"%(.)", written))
     if letters - READ or letters & {"a", "W"}:
-        raise call.refuse(f"reads no {', '.join(sorted('%' + c for c in letters - READ | letters & {'a', 'W'}))} here", "Take the text apart first.")
+        raise call.refuse(
+            f"reads no {', '.join(sorted('%' + c for c in letters - READ | letters & {'a', 'W'}))} here",
+            "Take the text apart first.",
+        )
     if letters & {"h", "I", "l"} and not letters & {"p", "r"}:
         raise call.refuse("with %h takes %p too here", "Use %H for hours to 23.")
     if not {"Y", "y"} & letters:
@@ -389,7 +465,14 @@ def date_parse(call: Call) -> Typed:
     if re.search(r"%[a-zA-Z](?=%[a-zA-Z])", pattern) and any(c in letters for c in "cekl"):
         raise call.refuse("with fields side by side is not given here", "Put something between them.")
     made = f"strptime({value.sql}, {string(pattern)})"
-    return Typed(_rounded(f"CAST({made} AS TIMESTAMP)", 3, 6) if False else f"date_trunc('millisecond', {made})" if "f" in letters else made, timestamp(3))
+    return Typed(
+        _rounded(f"CAST({made} AS TIMESTAMP)", 3, 6)
+        if False
+        else f"date_trunc('millisecond', {made})"
+        if "f" in letters
+        else made,
+        timestamp(3),
+    )
 
 
 JODA: Final[list[tuple[str, str]]] = [
@@ -453,7 +536,13 @@ def human_readable_seconds(call: Call) -> Typed:
     def body(x: str) -> str:
         s = f"CAST(round(abs({x})) AS BIGINT)"
         parts = []
-        for size, wrap, word in ((604800, None, "week"), (86400, 7, "day"), (3600, 24, "hour"), (60, 60, "minute"), (1, 60, "second")):
+        for size, wrap, word in (
+            (604800, None, "week"),
+            (86400, 7, "day"),
+            (3600, 24, "hour"),
+            (60, 60, "minute"),
+            (1, 60, "second"),
+        ):
             n = f"({s} // {size}{f' % {wrap}' if wrap else ''})"
             parts.append(f"CASE WHEN {n} = 0 THEN NULL WHEN {n} = 1 THEN '1 {word}' ELSE {n} || ' {word}s' END")
         return f"CASE WHEN {x} IS NULL THEN NULL WHEN NOT isfinite({x}) THEN {raised} WHEN {s} = 0 THEN '0 seconds' ELSE concat_ws(', ', {', '.join(parts)}) END"

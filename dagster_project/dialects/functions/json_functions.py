@@ -11,14 +11,16 @@ from typing import Any
 
 from sqlglot import exp
 
-from dagster_project.dialects.casts import canonical, cast, json_constant, json_text, to_json
+from dagster_project.dialects.casts import canonical, cast, is_json, json_constant, json_text, to_json
 from dagster_project.dialects.expressions import RULES
 from dagster_project.dialects.functions.calls import Call, function
 from dagster_project.dialects.typed import Typed, fail, let, string
 from dagster_project.dialects.types import BIGINT, BOOLEAN, CANONICAL_JSON, DOUBLE, JSON, UNKNOWN, VARCHAR, decimal
 from dagster_project.errors import Unsupported
 
-STEP = re.compile(r"\.([A-Za-z_][\w-]*|\d+)|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)\"\]|\['((?:[^'\\]|\\.)*)'\]|\.\"((?:[^\"\\]|\\.)*)\"")
+STEP = re.compile(
+    r"\.([A-Za-z_][\w-]*|\d+)|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)\"\]|\['((?:[^'\\]|\\.)*)'\]|\.\"((?:[^\"\\]|\\.)*)\""
+)
 
 
 def path_of(call: Call, index: int) -> str:
@@ -31,7 +33,7 @@ def path_of(call: Call, index: int) -> str:
     while at < len(body):
         step = STEP.match(body, at)
         if step is None:
-            raise call.refuse(f"with the path {written} is not given here", "Use $.name, $[0] and $[\"name\"] only.")
+            raise call.refuse(f"with the path {written} is not given here", 'Use $.name, $[0] and $["name"] only.')
         name = next((g for g in (step[1], step[3], step[4], step[5]) if g is not None), None)
         if name is not None and re.search(r'["\\*]', name):
             raise call.refuse(f"with the name {name} in its path is not given here", "CAST to a map first.")
@@ -46,10 +48,13 @@ def source(call: Call, index: int = 0) -> tuple[Typed, str]:
     if value.type.name == "json":
         return value, "{x} IS NOT NULL"
     if value.type.is_text:
-        return value, "json_valid({x})"
+        return value, is_json("{x}")
     if value.type == UNKNOWN:
-        return Typed("CAST(NULL AS VARCHAR)", VARCHAR), "json_valid({x})"
-    raise call.refuse(f"takes JSON or a text, not {value.type if value.type.is_known else 'a column of a type nobody told of'}", "Use CAST(… AS JSON).")
+        return Typed("CAST(NULL AS VARCHAR)", VARCHAR), is_json("{x}")
+    raise call.refuse(
+        f"takes JSON or a text, not {value.type if value.type.is_known else 'a column of a type nobody told of'}",
+        "Use CAST(… AS JSON).",
+    )
 
 
 @function("json_parse")
@@ -59,7 +64,9 @@ def json_parse(call: Call) -> Typed:
     if value.text is not None:
         return json_constant(value.text)
     raised = fail("Cannot convert value to JSON", JSON)
-    return Typed(let([value], lambda x: f"CASE WHEN {x} IS NULL OR json_valid({x}) THEN json({x}) ELSE {raised} END"), JSON)
+    return Typed(
+        let([value], lambda x: f"CASE WHEN {x} IS NULL OR {is_json(x)} THEN json({x}) ELSE {raised} END"), JSON
+    )
 
 
 @function("json_format")
@@ -69,7 +76,9 @@ def json_format(call: Call) -> Typed:
     if value.type.is_text and value.text is not None:
         value = json_constant(value.text)
     if value.type == JSON:
-        raise call.refuse("sorts the keys of objects, which DuckDB does not", "Use CAST(json_extract(…) AS varchar) for parts.")
+        raise call.refuse(
+            "sorts the keys of objects, which DuckDB does not", "Use CAST(json_extract(…) AS varchar) for parts."
+        )
     if value.type.name != "json":
         raise call.refuse(f"takes JSON, not {value.type}", "Use CAST(… AS JSON).")
     return Typed(f"CAST({value.sql} AS VARCHAR)", VARCHAR, value.const if isinstance(value.const, str) else None)
@@ -84,7 +93,9 @@ def json_extract(call: Call) -> Typed:
     kept = _at(known, path) if known is not None else None
     if kept is not None:
         return json_constant(kept)
-    return Typed(let([value], lambda x: f"CASE WHEN {valid.replace('{x}', x)} THEN json_extract({x}, {string(path)}) END"), JSON)
+    return Typed(
+        let([value], lambda x: f"CASE WHEN {valid.replace('{x}', x)} THEN json_extract({x}, {string(path)}) END"), JSON
+    )
 
 
 class _Number(str):
@@ -129,10 +140,16 @@ def json_extract_scalar(call: Call) -> Typed:
     value, valid = source(call)
     path = string(path_of(call, 1))
     known = value.const if isinstance(value.const, str) else value.text
-    if known is not None and (kept := _at(known, path_of(call, 1))) is not None and kept[:1] not in "{[\"n":
+    if known is not None and (kept := _at(known, path_of(call, 1))) is not None and kept[:1] not in '{["n':
         return Typed(string(kept), VARCHAR, kept)
     return Typed(
-        let([value], lambda x: f"CASE WHEN {valid.replace('{x}', x)} THEN CASE WHEN json_type({x}, {path}) NOT IN ('OBJECT', 'ARRAY', 'NULL') THEN json_extract_string({x}, {path}) END END"), VARCHAR
+        let(
+            [value],
+            lambda x: (
+                f"CASE WHEN {valid.replace('{x}', x)} THEN CASE WHEN json_type({x}, {path}) NOT IN ('OBJECT', 'ARRAY', 'NULL') THEN json_extract_string({x}, {path}) END END"
+            ),
+        ),
+        VARCHAR,
     )
 
 
@@ -140,7 +157,15 @@ def json_extract_scalar(call: Call) -> Typed:
 def json_array_length(call: Call) -> Typed:
     """Give how long a JSON array is, NULL for what is none."""
     value, valid = source(call)
-    return Typed(let([value], lambda x: f"CASE WHEN {valid.replace('{x}', x)} THEN CASE WHEN json_type({x}) = 'ARRAY' THEN CAST(json_array_length({x}) AS BIGINT) END END"), BIGINT)
+    return Typed(
+        let(
+            [value],
+            lambda x: (
+                f"CASE WHEN {valid.replace('{x}', x)} THEN CASE WHEN json_type({x}) = 'ARRAY' THEN CAST(json_array_length({x}) AS BIGINT) END END"
+            ),
+        ),
+        BIGINT,
+    )
 
 
 @function("json_size", args=2)
@@ -203,7 +228,15 @@ def is_json_scalar(call: Call) -> Typed:
     """Give whether JSON is a number, a text, a boolean or null."""
     value, valid = source(call)
     raised = fail("Invalid JSON value", BOOLEAN)
-    return Typed(let([value], lambda x: f"CASE WHEN {valid.replace('{x}', x)} THEN json_type({x}) NOT IN ('OBJECT', 'ARRAY') WHEN {x} IS NOT NULL THEN {raised} END"), BOOLEAN)
+    return Typed(
+        let(
+            [value],
+            lambda x: (
+                f"CASE WHEN {valid.replace('{x}', x)} THEN json_type({x}) NOT IN ('OBJECT', 'ARRAY') WHEN {x} IS NOT NULL THEN {raised} END"
+            ),
+        ),
+        BOOLEAN,
+    )
 
 
 # --- SQL/JSON -----------------------------------------------------------------------------------------------------
@@ -212,13 +245,19 @@ def is_json_scalar(call: Call) -> Typed:
 def json_object(self: Any, node: Any, scope: Any) -> Typed:
     """Return `JSON_OBJECT(key : value …)`: a text; NULL values are kept unless ABSENT ON NULL."""
     allowed = {"expressions", "null_handling", "unique_keys", "return_type", "encoding"}
-    if any(v not in (None, False, [], "") and k not in allowed for k, v in node.args.items()) or node.args.get("encoding") or node.args.get("return_type"):
+    if (
+        any(v not in (None, False, [], "") and k not in allowed for k, v in node.args.items())
+        or node.args.get("encoding")
+        or node.args.get("return_type")
+    ):
         raise Unsupported("JSON_OBJECT with RETURNING is not given here. CAST the result instead.")
     if node.args.get("unique_keys"):
         raise Unsupported("JSON_OBJECT … WITH UNIQUE KEYS is not given here. Leave it out if the keys differ.")
     keys = [p.this.name if isinstance(getattr(p, "this", None), exp.Literal) else None for p in node.expressions]
     if len(keys) > 1 and None in keys:
-        raise Unsupported("The order of several keys of JSON_OBJECT is known here for constants only. Write the keys out.")
+        raise Unsupported(
+            "The order of several keys of JSON_OBJECT is known here for constants only. Write the keys out."
+        )
     absent = "ABSENT" in str(node.args.get("null_handling") or "").upper()
     parts = []
     for pair in in_hash_order(node.expressions, keys):
@@ -258,7 +297,10 @@ def _member(self: Any, node: Any, scope: Any) -> str:
     inner_node = node
     while isinstance(inner_node, exp.Paren):
         inner_node = inner_node.this
-    is_json_function = isinstance(inner_node, exp.JSONObject) or (isinstance(inner_node, exp.Anonymous) and str(inner_node.this).lower() in {"json_array", "json_object", "json_query"})
+    is_json_function = isinstance(inner_node, exp.JSONObject) or (
+        isinstance(inner_node, exp.Anonymous)
+        and str(inner_node.this).lower() in {"json_array", "json_object", "json_query"}
+    )
     if is_json_function:
         return value.sql
     if value.type.is_text or value.type.is_number or value.type in (BOOLEAN, UNKNOWN) or value.type.name == "json":

@@ -28,9 +28,21 @@ def map_(call: Call) -> Typed:
     keys, values = call.array(0), call.array(1)
     kind = map_of(keys.type.element, values.type.element)
     a = Typed(f"CAST({keys.sql} AS {duckdb_type(keys.type)})", keys.type) if keys.type.element == UNKNOWN else keys
-    b = Typed(f"CAST({values.sql} AS {duckdb_type(values.type)})", values.type) if values.type.element == UNKNOWN else values
+    b = (
+        Typed(f"CAST({values.sql} AS {duckdb_type(values.type)})", values.type)
+        if values.type.element == UNKNOWN
+        else values
+    )
     unlike = fail("Key and value arrays must be the same length", kind)
-    return Typed(let([a, b], lambda x, y: f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL WHEN len({x}) <> len({y}) THEN {unlike} ELSE map({x}, {y}) END"), kind)
+    return Typed(
+        let(
+            [a, b],
+            lambda x, y: (
+                f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL WHEN len({x}) <> len({y}) THEN {unlike} ELSE map({x}, {y}) END"
+            ),
+        ),
+        kind,
+    )
 
 
 @function("map_keys")
@@ -52,7 +64,9 @@ def map_entries(call: Call) -> Typed:
     """Give rows of key and value, whose fields have no names."""
     value = call.map(0)
     kind = row((None, value.type.key), (None, value.type.value))
-    return Typed(f"list_transform(map_entries({value.sql}), lambda _e: {{field0: _e.key, field1: _e.value}})", array(kind))
+    return Typed(
+        f"list_transform(map_entries({value.sql}), lambda _e: {{field0: _e.key, field1: _e.value}})", array(kind)
+    )
 
 
 def _entries(call: Call) -> tuple[Typed, list[str], Type]:
@@ -98,8 +112,21 @@ def map_concat(call: Call) -> Typed:
     """Give the entries of all maps; the last one wins."""
     values = [call.map(i) for i in range(len(call))]
     kind = common_of([v.type for v in values], "map_concat()")
-    coerced = [Typed(f"CAST({coerce(v, kind).sql} AS {duckdb_type(kind)})", kind) if UNKNOWN in (v.type.key, v.type.value) else coerce(v, kind) for v in values]
-    return Typed(let(coerced, lambda *xs: f"CASE WHEN {' OR '.join(f'{x} IS NULL' for x in xs)} THEN NULL ELSE map_concat({', '.join(xs)}) END"), kind)
+    coerced = [
+        Typed(f"CAST({coerce(v, kind).sql} AS {duckdb_type(kind)})", kind)
+        if UNKNOWN in (v.type.key, v.type.value)
+        else coerce(v, kind)
+        for v in values
+    ]
+    return Typed(
+        let(
+            coerced,
+            lambda *xs: (
+                f"CASE WHEN {' OR '.join(f'{x} IS NULL' for x in xs)} THEN NULL ELSE map_concat({', '.join(xs)}) END"
+            ),
+        ),
+        kind,
+    )
 
 
 @function("map_filter", args=2)
@@ -123,7 +150,15 @@ def transform_keys(call: Call) -> Typed:
     e = f"_m{depth(call)}"
     made = bound(call, 1, [Typed(f"{e}.key", value.type.key), Typed(f"{e}.value", value.type.value)])
     kind = map_of(made.type, value.type.value)
-    return Typed(let([value], lambda x: f"CASE WHEN {x} IS NULL THEN NULL ELSE {typed_map(f'list_transform(map_entries({x}), lambda {e}: {made.sql})', f'map_values({x})', kind)} END"), kind)
+    return Typed(
+        let(
+            [value],
+            lambda x: (
+                f"CASE WHEN {x} IS NULL THEN NULL ELSE {typed_map(f'list_transform(map_entries({x}), lambda {e}: {made.sql})', f'map_values({x})', kind)} END"
+            ),
+        ),
+        kind,
+    )
 
 
 @function("transform_values", args=2)
@@ -133,7 +168,15 @@ def transform_values(call: Call) -> Typed:
     e = f"_m{depth(call)}"
     made = bound(call, 1, [Typed(f"{e}.key", value.type.key), Typed(f"{e}.value", value.type.value)])
     kind = map_of(value.type.key, made.type)
-    return Typed(let([value], lambda x: f"CASE WHEN {x} IS NULL THEN NULL ELSE {typed_map(f'map_keys({x})', f'list_transform(map_entries({x}), lambda {e}: {made.sql})', kind)} END"), kind)
+    return Typed(
+        let(
+            [value],
+            lambda x: (
+                f"CASE WHEN {x} IS NULL THEN NULL ELSE {typed_map(f'map_keys({x})', f'list_transform(map_entries({x}), lambda {e}: {made.sql})', kind)} END"
+            ),
+        ),
+        kind,
+    )
 
 
 @function("map_zip_with", args=3)
@@ -145,7 +188,11 @@ def map_zip_with(call: Call) -> Typed:
     k = f"_m{depth(call)}"
 
     def parts(x: str, y: str) -> list[Typed]:
-        return [Typed(k, key), Typed(f"map_extract_value({x}, {k})", one.type.value), Typed(f"map_extract_value({y}, {k})", other.type.value)]
+        return [
+            Typed(k, key),
+            Typed(f"map_extract_value({x}, {k})", one.type.value),
+            Typed(f"map_extract_value({y}, {k})", other.type.value),
+        ]
 
     kind = map_of(key, bound(call, 2, parts("_x", "_y")).type)
 

@@ -24,7 +24,10 @@ def _number(call: Call, index: int = 0) -> Typed:
     if value.type == UNKNOWN:
         return Typed("CAST(NULL AS DOUBLE)", DOUBLE)
     if not value.type.is_number:
-        raise call.refuse(f"takes a number, not {value.type if value.type.is_known else 'a column of a type nobody told of'}", "CAST it.")
+        raise call.refuse(
+            f"takes a number, not {value.type if value.type.is_known else 'a column of a type nobody told of'}",
+            "CAST it.",
+        )
     return value
 
 
@@ -72,13 +75,31 @@ def rounded(call: Call) -> Typed:
             return value
         step = 10**-digits.integer
         if step > 10**18:
-            return Typed(let([value], lambda x: f"CASE WHEN {x} IS NOT NULL THEN CAST(0 AS {duckdb_type(kind)}) END"), kind)
-        return Typed(let([value], lambda x: f"CAST((CASE WHEN {x} < 0 THEN -1 ELSE 1 END) * ((abs(CAST({x} AS HUGEINT)) + {step // 2}) // {step}) * {step} AS {duckdb_type(kind)})"), kind)
+            return Typed(
+                let([value], lambda x: f"CASE WHEN {x} IS NOT NULL THEN CAST(0 AS {duckdb_type(kind)}) END"), kind
+            )
+        return Typed(
+            let(
+                [value],
+                lambda x: (
+                    f"CAST((CASE WHEN {x} < 0 THEN -1 ELSE 1 END) * ((abs(CAST({x} AS HUGEINT)) + {step // 2}) // {step}) * {step} AS {duckdb_type(kind)})"
+                ),
+            ),
+            kind,
+        )
     if kind.name == "decimal":
         return _rounded_decimal(call, value, digits)
     if digits is None:
         return Typed(f"round({value.sql})", kind)
-    return Typed(let([value, digits], lambda x, d: f"CASE WHEN isfinite({x}) THEN CAST(round({x}, CAST({d} AS INTEGER)) AS {duckdb_type(kind)}) ELSE {x} END"), kind)
+    return Typed(
+        let(
+            [value, digits],
+            lambda x, d: (
+                f"CASE WHEN isfinite({x}) THEN CAST(round({x}, CAST({d} AS INTEGER)) AS {duckdb_type(kind)}) ELSE {x} END"
+            ),
+        ),
+        kind,
+    )
 
 
 def _rounded_decimal(call: Call, value: Typed, digits: Typed | None) -> Typed:
@@ -97,7 +118,7 @@ def _rounded_decimal(call: Call, value: Typed, digits: Typed | None) -> Typed:
     if -d > p - s:
         return Typed(f"CAST({value.sql} * 0 AS {duckdb_type(kind)})", kind)
     step = 10**-d
-    body = lambda x: (  # noqa: E731
+    body = lambda x: (
         f"CAST((CASE WHEN {x} < 0 THEN -1 ELSE 1 END) * ((CAST(trunc(abs({x})) AS HUGEINT) + {step // 2}) // {step}) * {step} AS {duckdb_type(kind)})"
     )
     return Typed(let([value], body), kind)
@@ -124,7 +145,9 @@ def truncated(call: Call) -> Typed:
     if -digits >= p - s:
         return Typed(f"CAST({value.sql} * 0 AS {duckdb_type(kind)})", kind)
     step = f"0.{'0' * (digits - 1)}1" if digits > 0 else "1" + "0" * -digits
-    return Typed(let([value], lambda x: f"CAST({x} - {x} % CAST('{step}' AS {duckdb_type(kind)}) AS {duckdb_type(kind)})"), kind)
+    return Typed(
+        let([value], lambda x: f"CAST({x} - {x} % CAST('{step}' AS {duckdb_type(kind)}) AS {duckdb_type(kind)})"), kind
+    )
 
 
 @function("sign")
@@ -132,7 +155,13 @@ def sign(call: Call) -> Typed:
     """Give -1, 0 or 1 in the type of the value."""
     value = _number(call)
     if value.type.is_float:
-        return Typed(let([value], lambda x: f"CASE WHEN isnan({x}) THEN {x} ELSE CAST(sign({x}) AS {duckdb_type(value.type)}) END"), value.type)
+        return Typed(
+            let(
+                [value],
+                lambda x: f"CASE WHEN isnan({x}) THEN {x} ELSE CAST(sign({x}) AS {duckdb_type(value.type)}) END",
+            ),
+            value.type,
+        )
     kind = decimal(1, 0) if value.type.name == "decimal" else value.type
     return Typed(f"CAST(sign({value.sql}) AS {duckdb_type(kind)})", kind)
 
@@ -165,7 +194,9 @@ def _guarded(name: str, made: str, rest: str) -> None:
     @function(name)
     def rule(call: Call) -> Typed:
         """Give the function where DuckDB has it, and what IEEE 754 says elsewhere."""
-        return Typed(let([call.double(0)], lambda x: f"CASE {rest.replace('{x}', x)} ELSE {made.replace('{x}', x)} END"), DOUBLE)
+        return Typed(
+            let([call.double(0)], lambda x: f"CASE {rest.replace('{x}', x)} ELSE {made.replace('{x}', x)} END"), DOUBLE
+        )
 
 
 for _name in ("ln", "log2", "log10"):
@@ -187,7 +218,7 @@ def power(call: Call) -> Typed:
 def log(call: Call) -> Typed:
     """Give the logarithm to a base, the base first."""
     base, of = call.double(0), call.double(1)
-    ln = lambda x: f"(CASE WHEN {x} = 0 THEN {MINUS} WHEN {x} < 0 OR isnan({x}) THEN {NAN} ELSE ln({x}) END)"  # noqa: E731
+    ln = lambda x: f"(CASE WHEN {x} = 0 THEN {MINUS} WHEN {x} < 0 OR isnan({x}) THEN {NAN} ELSE ln({x}) END)"
     return operators.arithmetic("/", Typed(let([of], ln), DOUBLE), Typed(let([base], ln), DOUBLE))
 
 
@@ -223,7 +254,10 @@ def to_base(call: Call) -> Typed:
     value, base = call.integer(0), call.integer(1)
     if base.integer is None or not 2 <= base.integer <= 36:
         raise call.refuse("takes a constant base of 2 to 36", "Write it out.")
-    return Typed(let([value], lambda x: f"(CASE WHEN {x} < 0 THEN '-' ELSE '' END || lower(to_base(abs({x}), {base.integer})))"), VARCHAR)
+    return Typed(
+        let([value], lambda x: f"(CASE WHEN {x} < 0 THEN '-' ELSE '' END || lower(to_base(abs({x}), {base.integer})))"),
+        VARCHAR,
+    )
 
 
 @function("from_base", args=2)
@@ -271,7 +305,9 @@ def _shift(name: str) -> None:
         target = duckdb_type(value.type)
 
         def left(x: str, s: str) -> str:
-            moved = f"(CAST({x} AS HUGEINT) & ((CAST(1 AS HUGEINT) << ({bits} - {s})) - 1)) * (CAST(1 AS HUGEINT) << {s})"
+            moved = (
+                f"(CAST({x} AS HUGEINT) & ((CAST(1 AS HUGEINT) << ({bits} - {s})) - 1)) * (CAST(1 AS HUGEINT) << {s})"
+            )
             return f"CASE WHEN {s} >= {bits} THEN CAST(0 AS {target}) ELSE CAST((CASE WHEN {moved} >= {half} THEN {moved} - {whole} ELSE {moved} END) AS {target}) END"
 
         def right(x: str, s: str) -> str:
@@ -281,11 +317,14 @@ def _shift(name: str) -> None:
 
         def arithmetic(x: str, s: str) -> str:
             return f"CASE WHEN {s} >= {bits} THEN CAST(CASE WHEN {x} < 0 THEN -1 ELSE 0 END AS {target}) ELSE CAST(floor_div AS {target}) END".replace(
-                "floor_div", f"((CAST({x} AS HUGEINT) - CASE WHEN {x} < 0 THEN (CAST(1 AS HUGEINT) << {s}) - 1 ELSE 0 END) // (CAST(1 AS HUGEINT) << {s}))"
+                "floor_div",
+                f"((CAST({x} AS HUGEINT) - CASE WHEN {x} < 0 THEN (CAST(1 AS HUGEINT) << {s}) - 1 ELSE 0 END) // (CAST(1 AS HUGEINT) << {s}))",
             )
 
         body = {"bitwise_left_shift": left, "bitwise_right_shift": right}.get(name, arithmetic)
-        guarded = lambda x, s: f"CASE WHEN {s} < 0 THEN {fail('Shift must be positive', value.type)} ELSE {body(x, f'CAST({s} AS INTEGER)')} END"  # noqa: E731
+        guarded = lambda x, s: (
+            f"CASE WHEN {s} < 0 THEN {fail('Shift must be positive', value.type)} ELSE {body(x, f'CAST({s} AS INTEGER)')} END"
+        )
         return Typed(let([value, by], guarded), value.type)
 
 
@@ -301,7 +340,15 @@ def bit_count(call: Call) -> Typed:
         raise call.refuse("takes a constant number of 2 to 64 bits", "Write it out.")
     least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     raised = fail("Number must be representable with the bits specified", BIGINT)
-    return Typed(let([value], lambda x: f"CASE WHEN {x} < {least} OR {x} > {most} THEN {raised} ELSE CAST(bit_count(CAST({x} AS HUGEINT) & {2**bits - 1}) AS BIGINT) END"), BIGINT)
+    return Typed(
+        let(
+            [value],
+            lambda x: (
+                f"CASE WHEN {x} < {least} OR {x} > {most} THEN {raised} ELSE CAST(bit_count(CAST({x} AS HUGEINT) & {2**bits - 1}) AS BIGINT) END"
+            ),
+        ),
+        BIGINT,
+    )
 
 
 __all__ = ["as_decimal"]

@@ -13,9 +13,48 @@ from dagster_project.dialects import operators
 from dagster_project.dialects.casts import as_text
 from dagster_project.dialects.functions.calls import MANY, Call, function, simple
 from dagster_project.dialects.typed import Typed, fail, let, number, string, text
-from dagster_project.dialects.types import BIGINT, BOOLEAN, INTEGER, UNKNOWN, VARBINARY, VARCHAR, Type, array, common_of, duckdb_type, map_of
+from dagster_project.dialects.types import (
+    BIGINT,
+    BOOLEAN,
+    INTEGER,
+    UNKNOWN,
+    VARBINARY,
+    VARCHAR,
+    Type,
+    array,
+    common_of,
+    duckdb_type,
+    map_of,
+)
 
-BLANK: Final = string("".join(map(chr, [9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 0x1680, *range(0x2000, 0x2007), 0x2008, 0x2009, 0x200A, 0x2028, 0x2029, 0x205F, 0x3000])))
+BLANK: Final = string(
+    "".join(
+        map(
+            chr,
+            [
+                9,
+                10,
+                11,
+                12,
+                13,
+                28,
+                29,
+                30,
+                31,
+                32,
+                0x1680,
+                *range(0x2000, 0x2007),
+                0x2008,
+                0x2009,
+                0x200A,
+                0x2028,
+                0x2029,
+                0x205F,
+                0x3000,
+            ],
+        )
+    )
+)
 
 
 @function("length", "char_length", "character_length")
@@ -66,7 +105,9 @@ def chr_(call: Call) -> Typed:
 def codepoint(call: Call) -> Typed:
     """Give the code point of a single character."""
     raised = fail("Input to codepoint() must be one character", INTEGER)
-    return Typed(let([call.text(0)], lambda x: f"CASE WHEN length({x}) <> 1 THEN {raised} ELSE unicode({x}) END"), INTEGER)
+    return Typed(
+        let([call.text(0)], lambda x: f"CASE WHEN length({x}) <> 1 THEN {raised} ELSE unicode({x}) END"), INTEGER
+    )
 
 
 @function("concat", args=(1, MANY))
@@ -101,7 +142,13 @@ def concat_ws(call: Call) -> Typed:
     """Give texts joined by a separator without those that are NULL."""
     separator = call.text(0)
     if len(call) == 2 and call.values[1].type.name == "array":
-        return Typed(let([separator, call.array(1)], lambda s, x: f"CASE WHEN {s} IS NULL OR {x} IS NULL THEN NULL ELSE {joined(x, s)} END"), VARCHAR)
+        return Typed(
+            let(
+                [separator, call.array(1)],
+                lambda s, x: f"CASE WHEN {s} IS NULL OR {x} IS NULL THEN NULL ELSE {joined(x, s)} END",
+            ),
+            VARCHAR,
+        )
     parts = [call.text(i).sql for i in range(1, len(call))]
     return Typed(f"concat_ws({separator.sql}, {', '.join(parts)})", VARCHAR)
 
@@ -149,7 +196,13 @@ def reverse(call: Call) -> Typed:
         return Typed(f"list_reverse({value.sql})", value.type)
     if value.text is not None:
         return text(value.text[::-1])
-    return Typed(let([call.text(0)], lambda x: f"array_to_string(list_transform(range(length({x}), 0, -1), lambda _i: substr({x}, _i, 1)), '')"), VARCHAR)
+    return Typed(
+        let(
+            [call.text(0)],
+            lambda x: f"array_to_string(list_transform(range(length({x}), 0, -1), lambda _i: substr({x}, _i, 1)), '')",
+        ),
+        VARCHAR,
+    )
 
 
 @function("strpos", args=(2, 3))
@@ -165,7 +218,9 @@ def strpos(call: Call) -> Typed:
 
     def body(x: str, p: str) -> str:
         places = f"list_filter(range(1, length({x}) - length({p}) + 2), lambda _i: substr({x}, _i, length({p})) = {p})"
-        return f"CASE WHEN {x} IS NULL OR {p} IS NULL THEN NULL WHEN {p} = '' THEN 1 ELSE coalesce({places}[{n}], 0) END"
+        return (
+            f"CASE WHEN {x} IS NULL OR {p} IS NULL THEN NULL WHEN {p} = '' THEN 1 ELSE coalesce({places}[{n}], 0) END"
+        )
 
     return Typed(let([value, part], body), BIGINT)
 
@@ -313,7 +368,12 @@ def hamming_distance(call: Call) -> Typed:
     """Give at how many places two texts of one length differ."""
     unlike = fail("The input strings to hamming_distance function must have the same length", BIGINT)
     return Typed(
-        let([call.text(0), call.text(1)], lambda x, y: f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL WHEN length({x}) <> length({y}) THEN {unlike} ELSE len(list_filter(range(1, length({x}) + 1), lambda _i: substr({x}, _i, 1) <> substr({y}, _i, 1))) END"),
+        let(
+            [call.text(0), call.text(1)],
+            lambda x, y: (
+                f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL WHEN length({x}) <> length({y}) THEN {unlike} ELSE len(list_filter(range(1, length({x}) + 1), lambda _i: substr({x}, _i, 1) <> substr({y}, _i, 1))) END"
+            ),
+        ),
         BIGINT,
     )
 
@@ -341,7 +401,10 @@ def luhn_check(call: Call) -> Typed:
 
 # --- patterns -----------------------------------------------------------------------------------------------------
 
-BEYOND: Final = re.compile(r"\(\?(?:[=!]|<[=!]|>|#)|\\[1-9]|[*+?}]\+|\\[GKRXZhHvVuxckN]|&&|\[\[|\(\?<[A-Za-z]|\\Q|\\p\{(?:Is|In|java|block|script)", re.IGNORECASE)
+BEYOND: Final = re.compile(
+    r"\(\?(?:[=!]|<[=!]|>|#)|\\[1-9]|[*+?}]\+|\\[GKRXZhHvVuxckN]|&&|\[\[|\(\?<[A-Za-z]|\\Q|\\p\{(?:Is|In|java|block|script)",
+    re.IGNORECASE,
+)
 
 
 def pattern(call: Call, index: int) -> Typed:
@@ -350,10 +413,16 @@ def pattern(call: Call, index: int) -> Typed:
     if value.text is None:
         if value.type == UNKNOWN or value.sql.startswith("CAST(NULL"):
             return value
-        raise call.refuse("takes a constant pattern here: DuckDB's engine knows no look-around and no back-references", "Write it out.")
+        raise call.refuse(
+            "takes a constant pattern here: DuckDB's engine knows no look-around and no back-references",
+            "Write it out.",
+        )
     found = BEYOND.search(value.text)
     if found:
-        raise call.refuse(f"with {found[0]} in its pattern is not given here: DuckDB's engine does not know it", "Write the pattern without it.")
+        raise call.refuse(
+            f"with {found[0]} in its pattern is not given here: DuckDB's engine does not know it",
+            "Write the pattern without it.",
+        )
     return value
 
 
@@ -374,8 +443,16 @@ def regexp_extract(call: Call) -> Typed:
     value, found, group = call.text(0), pattern(call, 1), _group(call)
     none = "" if group == 0 or not re.search(r"[?*|]|\{0", found.text or "") else None
     if none is None:
-        raise call.refuse("of a group that need not match cannot tell NULL from an empty text here", "Make the group match always.")
-    return Typed(let([value], lambda x: f"CASE WHEN regexp_matches({x}, {found.sql}) THEN regexp_extract({x}, {found.sql}, {group}) END"), VARCHAR)
+        raise call.refuse(
+            "of a group that need not match cannot tell NULL from an empty text here", "Make the group match always."
+        )
+    return Typed(
+        let(
+            [value],
+            lambda x: f"CASE WHEN regexp_matches({x}, {found.sql}) THEN regexp_extract({x}, {found.sql}, {group}) END",
+        ),
+        VARCHAR,
+    )
 
 
 def _group(call: Call) -> int:
@@ -385,7 +462,9 @@ def _group(call: Call) -> int:
     if group is None:
         raise call.refuse("takes a constant group", "Write it out.")
     if group < 0 or group > groups(call.text(1).text or ""):
-        raise call.refuse(f"asks for the group {group} of a pattern that has {groups(call.text(1).text or '')}", "Mend the group.")
+        raise call.refuse(
+            f"asks for the group {group} of a pattern that has {groups(call.text(1).text or '')}", "Mend the group."
+        )
     return group
 
 
@@ -394,7 +473,9 @@ def regexp_extract_all(call: Call) -> Typed:
     """Give all matches, or a group of each."""
     value, found, group = call.text(0), pattern(call, 1), _group(call)
     if group and re.search(r"[?*|]|\{0", found.text or ""):
-        raise call.refuse("of a group that need not match cannot tell NULL from an empty text here", "Make the group match always.")
+        raise call.refuse(
+            "of a group that need not match cannot tell NULL from an empty text here", "Make the group match always."
+        )
     return Typed(f"regexp_extract_all({value.sql}, {found.sql}, {group})", array(VARCHAR))
 
 
@@ -405,7 +486,9 @@ def regexp_replace(call: Call) -> Typed:
         raise call.refuse("with a lambda is not given here", "Write the replacement with $1.")
     value, found = call.text(0), pattern(call, 1)
     if found.text and matches_nothing(found.text):
-        raise call.refuse("with a pattern that also matches nothing is not given here", "Use one that takes a character.")
+        raise call.refuse(
+            "with a pattern that also matches nothing is not given here", "Use one that takes a character."
+        )
     by = "" if len(call) == 2 else call.constant(2) if call.text(2).text is not None else None
     if by is None:
         return Typed("CAST(NULL AS VARCHAR)", VARCHAR)
@@ -421,7 +504,9 @@ def regexp_replace(call: Call) -> Typed:
         elif char == "$":
             number = re.match(r"\d", by[at + 1 : at + 2])
             if number is None or int(number[0]) > count or re.match(r"\d", by[at + 2 : at + 3]):
-                raise call.refuse(f"has a replacement with {by[at : at + 4]}, which names no group here", "Use $0 to $9.")
+                raise call.refuse(
+                    f"has a replacement with {by[at : at + 4]}, which names no group here", "Use $0 to $9."
+                )
             made += f"\\{number[0]}"
             at += 2
         else:
@@ -443,7 +528,9 @@ def regexp_split(call: Call) -> Typed:
     """Give the parts between matches."""
     found = pattern(call, 1)
     if not found.text or matches_nothing(found.text):
-        raise call.refuse("with a pattern that matches nothing at all is not given here", "Use one that takes a character.")
+        raise call.refuse(
+            "with a pattern that matches nothing at all is not given here", "Use one that takes a character."
+        )
     return Typed(f"regexp_split_to_array({call.text(0).sql}, {found.sql})", array(VARCHAR))
 
 
@@ -452,7 +539,9 @@ def regexp_count(call: Call) -> Typed:
     """Give how often a pattern matches."""
     found = pattern(call, 1)
     if found.text is not None and matches_nothing(found.text):
-        raise call.refuse("with a pattern that also matches nothing is not given here", "Use one that takes a character.")
+        raise call.refuse(
+            "with a pattern that also matches nothing is not given here", "Use one that takes a character."
+        )
     return Typed(f"CAST(len(regexp_extract_all({call.text(0).sql}, {pattern(call, 1).sql})) AS BIGINT)", BIGINT)
 
 
@@ -467,7 +556,15 @@ def regexp_position(call: Call) -> Typed:
     if found.text.startswith("^") or "(?" in found.text:
         raise call.refuse("with an anchored pattern is not given here", "Use regexp_like().")
     before = string(f"(?s)^(.*?)(?:{found.text})")
-    return Typed(let([value], lambda x: f"CASE WHEN {x} IS NULL THEN NULL WHEN regexp_matches({x}, {found.sql}) THEN CAST(length(regexp_extract({x}, {before}, 1)) + 1 AS INTEGER) ELSE -1 END"), INTEGER)
+    return Typed(
+        let(
+            [value],
+            lambda x: (
+                f"CASE WHEN {x} IS NULL THEN NULL WHEN regexp_matches({x}, {found.sql}) THEN CAST(length(regexp_extract({x}, {before}, 1)) + 1 AS INTEGER) ELSE -1 END"
+            ),
+        ),
+        INTEGER,
+    )
 
 
 # --- bytes --------------------------------------------------------------------------------------------------------
@@ -506,7 +603,9 @@ def from_utf8(call: Call) -> Typed:
 @function("url_encode")
 def url_encode(call: Call) -> Typed:
     """Give a text as it stands in a form: + for a blank."""
-    return Typed(f"replace(replace(replace(url_encode({call.text(0).sql}), '%20', '+'), '~', '%7E'), '%2A', '*')", VARCHAR)
+    return Typed(
+        f"replace(replace(replace(url_encode({call.text(0).sql}), '%20', '+'), '~', '%7E'), '%2A', '*')", VARCHAR
+    )
 
 
 @function("url_decode")
@@ -551,21 +650,38 @@ def _plain(call: Call, written: str, parts: list[str]) -> None:
 def _place(call: Call, found: re.Match[str], value: Typed) -> str:
     flags, width, digits, letter = found[2], int(found[3] or 0), found[4], found[5]
     kind = value.type
-    if letter == "s" and digits is None and not set(flags) - {"-"} and (kind.is_text or kind.is_integer or kind.name in {"boolean", "decimal", "date", "uuid"}):
+    if (
+        letter == "s"
+        and digits is None
+        and not set(flags) - {"-"}
+        and (kind.is_text or kind.is_integer or kind.name in {"boolean", "decimal", "date", "uuid"})
+    ):
         made = f"coalesce({as_text(value).sql}, 'null')"
         if "-" in flags and width:
-            return let([Typed(made, VARCHAR)], lambda x: f"rpad({x}, CAST(greatest(length({x}), {width}) AS INTEGER), ' ')")
+            return let(
+                [Typed(made, VARCHAR)], lambda x: f"rpad({x}, CAST(greatest(length({x}), {width}) AS INTEGER), ' ')"
+            )
         return _wide(made, width, " ")
     if letter == "d" and kind.is_integer and digits is None and not set(flags) - {"0", ","}:
         made = f"format('{{:,}}', {value.sql})" if "," in flags else f"CAST({value.sql} AS VARCHAR)"
         if "0" in flags and width:
-            return let([value], lambda x: f"(CASE WHEN {x} < 0 THEN '-' ELSE '' END || lpad(CAST(abs({x}) AS VARCHAR), CAST(greatest(length(CAST(abs({x}) AS VARCHAR)), {width} - CASE WHEN {x} < 0 THEN 1 ELSE 0 END) AS INTEGER), '0'))")
+            return let(
+                [value],
+                lambda x: (
+                    f"(CASE WHEN {x} < 0 THEN '-' ELSE '' END || lpad(CAST(abs({x}) AS VARCHAR), CAST(greatest(length(CAST(abs({x}) AS VARCHAR)), {width} - CASE WHEN {x} < 0 THEN 1 ELSE 0 END) AS INTEGER), '0'))"
+                ),
+            )
         return _wide(made, width, " ")
     if letter == "f" and (kind.is_float or kind.name == "decimal") and not set(flags) - {","}:
         places = int(digits) if digits is not None else 6
         exact = f"CAST(CAST({value.sql} AS VARCHAR) AS DECIMAL(38, {places}))"
         if "," in flags:
-            whole = let([Typed(exact, VARCHAR)], lambda x: f"(CASE WHEN {x} < 0 THEN '-' ELSE '' END || format('{{:,}}', CAST(trunc(abs({x})) AS BIGINT)) || {'substr(CAST(' + x + ' AS VARCHAR), instr(CAST(' + x + chr(32) + 'AS VARCHAR), chr(46)))' if places else string('')})")
+            whole = let(
+                [Typed(exact, VARCHAR)],
+                lambda x: (
+                    f"(CASE WHEN {x} < 0 THEN '-' ELSE '' END || format('{{:,}}', CAST(trunc(abs({x})) AS BIGINT)) || {'substr(CAST(' + x + ' AS VARCHAR), instr(CAST(' + x + chr(32) + 'AS VARCHAR), chr(46)))' if places else string('')})"
+                ),
+            )
             return _wide(whole, width, " ")
         return _wide(f"CAST({exact} AS VARCHAR)", width, " ")
     if letter == "x" and kind.is_integer and not set(flags) - {"0"} and digits is None:
@@ -576,7 +692,9 @@ def _place(call: Call, found: re.Match[str], value: Typed) -> str:
 def _wide(made: str, width: int, by: str) -> str:
     if not width:
         return made
-    return let([Typed(made, VARCHAR)], lambda x: f"lpad({x}, CAST(greatest(length({x}), {width}) AS INTEGER), {string(by)})")
+    return let(
+        [Typed(made, VARCHAR)], lambda x: f"lpad({x}, CAST(greatest(length({x}), {width}) AS INTEGER), {string(by)})"
+    )
 
 
 __all__ = ["Decimal", "Type", "common_of", "duckdb_type"]
