@@ -138,7 +138,7 @@ def look(source: TableSource, known: Mapping[str, KnownFile], *, stamps: Mapping
     taken: dict[str, Stamp | str] = {}
     kept, skipped = _inputs(source, listed, old, taken)
     for input_ in kept.values():
-        if input_.path not in taken:
+        if input_.error or input_.path not in taken:
             taken[input_.path] = input_.error or _stamped_input(input_, old.get(input_.path), taken)
     seen = {path: _seen(kept[path], taken[path], known.get(path)) for path in sorted(kept)}
     if source.same_content == "skip":

@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dagster_project.contracts import Column, raw_table
 from dagster_project.errors import SourceInvalid, SourceUnavailable
 from dagster_project.landing.formats import delimited
 from dagster_project.landing.table_columns import Wanted, add_columns, place
-from dagster_project.landing.tables import KnownFile, Landing, Retyped, Scan, arrivals, look
+from dagster_project.landing.tables import arrivals, look
 from dagster_project.sources import TableSource
 
 TALKS = Path(__file__).parents[2].parent / "shared" / "corpora" / "talks"
@@ -33,81 +32,9 @@ QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCh
 
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-OURS = set(raw_table("any", "table").schema.names)
-
-
-@dataclass
-class Raw:
-    """A raw table in memory."""
-
-    source: TableSource
-    columns: tuple[Column, ...] | None = None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    retyped: int = 0
-
-    def land(self) -> Scan:
-        """Look and land once; the rows are added to `rows`."""
-        scan = look(self.source, self.known())
-        landing = arrivals(
-            duckdb.connect(),
-            self.source,
-            scan,
-            columns=self.columns,
-            first_sequence=len(self.rows) + 1,
-            landed_at=NOW,
-        )
-        rows, landing = self._drain(landing)
-        self.columns = landing.columns
-        self.rows = [dict.fromkeys(landing.table.schema.names) | row for row in self.rows] + rows
-        return scan
-
-    def known(self) -> dict[str, KnownFile]:
-        """What raw knows of each file, as the pipeline works it out."""
-        markers = [row for row in self.rows if row["_op"] in ("file", "gone")]
-        latest = {row["_file"]: row for row in markers}
-        return {
-            path: KnownFile(row["_file_sha256"], row["_row"], row["sequence"], row["_error"])
-            for path, row in latest.items()
-            if row["_op"] == "file"
-        }
-
-    def table(self) -> pa.Table:
-        """All arrivals, in the raw table's schema."""
-        return pa.Table.from_pylist(self.rows, schema=raw_table(self.source.name, "table", self.columns or ()).schema)
-
-    def of(self, op: str) -> list[dict[str, Any]]:
-        """The arrivals of one sort."""
-        return [row for row in self.rows if row["_op"] == op]
-
-    def values(self) -> list[dict[str, Any]]:
-        """The user columns of the rows that were read."""
-        return [{name: value for name, value in row.items() if name not in OURS} for row in self.of("put")]
-
-    def _drain(self, landing: Landing) -> tuple[list[dict[str, Any]], Landing]:
-        while True:
-            try:
-                batches = list(landing.batches())
-            except Retyped as change:
-                landing = change.landing
-                self.retyped += 1
-                continue
-            assert all(batch.schema.equals(landing.table.schema, check_metadata=True) for batch in batches)
-            return [row for batch in batches for row in batch.to_pylist()], landing
-
-
-def of_files(folder: Path, **files: str | bytes) -> Raw:
-    """Write files (`a_csv="…"` makes a.csv) into `folder` and return a raw table of it, not yet landed."""
-    write(folder, **files)
-    return Raw(TableSource(name="trial", path=str(folder)))
-
-
-def write(folder: Path, **files: str | bytes) -> None:
-    """Write files, `a_csv="…"` as a.csv."""
-    folder.mkdir(exist_ok=True)
-    for name, content in files.items():
-        stem, _, suffix = name.rpartition("_")
-        data = content.encode() if isinstance(content, str) else content
-        (folder / f"{stem}.{suffix}").write_bytes(data)
+OfFiles = Callable[..., Any]
+RawOf = Callable[[TableSource], Any]
+Write = Callable[..., None]
 
 
 # --- CSV ------------------------------------------------------------------------------------------------------------
@@ -129,7 +56,9 @@ def write(folder: Path, **files: str | bytes) -> None:
         ("a,b\n# no comment,y\n", [("# no comment", "y")]),
     ],
 )
-def test_csv_cells_come_as_they_were_written(tmp_path: Path, text: str, rows: list[tuple[str | None, ...]]) -> None:
+def test_csv_cells_come_as_they_were_written(
+    of_files: OfFiles, tmp_path: Path, text: str, rows: list[tuple[str | None, ...]]
+) -> None:
     raw = of_files(tmp_path, t_csv=text)
     raw.land()
     as_text = [tuple(None if v is None else str(v) for v in row.values()) for row in raw.values()]
@@ -138,7 +67,7 @@ def test_csv_cells_come_as_they_were_written(tmp_path: Path, text: str, rows: li
     assert [m["_row"] for m in raw.of("file")] == [len(rows)]
 
 
-def test_ragged_rows_are_refused_with_line_and_text(tmp_path: Path) -> None:
+def test_ragged_rows_are_refused_with_line_and_text(of_files: OfFiles, tmp_path: Path) -> None:
     raw = of_files(tmp_path, t_csv='a,b\n1,"x\ny"\n3\n4,5,6\n7,8\n')
     raw.land()
     assert [(r["a"], r["b"]) for r in raw.values()] == [(1, "x\ny"), (7, "8")]
@@ -147,14 +76,14 @@ def test_ragged_rows_are_refused_with_line_and_text(tmp_path: Path) -> None:
     assert raw.of("file")[0]["_row"] == 4
 
 
-def test_a_row_of_a_utf8_file_that_is_no_utf8_is_refused_and_the_others_land(tmp_path: Path) -> None:
+def test_a_row_of_a_utf8_file_that_is_no_utf8_is_refused_and_the_others_land(of_files: OfFiles, tmp_path: Path) -> None:
     raw = of_files(tmp_path, t_csv="a,b\n1,caf\udce9\n2,caf\u00e9\n3,na\u00efve\n".encode("utf-8", "surrogateescape"))
     raw.land()
     assert [r["b"] for r in raw.values()] == ["caf\u00e9", "na\u00efve"]
     assert [r["_line"] for r in raw.of("refused")] == [2]
 
 
-def test_doubled_headers_give_numbered_columns(tmp_path: Path) -> None:
+def test_doubled_headers_give_numbered_columns(of_files: OfFiles, tmp_path: Path) -> None:
     raw = of_files(tmp_path, t_csv="a,a,_id,sequence,Größe\n1,2,3,4,5\n")
     raw.land()
     assert raw.values() == [{"a": 1, "a_2": 2, "id": 3, "sequence_2": 4, "grosse": 5}]
@@ -162,7 +91,7 @@ def test_doubled_headers_give_numbered_columns(tmp_path: Path) -> None:
     assert [c.doc for c in raw.columns] == ["a", "a", "_id", "sequence", "Größe"]
 
 
-def test_mixed_line_ends_are_read_by_the_careful_reader(tmp_path: Path) -> None:
+def test_mixed_line_ends_are_read_by_the_careful_reader(of_files: OfFiles, tmp_path: Path) -> None:
     text = 'a,b\n1,"x\r\ny"\r\n2,z\n3,w\r\n4\n'
     raw = of_files(tmp_path, t_csv=text)
     raw.land()
@@ -203,7 +132,7 @@ def tables(draw: st.DrawFn) -> list[list[str]]:
 @QUICK
 @given(rows=tables(), ends=st.sampled_from(["\n", "\r\n"]), quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
 def test_every_cell_agrees_with_pythons_csv_module(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], ends: str, quoting: int
+    of_files: OfFiles, tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], ends: str, quoting: int
 ) -> None:
     width = len(rows[0]) if rows else 2
     text = io.StringIO()
@@ -248,14 +177,16 @@ def written(value: object) -> str:
         (["", ""], pa.string()),
     ],
 )
-def test_a_column_is_typed_only_if_every_text_survives(tmp_path: Path, cells: list[str], type_: pa.DataType) -> None:
+def test_a_column_is_typed_only_if_every_text_survives(
+    of_files: OfFiles, tmp_path: Path, cells: list[str], type_: pa.DataType
+) -> None:
     raw = of_files(tmp_path, t_csv="k,v\n" + "".join(f"x,{cell}\n" for cell in cells))
     raw.land()
     assert raw.columns is not None
     assert raw.columns[1].type == type_
 
 
-def test_a_late_value_makes_a_new_column_text_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_late_value_makes_a_new_column_text_and_nothing_is_lost(of_files: OfFiles, tmp_path: Path) -> None:
     count = delimited.SAMPLE_ROWS + 10
     raw = of_files(tmp_path, t_csv="a,b\n" + "1,x\n" * count + "0123,y\n")
     raw.land()
@@ -265,7 +196,9 @@ def test_a_late_value_makes_a_new_column_text_and_nothing_is_lost(tmp_path: Path
     assert [r["_row"] for r in raw.of("put")] == list(range(1, count + 2))
 
 
-def test_a_value_that_breaks_a_standing_column_is_refused_not_cast(tmp_path: Path) -> None:
+def test_a_value_that_breaks_a_standing_column_is_refused_not_cast(
+    of_files: OfFiles, write: Write, tmp_path: Path
+) -> None:
     raw = of_files(tmp_path, t_csv="a,b\n1,x\n2,y\n")
     raw.source = raw.source.model_copy(update={"schema_contract": "discard_row"})
     raw.land()
@@ -280,7 +213,9 @@ def test_a_value_that_breaks_a_standing_column_is_refused_not_cast(tmp_path: Pat
     assert [r["a"] for r in raw.values()] == [1, 2, 1, 3]
 
 
-def test_columns_of_later_files_are_added_and_known_ones_keep_their_ids(tmp_path: Path) -> None:
+def test_columns_of_later_files_are_added_and_known_ones_keep_their_ids(
+    of_files: OfFiles, write: Write, tmp_path: Path
+) -> None:
     raw = of_files(tmp_path, a_csv="x,y\n1,a\n")
     raw.land()
     write(tmp_path, b_csv="Y,z,x\nb,2.5,7\n")
@@ -298,7 +233,7 @@ def test_field_ids_follow_icebergs_order() -> None:
     assert [(c.field_id, c.nested) for c in added] == [(21, (22,)), (23, ())]
 
 
-def test_the_hash_tells_null_from_empty_and_where_a_cell_ends(tmp_path: Path) -> None:
+def test_the_hash_tells_null_from_empty_and_where_a_cell_ends(of_files: OfFiles, tmp_path: Path) -> None:
     raw = of_files(tmp_path, t_csv='a,b\na,bc\nab,c\nx,\nx,""\na,bc\n')
     raw.land()
     hashes = [r["_row_hash"] for r in raw.of("put")]
@@ -306,7 +241,7 @@ def test_the_hash_tells_null_from_empty_and_where_a_cell_ends(tmp_path: Path) ->
     assert hashes[0] == hashes[4]
 
 
-def test_the_hash_of_a_row_is_the_same_for_ever(tmp_path: Path) -> None:
+def test_the_hash_of_a_row_is_the_same_for_ever(of_files: OfFiles, write: Write, tmp_path: Path) -> None:
     raw = of_files(tmp_path, t_csv="a,b,c\n1,é,\n")
     raw.land()
     first = raw.of("put")[0]["_row_hash"]
@@ -322,7 +257,7 @@ PINNED_HASH = -4422669699633568197
 # --- JSON lines -----------------------------------------------------------------------------------------------------
 
 
-def test_json_values_keep_the_type_json_gives_them(tmp_path: Path) -> None:
+def test_json_values_keep_the_type_json_gives_them(of_files: OfFiles, tmp_path: Path) -> None:
     lines = [
         '{"i": 1, "d": 1.50, "b": true, "s": "0123", "l": ["x", "y"], "n": [1, 2], "o": {"k": [1]}, "m": 1, "big": 1}',
         '{"i": null, "d": 2, "s": "é\\n", "l": [], "m": "two", "big": 123456789012345678901234567890}',
@@ -349,7 +284,7 @@ def test_json_values_keep_the_type_json_gives_them(tmp_path: Path) -> None:
     assert two["big"] == "123456789012345678901234567890"
 
 
-def test_malformed_lines_are_refused_with_line_and_text(tmp_path: Path) -> None:
+def test_malformed_lines_are_refused_with_line_and_text(of_files: OfFiles, tmp_path: Path) -> None:
     lines = [
         b'\xef\xbb\xbf{"a": 1}',
         b"",
@@ -384,7 +319,7 @@ VALUE = SCALAR | st.lists(SCALAR, max_size=3) | st.dictionaries(KEY, SCALAR, max
 @QUICK
 @given(objects=st.lists(st.dictionaries(KEY, VALUE, max_size=4), max_size=6), ascii_only=st.booleans())
 def test_every_value_agrees_with_pythons_json_module(
-    tmp_path_factory: pytest.TempPathFactory, objects: list[dict[str, Any]], ascii_only: bool
+    of_files: OfFiles, tmp_path_factory: pytest.TempPathFactory, objects: list[dict[str, Any]], ascii_only: bool
 ) -> None:
     text = "".join(json.dumps(o, ensure_ascii=ascii_only) + "\n" for o in objects)
     raw = of_files(tmp_path_factory.mktemp("json"), t_jsonl=text)
@@ -415,7 +350,7 @@ def agrees(landed: object, value: object) -> bool:
 # --- Parquet --------------------------------------------------------------------------------------------------------
 
 
-def test_parquet_keeps_its_types_and_what_raw_has_no_type_for_is_text(tmp_path: Path) -> None:
+def test_parquet_keeps_its_types_and_what_raw_has_no_type_for_is_text(of_files: OfFiles, tmp_path: Path) -> None:
     table = pa.table(
         {
             "i": pa.array([1, None], pa.int16()),
@@ -442,7 +377,7 @@ def test_parquet_keeps_its_types_and_what_raw_has_no_type_for_is_text(tmp_path: 
     assert one["t"].isoformat() == "2024-01-01T10:00:00+00:00"
 
 
-def test_a_file_that_is_no_parquet_gives_just_a_marker_with_its_error(tmp_path: Path) -> None:
+def test_a_file_that_is_no_parquet_gives_just_a_marker_with_its_error(of_files: OfFiles, tmp_path: Path) -> None:
     raw = of_files(tmp_path, bad_parquet=b"garbage", good_csv="a\n1\n", wide_csv="a,b\n1,2\n".encode("utf-16"))
     raw.land()
     markers = {m["_file"]: m for m in raw.of("file")}
@@ -456,7 +391,7 @@ def test_a_file_that_is_no_parquet_gives_just_a_marker_with_its_error(tmp_path: 
 # --- looking --------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_look_finds_nothing_also_of_files_that_failed(tmp_path: Path) -> None:
+def test_a_second_look_finds_nothing_also_of_files_that_failed(of_files: OfFiles, tmp_path: Path) -> None:
     raw = of_files(tmp_path, bad_parquet=b"garbage", good_csv="a\n1\n", empty_csv="")
     raw.land()
     scan = look(raw.source, raw.known())
@@ -464,7 +399,7 @@ def test_a_second_look_finds_nothing_also_of_files_that_failed(tmp_path: Path) -
     assert scan.unchanged == ("bad.parquet", "empty.csv", "good.csv")
 
 
-def test_changed_and_vanished_files_are_told(tmp_path: Path) -> None:
+def test_changed_and_vanished_files_are_told(of_files: OfFiles, write: Write, tmp_path: Path) -> None:
     raw = of_files(tmp_path, a_csv="a\n1\n", b_csv="a\n2\n")
     raw.land()
     write(tmp_path, a_csv="a\n3\n")
@@ -477,7 +412,7 @@ def test_changed_and_vanished_files_are_told(tmp_path: Path) -> None:
     assert look(raw.source, raw.known()).is_nothing
 
 
-def test_a_root_that_vanished_concludes_nothing(tmp_path: Path) -> None:
+def test_a_root_that_vanished_concludes_nothing(of_files: OfFiles, tmp_path: Path) -> None:
     raw = of_files(tmp_path / "f", a_csv="a\n1\n")
     raw.land()
     (tmp_path / "f").rename(tmp_path / "g")
@@ -485,12 +420,12 @@ def test_a_root_that_vanished_concludes_nothing(tmp_path: Path) -> None:
         look(raw.source, raw.known())
 
 
-def test_a_glob_and_hidden_files_and_names_with_patterns(tmp_path: Path) -> None:
+def test_a_glob_and_hidden_files_and_names_with_patterns(raw_of: RawOf, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / ".hidden").mkdir()
     for name in ("sub/a[1].csv", "b.csv", ".c.csv", ".hidden/d.csv", "notes.txt"):
         (tmp_path / name).write_text("a\n1\n")
-    raw = Raw(TableSource(name="trial", path=str(tmp_path), same_content="load"))
+    raw = raw_of(TableSource(name="trial", path=str(tmp_path), same_content="load"))
     scan = raw.land()
     assert [f.path for f in scan.arrived] == ["b.csv", "sub/a[1].csv"]
     assert scan.skipped == ("notes.txt",)
@@ -518,7 +453,9 @@ def test_stamps_save_hashing_only_files_that_look_the_same(tmp_path: Path) -> No
     assert look(source, {}, stamps=first.stamps).arrived[0].sha256 != first.arrived[0].sha256
 
 
-def test_a_file_that_changes_while_it_is_read_does_not_count_and_is_read_again(tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_read_does_not_count_and_is_read_again(
+    of_files: OfFiles, write: Write, tmp_path: Path
+) -> None:
     raw = of_files(tmp_path, a_csv="a\n1\n")
     scan = look(raw.source, {})
     write(tmp_path, a_csv="a\n1\n2\n")
@@ -530,12 +467,12 @@ def test_a_file_that_changes_while_it_is_read_does_not_count_and_is_read_again(t
     assert [f.path for f in look(raw.source, raw.known()).arrived] == ["a.csv"]
 
 
-def test_an_address_is_listed_and_landed_like_a_folder() -> None:
+def test_an_address_is_listed_and_landed_like_a_folder(raw_of: RawOf) -> None:
     store = fsspec.filesystem("memory")
     store.pipe(
         {"/bucket/in/a.csv": b"a,b\n1,x\n", "/bucket/in/sub/b.jsonl": b'{"a": 2}\n', "/bucket/in/.h.csv": b"a\n9\n"}
     )
-    raw = Raw(TableSource(name="trial", path="memory://bucket/in"))
+    raw = raw_of(TableSource(name="trial", path="memory://bucket/in"))
     raw.land()
     assert [(r["_file"], r["a"]) for r in raw.of("put")] == [("a.csv", 1), ("sub/b.jsonl", 2)]
     assert look(raw.source, raw.known()).is_nothing
@@ -546,27 +483,27 @@ def test_an_address_is_listed_and_landed_like_a_folder() -> None:
         look(raw.source, raw.known())
 
 
-def test_packed_files_are_read_like_plain_ones(tmp_path: Path) -> None:
+def test_packed_files_are_read_like_plain_ones(raw_of: RawOf, tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b'a,b\n1,"x\ny"\n2\n'))
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b'{"a": 3}\noops\n'))
     (tmp_path / "c.jsonl.gz").write_bytes(b"no gzip")
-    raw = Raw(TableSource(name="trial", path=str(tmp_path)))
+    raw = raw_of(TableSource(name="trial", path=str(tmp_path)))
     raw.land()
     assert [r["a"] for r in raw.of("put")] == [1, 3]
     assert [(r["_file"], r["_line"]) for r in raw.of("refused")] == [("a.csv.gz", 4), ("b.jsonl.gz", 2)]
     assert [m["_error"] is not None for m in raw.of("file")] == [False, False, True]
 
 
-def test_a_missing_quote_costs_the_rest_of_its_record_but_not_the_file(tmp_path: Path) -> None:
+def test_a_missing_quote_costs_the_rest_of_its_record_but_not_the_file(of_files: OfFiles, tmp_path: Path) -> None:
     raw = of_files(tmp_path, t_csv='a,b\n1,x\n2,"unclosed\n3,y\n')
     raw.land()
     assert [r["a"] for r in raw.of("put")] in ([1], ["1"])
     assert "3,y" in raw.of("refused")[0]["_payload"]
 
 
-def test_names_that_hold_quotes_reach_duckdb_as_they_are(tmp_path: Path) -> None:
+def test_names_that_hold_quotes_reach_duckdb_as_they_are(raw_of: RawOf, tmp_path: Path) -> None:
     (tmp_path / "it's.csv").write_text("a'b,c\"d\n1,2\n")
-    raw = Raw(TableSource(name="trial", path=str(tmp_path)))
+    raw = raw_of(TableSource(name="trial", path=str(tmp_path)))
     raw.land()
     assert raw.values() == [{"a_b": 1, "c_d": 2}]
 
@@ -581,8 +518,8 @@ def test_place_takes_a_known_column_by_header_then_by_name() -> None:
 
 
 @needs_talks
-def test_the_talks_as_csv_agree_with_pythons_reader() -> None:
-    raw = Raw(TableSource(name="talks", path=str(TALKS / "talks.csv")))
+def test_the_talks_as_csv_agree_with_pythons_reader(raw_of: RawOf) -> None:
+    raw = raw_of(TableSource(name="talks", path=str(TALKS / "talks.csv")))
     raw.land()
     with (TALKS / "talks.csv").open(encoding="utf-8", newline="") as handle:
         header, *rows = csv.reader(handle)
@@ -591,8 +528,8 @@ def test_the_talks_as_csv_agree_with_pythons_reader() -> None:
 
 
 @needs_talks
-def test_the_talks_as_json_lines_agree_with_pythons_reader() -> None:
-    raw = Raw(TableSource(name="talks", path=str(TALKS / "talks.jsonl")))
+def test_the_talks_as_json_lines_agree_with_pythons_reader(raw_of: RawOf) -> None:
+    raw = raw_of(TableSource(name="talks", path=str(TALKS / "talks.jsonl")))
     raw.land()
     headers = {c.name: c.doc for c in raw.columns or ()}
     lines = [json.loads(line) for line in (TALKS / "talks.jsonl").read_text("utf-8").splitlines()]
