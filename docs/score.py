@@ -168,7 +168,13 @@ def evaluate(sql: str) -> list[list[Any]]:
     except sqlglot.errors.SqlglotError as error:
         raise CannotTell(str(error)[:80]) from error
     if isinstance(tree, exp.Values):
-        return [[_constant(e) for e in _as_row(r)] for r in tree.expressions]
+        rows = [[_constant(e) for e in _as_row(r)] for r in tree.expressions]
+        widths = {len(r) for r in rows}
+        for at in range(widths.pop() if len(widths) == 1 else 0):
+            if any(isinstance(r[at], float) for r in rows):  # one double in a column makes all doubles
+                for r in rows:
+                    r[at] = float(r[at]) if isinstance(r[at], (int, Decimal)) and not isinstance(r[at], bool) else r[at]
+        return rows
     if isinstance(tree, exp.Select) and not tree.args.get("from_") and not tree.args.get("where"):
         return [[_constant(e.unalias()) for e in tree.expressions]]
     raise CannotTell("no constants")
@@ -185,7 +191,7 @@ def _as_row(node: exp.Expression) -> list[exp.Expression]:
     return cells
 
 
-def _constant(node: exp.Expression) -> Any:  # noqa: C901
+def _constant(node: exp.Expression) -> Any:
     if isinstance(node, exp.Paren):
         return _constant(node.this)
     if isinstance(node, exp.Null):
@@ -255,7 +261,7 @@ def _interval(node: exp.Interval) -> dt.timedelta | tuple[str, int]:
     return dt.timedelta(milliseconds=round(sign * seconds * 1000))
 
 
-def _typed(value: Any, to: exp.DataType) -> Any:  # noqa: C901
+def _typed(value: Any, to: exp.DataType) -> Any:
     if value is None:
         return None
     name = to.this.name if hasattr(to.this, "name") else str(to.this)
@@ -361,7 +367,7 @@ def _instant(text: str) -> tuple[Any, ...] | None:
 # --- comparing ----------------------------------------------------------------------------------------------------
 
 
-def agrees(expected: Any, value: Any) -> bool:  # noqa: C901
+def agrees(expected: Any, value: Any) -> bool:
     """Whether a value of DuckDB is the expected value."""
     if expected is None or value is None:
         return expected is None and value is None
@@ -506,7 +512,7 @@ def _key(value: Any) -> str:
         return str(value)
 
 
-def printed(text: str, value: Any) -> bool:  # noqa: C901
+def printed(text: str, value: Any) -> bool:
     """Whether `value` is what a page prints as `text`: by its type, as far as the page's digits go."""
     text = text.strip()
     if value is None:

@@ -294,6 +294,8 @@ def as_text(value: Typed) -> Typed:
         return value
     if isinstance(value.const, Moment):
         return text(str(value.const))
+    if of.name == "ipaddress":
+        return Typed(value.sql, VARCHAR, value.const)
     if of.is_integer or of.name in {"decimal", "date", "uuid", "boolean"}:
         if isinstance(value.const, int) and not isinstance(value.const, bool):
             return text(str(value.const))
@@ -641,6 +643,9 @@ def _from_json(x: str, to: Type) -> str:
     if to.is_number:
         if to.is_integer:
             number = f"CASE WHEN regexp_full_match({plain}, '-?[0-9]+') THEN CAST({plain} AS {target}) ELSE CAST(round(CAST({plain} AS DOUBLE)) AS {target}) END"
+        elif to.name == "decimal":  # DuckDB keeps a number with a point as a double: beyond 15 digits it is another
+            many = f"{kind} = 'DOUBLE' AND length(regexp_replace({plain}, '[^0-9]', '', 'g')) > 15"
+            number = f"CASE WHEN {many} THEN {fail('JSON number with more digits than a double keeps', to)} ELSE CAST({plain} AS {target}) END"
         else:
             number = f"CAST({plain} AS {target})"
         return f"CASE WHEN {null} WHEN {kind} = 'BOOLEAN' THEN CAST(CAST({plain} = 'true' AS INTEGER) AS {target}) WHEN {kind} = 'VARCHAR' THEN {_from_text(text_of, to).sql} WHEN {kind} IN ('ARRAY', 'OBJECT') THEN {odd} ELSE {number} END"

@@ -181,6 +181,8 @@ def _double(lower: str) -> str:
 
 def _typed_literal(self: Expressions, node: Any, scope: Scope) -> Typed:
     written, name = node.this.this, node.to.this.name
+    if name == "IPADDRESS":
+        return self.queries.ip_cast(text(written))
     if name in {"TIMESTAMP", "TIMESTAMPTZ", "DATE", "TIME", "TIMETZ", "TIMESTAMPNTZ", "TIMESTAMPLTZ"}:
         read = {"DATE": moments.read_date, "TIME": moments.read_time, "TIMETZ": moments.read_time}.get(
             name, moments.read_timestamp
@@ -438,6 +440,8 @@ def _quantified(self: Expressions, sign: str, node: Any, scope: Scope) -> Typed 
     else:
         return None
     left = self.give(node.this, scope)
+    if left.type.name in {"row", "array", "char"}:
+        return self.queries.member(sign, word, left, inner, scope)
     sql, column = self.queries.single(inner, scope, f"{sign} {word}")
     _need_scalar(left.type, column, f"{sign} {word} (SELECT …)")
     return Typed(f"({_beside(left, column)} {sign} {word} ({sql}))", BOOLEAN)
@@ -524,6 +528,8 @@ def _in(self: Expressions, node: Any, scope: Scope) -> Typed:
     if query is None and len(node.expressions) == 1 and isinstance(node.expressions[0], (exp.Values, exp.Query)):
         query = node.expressions[0]
     if query is not None:
+        if value.type.name in {"row", "array", "char"}:
+            return self.queries.member("=", "ANY", value, query, scope)
         sql, column = self.queries.single(query, scope, "IN")
         _need_scalar(value.type, column, "IN (SELECT …)")
         return Typed(f"({_beside(value, column)} IN ({sql}))", BOOLEAN)
@@ -641,6 +647,8 @@ def _cast(self: Expressions, node: Any, scope: Scope) -> Typed:
     ):
         return _typed_literal(self, node, scope)
     only(node, "this", "to", "safe")
+    if node.to.this.name == "IPADDRESS":
+        return self.queries.ip_cast(self.give(node.this, scope))
     return cast(self.give(node.this, scope), type_of(node.to), safe=isinstance(node, exp.TryCast))
 
 
@@ -677,6 +685,23 @@ def _exists(self: Expressions, node: Any, scope: Scope) -> Typed:
     return Typed(f"(EXISTS ({sql}))", BOOLEAN)
 
 
+def _overlaps(self: Expressions, node: Any, scope: Scope) -> Typed:
+    """Give whether two spans of time share an instant; NULL if an end is NULL."""
+    sides = [node.this, node.expression]
+    if not all(isinstance(side, exp.Tuple) and len(side.expressions) == 2 for side in sides):
+        raise Unsupported(f"{told(node)} is not known here. Write (from, to) OVERLAPS (from, to).")
+    values = [self.give(e, scope) for side in sides for e in side.expressions]
+    kind = common_of([v.type for v in values], "OVERLAPS")
+    if kind.name not in {"date", "timestamp", "time", "timestamptz"}:
+        raise Unsupported(f"OVERLAPS of {kind} is not given here. Use dates or timestamps.")
+
+    def body(a: str, b: str, c: str, d: str) -> str:
+        null = " OR ".join(f"{x} IS NULL" for x in (a, b, c, d))
+        return f"CASE WHEN {null} THEN NULL ELSE (least({a}, {b}) < greatest({c}, {d}) AND least({c}, {d}) < greatest({a}, {b})) OR least({a}, {b}) = least({c}, {d}) END"
+
+    return Typed(let([coerce(v, kind) for v in values], body), BOOLEAN)
+
+
 def _session(what: str) -> Callable[[Expressions, Any, Scope], Typed]:
     def rule(_: Expressions, __: Any, ___: Scope) -> Typed:
         return {
@@ -701,7 +726,7 @@ RULES: Final[dict[type, Callable[[Expressions, Any, Scope], Typed]]] = {
     exp.Between: _between, exp.In: _in, exp.Like: _like, exp.Escape: _escape, exp.DPipe: _pipes, exp.AtTimeZone: _at_time_zone,
     exp.Case: _case, exp.If: _if, exp.Cast: _cast, exp.TryCast: _cast, exp.Anonymous: _call, exp.Extract: _extract,
     exp.Trim: _trim, exp.StrPosition: _position, exp.Subquery: _subquery, exp.Select: _subquery, exp.Exists: _exists,
-    exp.CurrentDate: _session("date"), exp.CurrentTimestamp: _session("timestamp"), exp.Localtimestamp: _session("localtimestamp"),
+    exp.Overlaps: _overlaps, exp.CurrentDate: _session("date"), exp.CurrentTimestamp: _session("timestamp"), exp.Localtimestamp: _session("localtimestamp"),
     exp.Localtime: _session("localtime"), exp.Filter: _aggregate, exp.Window: _aggregate, exp.WithinGroup: _aggregate,
     **dict.fromkeys(COMPARISONS, _compare), **dict.fromkeys(ARITHMETIC, _arithmetic),
 }  # fmt: skip
@@ -714,7 +739,7 @@ TAKEN: Final[dict[type, tuple[str, ...]]] = {
     exp.TryCast: ("this", "to", "safe", "action"), exp.Array: ("expressions", "value_constructor"),
     exp.Trim: ("this", "expression", "position"), exp.StrPosition: ("this", "substr"),
     exp.HexString: ("this", "is_integer"),
-    **dict.fromkeys((exp.Subquery, exp.Select, exp.Window, exp.Filter, exp.WithinGroup, exp.JSONObject), (
+    **dict.fromkeys((exp.Subquery, exp.Select, exp.Window, exp.Filter, exp.WithinGroup, exp.JSONObject, exp.JSONArray), (
         "this", "expressions", "expression", "with_", "from_", "joins", "where", "group", "having", "windows", "order", "limit", "offset",
         "distinct", "laterals", "partition_by", "spec", "alias", "over", "first", "null_handling", "unique_keys", "return_type", "encoding",
     )),

@@ -6,6 +6,7 @@ Sources: https://trino.io/docs/current/functions/{math,decimal,comparison,dateti
 
 from __future__ import annotations
 
+import ipaddress
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Final
 
@@ -334,9 +335,22 @@ def compare(sign: str, left: Typed, right: Typed) -> Typed:
             return _lexicographic(sign, a, b)
         same = equal(a, b)
         return same if sign == "=" else Typed(f"(NOT {same.sql})", BOOLEAN)
+    if kind.name == "ipaddress" and sign in {"=", "<>"}:
+        return Typed(f"({a.sql} {sign} {b.sql})", BOOLEAN)
+    if kind.name == "ipaddress" and isinstance(a.const, str) and isinstance(b.const, str):
+        return truth(value=_ip_order(a.const, b.const, sign))
     if kind.name not in ORDERED:
         raise Unsupported(f"Comparing {kind} is not given here. Compare its parts.")
     return Typed(_scalar(sign, a, b, kind), BOOLEAN)
+
+
+def _ip_order(one: str, other: str, sign: str) -> bool:
+    def number(written: str) -> int:
+        found = ipaddress.ip_address(written)
+        return int(found) + (0xFFFF << 32 if found.version == 4 else 0)
+
+    a, b = number(one), number(other)
+    return {"<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[sign]
 
 
 def _compare_moments(sign: str, left: Moment, right: Moment) -> Typed:

@@ -37,6 +37,23 @@ class Marks:
             made.meta["number"] = True
         return made
 
+    def _parse_json_array(self) -> Any:
+        """Read `JSON_ARRAY(value [FORMAT JSON], … [NULL|ABSENT ON NULL] [RETURNING type])`."""
+        values = []
+        if self._curr and self._curr.token_type != TokenType.R_PAREN:
+            values = self._parse_csv(lambda: self._parse_format_json(self._parse_bitwise()))
+        nulls = self._parse_on_handling("NULL", "NULL", "ABSENT")
+        kind = self._match_text_seq("RETURNING") and self._parse_format_json(self._parse_types())
+        return self.expression(exp.JSONArray(expressions=values, null_handling=nulls, return_type=kind or None))
+
+    def _parse_overlay(self) -> Any:
+        """Read `OVERLAY(text PLACING text FROM number [FOR number])` as a call."""
+        values = [self._parse_bitwise()]
+        for word in ("PLACING", "FROM", "FOR"):
+            if self._match_text_seq(word):
+                values.append(self._parse_bitwise())
+        return self.expression(exp.Anonymous(this="overlay", expressions=values))
+
 
 class AsWritten(Trino):
     """Trino as it is written: functions by their own names, indices as they stand."""
@@ -50,6 +67,8 @@ class AsWritten(Trino):
         FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
             k: v for k, v in Trino.Parser.FUNCTION_PARSERS.items() if k in KEPT
         }
+        FUNCTION_PARSERS["JSON_ARRAY"] = lambda self: self._parse_json_array()
+        FUNCTION_PARSERS["OVERLAY"] = lambda self: self._parse_overlay()
         NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
             k: v for k, v in Trino.Parser.NO_PAREN_FUNCTION_PARSERS.items() if k in {"ANY", "CASE", "IF"}
         }

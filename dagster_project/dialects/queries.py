@@ -11,19 +11,22 @@ from typing import Any, Final
 
 from sqlglot import exp
 
+from dagster_project.dialects import operators
 from dagster_project.dialects.casts import coerce, same_types
-from dagster_project.dialects.expressions import Expressions, only, row_of, told
+from dagster_project.dialects.expressions import Expressions, only, row_of, told, type_of
 from dagster_project.dialects.functions import AGGREGATES, FUNCTIONS
 from dagster_project.dialects.functions.calls import Aggregate, Call
 from dagster_project.dialects.scopes import Column, Relation, Scope
-from dagster_project.dialects.typed import Typed, quoted, string
+from dagster_project.dialects.typed import Typed, null_of, quoted, string
 from dagster_project.dialects.types import (
     ANY,
     BIGINT,
+    BOOLEAN,
     UNKNOWN,
     Type,
     common,
     common_of,
+    duckdb_type,
     field_names,
     row,
     type_named,
@@ -47,12 +50,21 @@ class Queries:
         self.aggregates: Mapping[str, Any] = AGGREGATES
         self.ctes: list[dict[str, Columns | None]] = []
         self.fresh = 0
+        self.inline: dict[str, tuple[list[tuple[str, Type]], Type, Any]] = {}
+
+    def ip_cast(self, value: Typed) -> Typed:
+        """Return a value as ipaddress."""
+        from dagster_project.dialects.functions.addresses import ip_cast
+
+        return ip_cast(value)
 
     # --- calls ----------------------------------------------------------------------------------------------------
 
     def call(self, name: str, nodes: Sequence[Any], scope: Scope) -> Typed:
         """Return a call of a function. Raises `Unsupported` for one that is not known to mean the same."""
         lower = str(name).lower()
+        if lower in self.inline:
+            return self._inlined(lower, nodes, scope)
         if lower in self.functions:
             rule, least, most = self.functions[lower]
             if not least <= len(nodes) <= most:
@@ -65,6 +77,33 @@ class Queries:
         raise Unsupported(
             f"The function {lower}() is not given here exactly. Write it in other functions, or compute it after the query."
         )
+
+    def _inlined(self, name: str, nodes: Sequence[Any], scope: Scope) -> Typed:
+        """Return the body of `WITH FUNCTION name(…) RETURNS type RETURN body`, its parameters bound."""
+        parameters, gives, body = self.inline[name]
+        if len(nodes) != len(parameters):
+            raise Unsupported(f"{name}() takes {len(parameters)} arguments, not {len(nodes)}. Mend the call.")
+        values = [
+            coerce(self.expressions.give(node, scope), kind) for node, (_, kind) in zip(nodes, parameters, strict=True)
+        ]
+        held = {p: Typed(value.sql, kind) for (p, kind), value in zip(parameters, values, strict=True)}
+        outer = self.inline
+        self.inline = {k: v for k, v in outer.items() if list(outer).index(k) < list(outer).index(name)}
+        try:
+            made = self.expressions.give(body, Scope(parameters=held))
+        finally:
+            self.inline = outer
+        return coerce(made, gives)
+
+    def _define(self, node: Any) -> None:
+        only(node, "this", "characteristics", "expression")
+        found = node.args["characteristics"].expressions if node.args.get("characteristics") else []
+        returns = next((p.this for p in found if isinstance(p, exp.ReturnsProperty)), None)
+        body = node.args.get("expression")
+        if returns is None or len(found) != 1 or not isinstance(body, exp.Return):
+            raise Unsupported("WITH FUNCTION is given here for one RETURN of an expression. Write it into the query.")
+        parameters = [(p.name.lower(), type_of(p.args["kind"])) for p in node.this.expressions]
+        self.inline[node.this.this.name.lower()] = (parameters, type_of(returns), body.this)
 
     def aggregate(self, node: exp.Expression, scope: Scope) -> Typed:
         """Return an aggregate or window function with FILTER, WITHIN GROUP, OVER, IGNORE NULLS around it."""
@@ -145,7 +184,7 @@ class Queries:
             sql, columns = self._body(node, scope)
         finally:
             self.ctes.pop()
-        return f"{before} {sql}", columns
+        return f"{before} {sql}".lstrip(), columns
 
     def single(self, node: exp.Expression, scope: Scope, where: str) -> tuple[str, Type]:
         """Return a subquery of one column, and its type."""
@@ -153,8 +192,41 @@ class Queries:
         if columns is None:
             return sql, ANY
         if len(columns) != 1:
-            raise Unsupported(f"{where} with a subquery of {len(columns)} columns is not given here. Select one.")
+            if where != "A subquery":
+                raise Unsupported(f"{where} with a subquery of {len(columns)} columns is not given here. Select one.")
+            names = [f"c{i}" for i in range(len(columns))]
+            fields = row_of(
+                [Typed(f"_s.{n}", c.type) for n, c in zip(names, columns, strict=True)], [c.name for c in columns]
+            )
+            empty = row_of([Typed(null_of(c.type), c.type) for c in columns], [c.name for c in columns])
+            return (
+                f"SELECT coalesce((SELECT {fields.sql} FROM ({sql}) AS _s({', '.join(names)})), {empty.sql})",
+                fields.type,
+            )
         return sql, columns[0].type
+
+    def member(self, sign: str, word: str, left: Typed, node: exp.Expression, scope: Scope) -> Typed:
+        """Return `left sign ANY|ALL (query)` for values that are compared part by part: rows, arrays, char.
+
+        True if one answer is true (all, for ALL), else NULL if one is NULL, else false.
+        """
+        sql, columns = self.give(node, Scope(parent=scope))
+        if columns is None:
+            raise Unsupported("A subquery whose columns are not known is not compared here. Name them.")
+        names = [f"c{i}" for i in range(len(columns))]
+        cells = [Typed(f"_s.{n}", c.type) for n, c in zip(names, columns, strict=True)]
+        right = (
+            cells[0]
+            if len(cells) == 1 and (left.type.name != "row" or columns[0].type.name == "row")
+            else row_of(cells)
+        )
+        one = operators.compare(sign, left, right).sql
+        source = f"FROM ({sql}) AS _s({', '.join(names)})"
+        found, other = ("true", "false") if word == "ANY" else ("false", "true")
+        return Typed(
+            f"(CASE WHEN EXISTS (SELECT 1 {source} WHERE ({one}) IS {found}) THEN {found} WHEN EXISTS (SELECT 1 {source} WHERE ({one}) IS NULL) THEN NULL ELSE {other} END)",
+            BOOLEAN,
+        )
 
     def _body(self, node: exp.Expression, scope: Scope | None) -> tuple[str, Columns | None]:
         if isinstance(node, exp.Select):
@@ -170,7 +242,11 @@ class Queries:
         raise Unsupported(f"{told(node)} is no query that is known here. Write a SELECT.")
 
     def _with(self, node: exp.Expression, scope: Scope | None) -> str:
-        only(node, "expressions", "recursive")
+        only(node, "expressions", "recursive", "udfs")
+        for udf in node.args.get("udfs") or ():
+            self._define(udf)
+        if not node.expressions:
+            return ""
         parts = []
         for cte in node.expressions:
             only(cte, "this", "alias")
@@ -187,11 +263,11 @@ class Queries:
         return f"WITH {'RECURSIVE ' if node.args.get('recursive') else ''}{', '.join(parts)}"
 
     def _set(self, node: Any, scope: Scope | None) -> tuple[str, Columns | None]:
-        only(
-            node, "this", "expression", "distinct", "with_", "order", "limit", "offset", "by_name" if False else "this"
-        )
+        only(node, "this", "expression", "distinct", "with_", "order", "limit", "offset", "by_name", "kind")
         left, one = self.give(node.this, scope)
         right, other = self.give(node.expression, scope)
+        if node.args.get("by_name"):
+            left, one, right, other = self._corresponding(left, one, right, other)
         if one is not None and other is not None:
             if len(one) != len(other):
                 raise Unsupported(
@@ -209,6 +285,20 @@ class Queries:
         word = SETS[type(node)] + ("" if node.args.get("distinct") else " ALL")
         sql = f"{_bracketed(node.this, left)} {word} {_bracketed(node.expression, right)}"
         return f"{sql}{self._tail(node, Scope(parent=scope), one)}", one
+
+    def _corresponding(
+        self, left: str, one: Columns | None, right: str, other: Columns | None
+    ) -> tuple[str, Columns, str, Columns]:
+        """Return both sides with the columns whose names both have, in the order of the left."""
+        if one is None or other is None:
+            raise Unsupported("CORRESPONDING needs the columns of both sides, which are not known here. Name them.")
+        theirs = {(c.name or "").lower(): c for c in other}
+        mine = [c for c in one if (c.name or "").lower() in theirs]
+        if not mine or len(theirs) != len(other) or len({(c.name or "").lower() for c in one}) != len(one):
+            raise Unsupported("CORRESPONDING takes sides that share names, each once. Name the columns.")
+        names = ", ".join(quoted(c.name or "") for c in mine)
+        matched = [theirs[(c.name or "").lower()] for c in mine]
+        return f"SELECT {names} FROM ({left})", mine, f"SELECT {names} FROM ({right})", matched
 
     def _as_types(self, sql: str, columns: Columns, kinds: Sequence[Type]) -> str:
         if all(
@@ -317,7 +407,7 @@ class Queries:
         return items, columns
 
     def _star(self, node: Any, scope: Scope) -> tuple[str, Columns | None] | None:
-        inner = node.unalias() if isinstance(node, exp.Aliases | exp.Alias) else node
+        inner = node.this if isinstance(node, exp.Aliases | exp.Alias) else node
         if isinstance(inner, exp.Star):
             only(inner)
             if not scope.relations:
@@ -334,14 +424,37 @@ class Queries:
                         seen.add(name)
             return ("*", found) if not scope.merged else self._merged_star(scope)
         if isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star):
-            if inner.args.get("db"):
-                raise Unsupported(f"{told(inner)} is not known here. Name the relation by its alias.")
-            return self._relation_star(inner.table, scope)
+            names = [a.name for a in node.expressions] if isinstance(node, exp.Aliases) else None
+            parts = [inner.text(part) for part in ("catalog", "db", "table") if inner.text(part)]
+            if len(parts) > 1 or not self._names_relation(parts[0], scope):
+                found = scope.find(parts)
+                if found is None:
+                    raise Unsupported(f"There is no {told(inner)} here. Check its name.")
+                return self._spread(found, names)
+            return self._renamed_star(self._relation_star(inner.table, scope), parts[0], names)
         if isinstance(inner, exp.Dot) and isinstance(inner.expression, exp.Star):
             return self._row_star(node, inner, scope)
         if isinstance(node, exp.Aliases):
             raise Unsupported(f"{told(node)} is not known here. Give each column its alias.")
         return None
+
+    def _names_relation(self, name: str, scope: Scope | None) -> bool:
+        while scope is not None:
+            if any((r.alias or "").lower() == name.lower() for r in scope.relations):
+                return True
+            scope = scope.parent
+        return False
+
+    def _renamed_star(
+        self, star: tuple[str, Columns | None], relation: str, names: Sequence[str] | None
+    ) -> tuple[str, Columns | None]:
+        if names is None:
+            return star
+        if star[1] is None or len(star[1]) != len(names):
+            raise Unsupported(f"{relation}.* AS ({', '.join(names)}) names other columns than there are. Name each.")
+        held = [c.name or "" for c in star[1]]
+        items = ", ".join(f"{quoted(relation)}.{quoted(h)} AS {quoted(n)}" for h, n in zip(held, names, strict=True))
+        return items, [Column(n, c.type) for n, c in zip(names, star[1], strict=True)]
 
     def _merged_star(self, scope: Scope) -> tuple[str, Columns]:
         """Return `*` after USING: its columns come first, once."""
@@ -357,7 +470,7 @@ class Queries:
                     first[name] = Column(first[name].name, kind)
                 else:
                     first[name] = column
-        shown = [coerce(Typed(quoted(c.name or ""), c.type), c.type).sql for c in first.values()]
+        shown = [_shown_merged(c, scope) for c in first.values()]
         items = [f"{s} AS {quoted(c.name or '')}" for s, c in zip(shown, first.values(), strict=True)]
         items += [f"{sql} AS {quoted(c.name or '')}" for sql, c in rest]
         return ", ".join(items), [*first.values(), *(c for _, c in rest)]
@@ -469,12 +582,12 @@ class Queries:
             raise Unsupported(f"{told(join)} is not known here. Use JOIN … ON.")
         before = list(scope.relations)
         is_lateral = isinstance(join.this, (exp.Unnest, exp.Lateral))
+        if is_lateral and side in {"RIGHT", "FULL"}:  # joined anew for each row before it
+            raise Unsupported(f"{side} JOIN UNNEST or LATERAL is not given here. Use LEFT JOIN.")
         shown = self._relation(join.this, scope, lateral=True)
         if not side and not kind and not method and not join.args.get("on") and not join.args.get("using"):
             return f" CROSS JOIN {shown}" if is_lateral else f", {shown}"
         words = " ".join(w for w in (method, side, kind if kind != "OUTER" else "OUTER", "JOIN") if w)
-        if side in {"RIGHT", "FULL"} and is_lateral:
-            raise Unsupported(f"{side} JOIN UNNEST is not given here. Use LEFT JOIN UNNEST.")
         after = ""
         if join.args.get("using"):
             names = [c.name for c in join.args["using"]]
@@ -647,9 +760,18 @@ class Queries:
         return f"LATERAL {body}" if lateral else body
 
 
-def _exactly(value: Typed, kind: Type) -> str:
-    from dagster_project.dialects.types import duckdb_type
+def _shown_merged(column: Column, scope: Scope) -> str:
+    held = {
+        c.type
+        for r in scope.relations
+        for c in r.columns or ()
+        if (c.name or "").lower() == (column.name or "").lower()
+    }
+    name = quoted(column.name or "")
+    return name if held == {column.type} or not column.type.is_number else f"CAST({name} AS {duckdb_type(column.type)})"
 
+
+def _exactly(value: Typed, kind: Type) -> str:
     coerced = coerce(value, kind)
     if kind.is_known and (value.is_null or (kind.is_number and value.type != kind) or (kind.name == "bigint")):
         return f"CAST({coerced.sql} AS {duckdb_type(kind)})"

@@ -161,6 +161,7 @@ PLAIN: Final = {
     "timestamp": "TIMESTAMP",
     "timestamptz": "TIMESTAMPTZ",
     "uuid": "UUID",
+    "ipaddress": "VARCHAR",
     "interval day to second": "INTERVAL",
     "interval year to month": "INTERVAL",
     "unknown": "INTEGER",

@@ -5,6 +5,7 @@ functions.html). What does not: operators. A function without a rule is refused.
 """
 
 from dagster_project.dialects.functions import (  # noqa: F401 - each enters its rules
+    addresses,
     aggregates,
     arrays,
     conditions,
@@ -13,6 +14,7 @@ from dagster_project.dialects.functions import (  # noqa: F401 - each enters its
     maps,
     maths,
     presto,
+    readable,
     strings,
 )
 from dagster_project.dialects.functions.calls import AGGREGATES, FUNCTIONS

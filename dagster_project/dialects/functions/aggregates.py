@@ -100,8 +100,20 @@ def _extreme(word: str) -> None:
         if kind.name in {"map", "json", "array", "row"}:
             raise call.refuse(f"of {kind} is not given here", "Take what orders it first.")
         if len(call) == 2:
-            if kind.is_float or call.integer(1).integer is None or call.over_node is not None:
-                raise call.refuse("with a number is given here for a constant one and no doubles", "Use row_number().")
+            if call.integer(1).integer is None or call.over_node is not None:
+                raise call.refuse("with a number is given here for a constant one and no window", "Use row_number().")
+            if kind.is_float:
+                way = "ASC" if word == "min" else "DESC"
+                numbers = (
+                    f"list_sort({call.make('list', value.sql, where=f'NOT isnan({value.sql})')}, '{way}', 'NULLS LAST')"
+                )
+                rest = call.make("list", value.sql, where=f"isnan({value.sql})")
+                both = f"list_concat(coalesce({numbers}, []), coalesce({rest}, []))"
+                some = call.make("count", value.sql)
+                return Typed(
+                    f"CASE WHEN {some} > 0 THEN CAST(list_slice({both}, 1, {call.integer(1).integer}) AS {duckdb_type(kind)}[]) END",
+                    array(kind),
+                )
             return Typed(call.make(word, value.sql, call.integer(1).sql), array(kind))
         if not kind.is_float:
             return Typed(call.make(word, value.sql), kind)
@@ -122,10 +134,23 @@ def _by(name: str, word: str) -> None:
         call.takes(2, 3)
         call.no_order()
         value, by = call.values[0], call.values[1]
-        if by.type.name in {"map", "json", "array", "row"}:
+        if by.type.name in {"map", "json", "array"} or (
+            by.type.name == "row" and not all(t.name in operators.ORDERED and not t.is_float for _, t in by.type.fields)
+        ):
             raise call.refuse(f"ordered by {by.type} is not given here", "CAST it to what has an order, e.g. decimal.")
         if len(call) == 3:
-            raise call.refuse("with a number is not given here", "Use array_agg with ORDER BY, and slice().")
+            count = call.integer(2).integer
+            if count is None or call.over_node is not None:
+                raise call.refuse("with a number is given here for a constant one and no window", "Use row_number().")
+            number = (
+                "true" if not by.type.is_float else f"isnan({by.sql})" if word == "arg_min" else f"NOT isnan({by.sql})"
+            )
+            listed = call.make("list", f"{{z: {number}, b: {by.sql}, v: {value.sql}}}", where=f"{by.sql} IS NOT NULL")
+            way = "'ASC', 'NULLS LAST'" if word == "arg_min" else "'DESC', 'NULLS LAST'"
+            return Typed(
+                f"list_transform(list_slice(list_sort({listed}, {way}), 1, {count}), lambda _e: _e.v)",
+                array(value.type),
+            )
         # DuckDB passes over a NULL value; in a row, it is kept.
         made = call.make(word, f"{{v: {value.sql}}}", by.sql)
         if by.type.is_float:

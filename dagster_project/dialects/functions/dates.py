@@ -309,6 +309,13 @@ def with_timezone(call: Call) -> Typed:
 @function("at_timezone", args=2)
 def at_timezone(call: Call) -> Typed:
     """Give the same instant in another zone."""
+    by = call.values[1]
+    if by.type == INTERVAL and isinstance(by.const, tuple):
+        minutes = by.const[1] // 60000
+        return at_named_zone(
+            call.values[0],
+            f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}" if minutes else "UTC",
+        )
     zone = moments.zone_named(call.constant(1))
     if zone is None:
         raise call.refuse(f"knows no zone {call.constant(1)}", "Name one, e.g. 'Europe/Warsaw'.")

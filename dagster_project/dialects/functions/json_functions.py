@@ -244,13 +244,9 @@ def is_json_scalar(call: Call) -> Typed:
 
 def json_object(self: Any, node: Any, scope: Any) -> Typed:
     """Return `JSON_OBJECT(key : value …)`: a text; NULL values are kept unless ABSENT ON NULL."""
-    allowed = {"expressions", "null_handling", "unique_keys", "return_type", "encoding"}
-    if (
-        any(v not in (None, False, [], "") and k not in allowed for k, v in node.args.items())
-        or node.args.get("encoding")
-        or node.args.get("return_type")
-    ):
-        raise Unsupported("JSON_OBJECT with RETURNING is not given here. CAST the result instead.")
+    _returning(node)
+    if node.args.get("encoding"):
+        raise Unsupported("JSON_OBJECT … ENCODING is not given here. Use to_utf8().")
     if node.args.get("unique_keys"):
         raise Unsupported("JSON_OBJECT … WITH UNIQUE KEYS is not given here. Leave it out if the keys differ.")
     keys = [p.this.name if isinstance(getattr(p, "this", None), exp.Literal) else None for p in node.expressions]
@@ -297,7 +293,7 @@ def _member(self: Any, node: Any, scope: Any) -> str:
     inner_node = node
     while isinstance(inner_node, exp.Paren):
         inner_node = inner_node.this
-    is_json_function = isinstance(inner_node, exp.JSONObject) or (
+    is_json_function = isinstance(inner_node, (exp.JSONObject, exp.JSONArray)) or (
         isinstance(inner_node, exp.Anonymous)
         and str(inner_node.this).lower() in {"json_array", "json_object", "json_query"}
     )
@@ -310,14 +306,30 @@ def _member(self: Any, node: Any, scope: Any) -> str:
     raise Unsupported(f"JSON_OBJECT and JSON_ARRAY do not take {value.type} here. CAST it to varchar or JSON.")
 
 
-@function("json_array", args=(0, 10_000))
-def json_array(call: Call) -> Typed:
-    """Give a text of a JSON array; NULL values are left out, as Trino does unless told otherwise."""
-    parts = [_member(call.queries.expressions, node, call.scope) for node in call.nodes]
+def json_array(self: Any, node: Any, scope: Any) -> Typed:
+    """Return `JSON_ARRAY(value …)`: a text; NULL values are left out unless NULL ON NULL."""
+    _returning(node)
+    keeps = (
+        "NULL ON NULL" in str(node.args.get("null_handling") or "").upper()
+        and "ABSENT" not in str(node.args.get("null_handling")).upper()
+    )
+    parts = [_member(self, each, scope) for each in node.expressions]
+    parts = [f"coalesce({part}, 'null')" for part in parts] if keeps else parts
     inner = f"array_to_string(list_filter([{', '.join(parts)}], lambda _n: _n IS NOT NULL), ',')" if parts else "''"
     return Typed(f"('[' || {inner} || ']')", VARCHAR)
 
 
 RULES[exp.JSONObject] = json_object
+RULES[exp.JSONArray] = json_array
+
+
+def _returning(node: Any) -> None:
+    """Raise `Unsupported` for a result that is no text."""
+    kind = node.args.get("return_type")
+    while isinstance(kind, exp.FormatJson):
+        kind = kind.this
+    if kind and (not isinstance(kind, exp.DataType) or kind.this.name not in {"VARCHAR", "TEXT"}):
+        raise Unsupported("RETURNING of another type than varchar is not given here. CAST the result instead.")
+
 
 __all__ = ["CANONICAL_JSON", "canonical", "cast", "decimal", "to_json"]

@@ -173,6 +173,22 @@ def substring(call: Call) -> Typed:
     return Typed(let(values, body), VARCHAR)
 
 
+@function("overlay", args=(3, 4))
+def overlay(call: Call) -> Typed:
+    """Give a text with another laid over it from a place on, over as many characters as it has or as are told."""
+    value, by, start = call.text(0), call.text(1), call.integer(2)
+    if start.integer is not None and start.integer < 1:
+        raise call.refuse("takes a place from 1", "Mend it.")
+    size = call.integer(3) if len(call) == 4 else None
+    values = [value, by, start, *([size] if size is not None else [])]
+
+    def body(x: str, b: str, s: str, n: str | None = None) -> str:
+        count = n or f"length({b})"
+        return f"CASE WHEN {s} < 1 OR {count} < 0 THEN {fail('OVERLAY takes a place from 1', VARCHAR)} ELSE substr({x}, 1, {s} - 1) || {b} || substr({x}, {s} + {count}) END"
+
+    return Typed(let(values, body), VARCHAR)
+
+
 @function("replace", args=(2, 3))
 def replace(call: Call) -> Typed:
     """Give a text with another in place of a part; an empty part stands between all characters."""
@@ -547,20 +563,32 @@ def regexp_count(call: Call) -> Typed:
 
 @function("regexp_position", args=(2, 4))
 def regexp_position(call: Call) -> Typed:
-    """Give where the first match begins, -1 if nowhere."""
-    if len(call) > 2:
-        raise call.refuse("with a start is not given here", "Use substr() around the text.")
+    """Give where a match begins, the first or one of a number, from a place on; -1 if nowhere."""
     value, found = call.text(0), pattern(call, 1)
     if found.text is None:
         return Typed("CAST(NULL AS INTEGER)", INTEGER)
-    if found.text.startswith("^") or "(?" in found.text:
-        raise call.refuse("with an anchored pattern is not given here", "Use regexp_like().")
-    before = string(f"(?s)^(.*?)(?:{found.text})")
+    start = call.integer(2).integer if len(call) > 2 else 1
+    nth = call.integer(3).integer if len(call) > 3 else 1
+    if not start or not nth or start < 1 or nth < 1:
+        raise call.refuse("takes a constant start and occurrence above 0", "Write them out.")
+    if "^" in found.text or "(?" in found.text or matches_nothing(found.text):
+        raise call.refuse(
+            "with a pattern that is anchored or may match nothing is not given here", "Use regexp_like()."
+        )
+    # The text is cut at each match: what stands before the one asked for is as long as its place.
+    skipped = f"(?:.{{{start - 1}}})" if start > 1 else ""
+    before = string(
+        f"(?s)^({skipped}(?:.*?(?:{found.text})){{{nth - 1}}}.*?)(?:{found.text})"
+        if nth > 1
+        else f"(?s)^({skipped}.*?)(?:{found.text})"
+    )
+    if start > 1000 or nth > 100:
+        raise call.refuse("takes a start to 1000 and an occurrence to 100 here", "Use substr() around the text.")
     return Typed(
         let(
             [value],
             lambda x: (
-                f"CASE WHEN {x} IS NULL THEN NULL WHEN regexp_matches({x}, {found.sql}) THEN CAST(length(regexp_extract({x}, {before}, 1)) + 1 AS INTEGER) ELSE -1 END"
+                f"CASE WHEN {x} IS NULL THEN NULL WHEN regexp_matches({x}, {before}) THEN CAST(length(regexp_extract({x}, {before}, 1)) + 1 AS INTEGER) ELSE -1 END"
             ),
         ),
         INTEGER,
