@@ -107,6 +107,7 @@ def test_where_there_is_no_lake_the_doctor_says_so_and_makes_none(tmp_path: Path
 def test_every_trouble_comes_with_a_way_out(folder: Path) -> None:
     shutil.rmtree(folder / "notes" / "notes" / "data")
     (folder / "lake.duckdb").write_text("no database")
+    shutil.rmtree(folder / ".scratch")
     (folder / ".scratch").write_text("in the way")
     bad = [finding for finding in examine(at(folder), ()) if finding.state == "fail"]
     assert len(bad) >= 3

@@ -4,7 +4,7 @@
     make fuzz [FORMATS="markdown pdf"] [SECONDS=600]
 
 Needs atheris (`pip install -c constraints.txt --group fuzz`), which brings libFuzzer. A finding is a crash of the
-process, an input that takes more than ten seconds or 2 GB, any exception but `Unreadable`, or a part whose byte range
+process, an input that takes more than thirty seconds or 2 GB, any exception but `Unreadable`, or a part whose byte range
 is not within its file. What was found lies in `benchmarks/.data/fuzz/FORMAT/`; keep it, made small, as a fixture of
 that format's tests. For formats that are zip archives the members are changed and not the archive, four times of five.
 """
@@ -57,7 +57,7 @@ def main() -> None:
     print(f"{given.format}: {count} seeds, {given.seconds} s; findings go to {folder}", flush=True)
     options = [
         f"-max_total_time={given.seconds}",
-        "-timeout=10",
+        "-timeout=30",
         "-rss_limit_mb=2048",
         f"-max_len={LONGEST}",
         f"-artifact_prefix={folder}/",
