@@ -57,7 +57,8 @@ def _names(names: Iterable[str]) -> str:
 
 
 def _column(column: Column) -> str:
-    ids = f"{column.field_id}" if column.element_id is None else f"{column.field_id}, element {column.element_id}"
+    within = ", ".join(map(str, column.nested))
+    ids = f"{column.field_id}, element {within}" if within else f"{column.field_id}"
     return f"| {ids} | `{column.name}` | {sql_type(column.type)} | {_cell(column.doc)} |"
 
 
