@@ -48,7 +48,7 @@ _RESERVED_WORDS: Final = (
     "all alter analyse analyze and any array as asc asymmetric authorization backup between binary both by case cast "
     "check collate column constraint create cross cube current_catalog current_date current_path current_role "
     "current_schema current_time current_timestamp current_user database deallocate default deferrable delete desc "
-    "describe distinct do drop else end escape except execute exists explain extract false fetch first following for "
+    "describe distinct do drop else end escape except execute exists explain extract false fetch for "
     "foreign freeze from full grant group grouping having identity ignore ilike in initially inner insert intersect "
     "into is isnull join json_array json_exists json_object json_query json_table json_value lambda lateral leading "
     "left like limit listagg localtime localtimestamp minus natural new normalize not notnull null nulls off offset "
@@ -300,7 +300,7 @@ def _exact(headers: Sequence[str], known: Sequence[Column]) -> dict[int, str]:
 def _free(name: str, taken: set[str]) -> str:
     if name not in taken:
         return name
-    number = 2
-    while f"{name}_{number}" in taken:
+    number, bare = 2, name.rstrip("_")
+    while f"{bare}_{number}" in taken:
         number += 1
-    return f"{name}_{number}"
+    return f"{bare}_{number}"

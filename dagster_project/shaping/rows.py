@@ -26,7 +26,7 @@ UNIT_SEPARATOR: Final = "chr(31)"
 GUESSES: Final[Mapping[str, tuple[str, ...]]] = {
     "title": ("title", "name", "subject", "headline"),
     "body": ("body", "abstract", "description", "text", "content", "notes", "note"),
-    "author": ("author", "authors", "speaker", "speakers", "by", "created_by"),
+    "author": ("author", "authors", "speaker", "speakers", "by_", "created_by"),
     "created_at": ("created_at", "created", "date", "recorded", "recorded_at", "starts_at", "published_at"),
     "modified_at": ("updated_at", "updated", "modified_at", "modified", "last_modified"),
     "tags": ("tags", "topics", "labels", "keywords"),

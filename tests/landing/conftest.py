@@ -34,7 +34,8 @@ class Raw:
         """Look and land once; the rows are added to `rows`."""
         scan = look(self.source, self.known())
         con = duckdb.connect()
-        con.register("landed", self.table())
+        con.register("given", self.table())
+        con.execute("CREATE TABLE landed AS FROM given")
         landing = arrivals(
             con,
             self.source,

@@ -59,7 +59,7 @@ def test_a_packed_file_gives_the_rows_of_the_plain_one(
 
 def test_what_is_broken_inside_a_packed_file_is_told_in_its_marker(raw_of: RawOf, tmp_path: Path) -> None:
     for ending, pack in PACKERS.items():
-        (tmp_path / f"a{ending[1:]}.jsonl{ending}").write_bytes(pack(JSONL.encode() * 50_000)[:-40])
+        (tmp_path / f"a{ending[1:]}.jsonl{ending}").write_bytes(pack(JSONL.encode() * 2_000)[:-40])
     raw = landed(raw_of, tmp_path)
     assert [bool(marker["_error"]) for marker in raw.of("file")] == [True] * len(PACKERS)
 
@@ -365,7 +365,8 @@ def workbook(path: Path, **sheets: tuple[str, str]) -> None:
     names = list(sheets)
     files = {
         "[Content_Types].xml": f'<Types xmlns="{package}/content-types"><Default Extension="rels" ContentType='
-        '"application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/>'
+        '"application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType='
+        '"application/xml"/>'
         f'<Override PartName="/xl/workbook.xml" ContentType="{types}.sheet.main+xml"/></Types>',
         "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r" '
         f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',

@@ -124,7 +124,7 @@ def lines_of(file: Unpacked) -> Iterator[Numbered]:
             while chunk := handle.read(CHUNK):
                 *whole, last = chunk.split(b"\n")
                 for end in whole:
-                    yield from _line(number, rest + end if rest else end, dropped)
+                    yield from _line(number, rest + end if rest else end, dropped and dropped + len(end))
                     number, rest, dropped = number + 1, b"", 0
                 rest = rest + last if not dropped else rest
                 if dropped or len(rest) > LONGEST:
