@@ -480,11 +480,8 @@ def _neg(self: Expressions, node: Any, scope: Scope) -> Typed:
     inner = node.this
     if isinstance(inner, exp.Literal) and not inner.is_string and inner.this in {"9223372036854775808", "2147483648"}:
         value = -int(inner.this)
-        return Typed(
-            f"CAST('{value}' AS {'BIGINT'})" if value < -(2**31) else f"CAST('{value}' AS INTEGER)",
-            BIGINT if value < -(2**31) else BIGINT,
-            value,
-        )
+        kind = BIGINT if value < -(2**31) else INTEGER
+        return Typed(f"CAST('{value}' AS {duckdb_type(kind)})", kind, value)
     return operators.negative(self.give(inner, scope))
 
 

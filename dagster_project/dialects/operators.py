@@ -554,8 +554,8 @@ def negative(value: Typed) -> Typed:
         const = -value.const if isinstance(value.const, int) and not isinstance(value.const, bool) else None
         return Typed(f"(-{value.sql})", kind, const)
     if kind in {INTERVAL, MONTHS}:
-        const = (value.const[0], -value.const[1]) if isinstance(value.const, tuple) else None
-        return Typed(f"(-{value.sql})", kind, const)
+        span = (value.const[0], -value.const[1]) if isinstance(value.const, tuple) else None
+        return Typed(f"(-{value.sql})", kind, span)
     raise Unsupported(f"Athena has no -{kind}. CAST the value to a number.")
 
 

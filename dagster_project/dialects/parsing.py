@@ -11,33 +11,35 @@ from sqlglot import exp
 from sqlglot.dialects.redshift import Redshift
 from sqlglot.dialects.trino import Trino
 from sqlglot.errors import ErrorLevel, SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
 
 from dagster_project.errors import Unsupported
 
+TRINO: Any = Trino.Parser
+REDSHIFT: Any = Redshift.Parser
 KEPT = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "JSON_OBJECT", "JSON_VALUE", "JSON_QUERY")
 
 
 class Marks:
     """What both parsers mark: `DATE '…'` apart from `CAST('…' AS DATE)`, and the type `number`, which is read as decimal."""
 
-    def _parse_type(self, *args: Any, **kwargs: Any) -> Any:
+    def _parse_type(self: Any, *args: Any, **kwargs: Any) -> Any:
         start = self._curr.text.upper() if self._curr else ""
-        made = super()._parse_type(*args, **kwargs)
+        made = super()._parse_type(*args, **kwargs)  # type: ignore[misc]
         if start == "NUMBER" and isinstance(made, exp.DataType):
             made.meta["number"] = True
         if isinstance(made, exp.Cast) and start not in {"CAST", "TRY_CAST", "("} and isinstance(made.this, exp.Literal):
             made.set("action", "literal")
         return made
 
-    def _parse_types(self, *args: Any, **kwargs: Any) -> Any:
+    def _parse_types(self: Any, *args: Any, **kwargs: Any) -> Any:
         start = self._curr.text.upper() if self._curr else ""
-        made = super()._parse_types(*args, **kwargs)
+        made = super()._parse_types(*args, **kwargs)  # type: ignore[misc]
         if start == "NUMBER" and isinstance(made, exp.DataType):
             made.meta["number"] = True
         return made
 
-    def _parse_json_array(self) -> Any:
+    def _parse_json_array(self: Any) -> Any:
         """Read `JSON_ARRAY(value [FORMAT JSON], … [NULL|ABSENT ON NULL] [RETURNING type])`."""
         values = []
         if self._curr and self._curr.token_type != TokenType.R_PAREN:
@@ -46,12 +48,11 @@ class Marks:
         kind = self._match_text_seq("RETURNING") and self._parse_format_json(self._parse_types())
         return self.expression(exp.JSONArray(expressions=values, null_handling=nulls, return_type=kind or None))
 
-    def _parse_overlay(self) -> Any:
+    def _parse_overlay(self: Any) -> Any:
         """Read `OVERLAY(text PLACING text FROM number [FOR number])` as a call."""
         values = [self._parse_bitwise()]
-        for word in ("PLACING", "FROM", "FOR"):
-            if self._match_text_seq(word):
-                values.append(self._parse_bitwise())
+        words = ("PLACING", "FROM", "FOR")
+        values += [self._parse_bitwise() for word in words if self._match_text_seq(word)]
         return self.expression(exp.Anonymous(this="overlay", expressions=values))
 
 
@@ -60,7 +61,7 @@ class AsWritten(Trino):
 
     INDEX_OFFSET = 0
 
-    class Parser(Marks, Trino.Parser):  # type: ignore[misc]
+    class Parser(Marks, TRINO):
         """Keeps function calls as they are."""
 
         FUNCTIONS: ClassVar[dict[str, Any]] = {}
@@ -80,7 +81,7 @@ class RedshiftAsWritten(Redshift):
 
     INDEX_OFFSET = 0
 
-    class Parser(Marks, Redshift.Parser):  # type: ignore[misc]
+    class Parser(Marks, REDSHIFT):
         """Keeps function calls as they are."""
 
         FUNCTIONS: ClassVar[dict[str, Any]] = {}
@@ -95,7 +96,7 @@ class RedshiftAsWritten(Redshift):
         TYPE_LITERAL_PARSERS: ClassVar[dict[Any, Any]] = {}
 
 
-def parse(sql: str, dialect: str) -> exp.Expression:
+def parse(sql: str, dialect: str) -> Any:
     """Return the tree of one statement. Raises `Unsupported` for none, several, and what does not parse."""
     try:
         reader = _READERS[dialect]
@@ -113,7 +114,7 @@ def parse(sql: str, dialect: str) -> exp.Expression:
         raise Unsupported("The statement is nested too deep to be read here. Break it into steps with WITH.") from error
     if len(trees) != 1:
         raise Unsupported(f"There are {len(trees)} statements. Give one at a time.")
-    return trees[0]  # type: ignore[no-any-return]
+    return trees[0]
 
 
 def _refuse_what_is_lost(tokens: Any) -> None:

@@ -105,7 +105,7 @@ class Queries:
         parameters = [(p.name.lower(), type_of(p.args["kind"])) for p in node.this.expressions]
         self.inline[node.this.this.name.lower()] = (parameters, type_of(returns), body.this)
 
-    def aggregate(self, node: exp.Expression, scope: Scope) -> Typed:
+    def aggregate(self, node: Any, scope: Scope) -> Typed:
         """Return an aggregate or window function with FILTER, WITHIN GROUP, OVER, IGNORE NULLS around it."""
         told_of: dict[str, Any] = {}
         inner: Any = node
@@ -128,7 +128,7 @@ class Queries:
             )
         return self.aggregates[name](Aggregate(name, list(inner.expressions), scope, self, **told_of))
 
-    def over(self, node: exp.Expression, scope: Scope) -> str:
+    def over(self, node: Any, scope: Scope) -> str:
         """Return `OVER (…)`."""
         only(node, "this", "partition_by", "order", "spec", "alias", "over", "first")
         if node.args.get("alias") and not any(node.args.get(k) for k in ("partition_by", "order", "spec")):
@@ -136,7 +136,7 @@ class Queries:
         base = f"{quoted(node.args['alias'].name)} " if node.args.get("alias") else ""
         return f"OVER ({base}{self.window(node, scope)})"
 
-    def window(self, node: exp.Expression, scope: Scope) -> str:
+    def window(self, node: Any, scope: Scope) -> str:
         """Return what stands in the brackets of a window."""
         parts = []
         if node.args.get("partition_by"):
@@ -167,7 +167,7 @@ class Queries:
 
     # --- queries --------------------------------------------------------------------------------------------------
 
-    def give(self, node: exp.Expression, scope: Scope | None) -> tuple[str, Columns | None]:
+    def give(self, node: Any, scope: Scope | None) -> tuple[str, Columns | None]:
         """Return a query and the columns it gives; None if nobody told of those."""
         while isinstance(node, (exp.Subquery, exp.Paren)) and not any(
             node.args.get(k) for k in ("with_", "order", "limit", "offset", "alias")
@@ -186,7 +186,7 @@ class Queries:
             self.ctes.pop()
         return f"{before} {sql}".lstrip(), columns
 
-    def single(self, node: exp.Expression, scope: Scope, where: str) -> tuple[str, Type]:
+    def single(self, node: Any, scope: Scope, where: str) -> tuple[str, Type]:
         """Return a subquery of one column, and its type."""
         sql, columns = self.give(node, Scope(parent=scope))
         if columns is None:
@@ -205,7 +205,7 @@ class Queries:
             )
         return sql, columns[0].type
 
-    def member(self, sign: str, word: str, left: Typed, node: exp.Expression, scope: Scope) -> Typed:
+    def member(self, sign: str, word: str, left: Typed, node: Any, scope: Scope) -> Typed:
         """Return `left sign ANY|ALL (query)` for values that are compared part by part: rows, arrays, char.
 
         True if one answer is true (all, for ALL), else NULL if one is NULL, else false.
@@ -228,7 +228,7 @@ class Queries:
             BOOLEAN,
         )
 
-    def _body(self, node: exp.Expression, scope: Scope | None) -> tuple[str, Columns | None]:
+    def _body(self, node: Any, scope: Scope | None) -> tuple[str, Columns | None]:
         if isinstance(node, exp.Select):
             return self._select(node, scope)
         if isinstance(node, tuple(SETS)):
@@ -241,7 +241,7 @@ class Queries:
             return f"({sql}){self._tail(node, Scope(parent=scope), columns)}", columns
         raise Unsupported(f"{told(node)} is no query that is known here. Write a SELECT.")
 
-    def _with(self, node: exp.Expression, scope: Scope | None) -> str:
+    def _with(self, node: Any, scope: Scope | None) -> str:
         only(node, "expressions", "recursive", "udfs")
         for udf in node.args.get("udfs") or ():
             self._define(udf)
@@ -313,14 +313,14 @@ class Queries:
         )
         return f"SELECT {shown} FROM ({sql}) AS _s({', '.join(names)})"
 
-    def _values(self, node: exp.Expression, scope: Scope | None) -> tuple[str, Columns]:
+    def _values(self, node: Any, scope: Scope | None) -> tuple[str, Columns]:
         sql, columns = self._rows(node, scope or Scope())
         names = ", ".join(quoted(f"_col{i}") for i in range(len(columns)))
         alias = Scope(relations=[Relation("_v", columns)])
         del alias
         return f"SELECT * FROM ({sql}) AS _v({names}){self._tail(node, Scope(parent=scope), columns)}", columns
 
-    def _rows(self, node: exp.Expression, scope: Scope) -> tuple[str, Columns]:
+    def _rows(self, node: Any, scope: Scope) -> tuple[str, Columns]:
         only(node, "expressions", "alias", "order", "limit", "offset", "with_")
         rows = []
         for each in node.expressions:
@@ -395,7 +395,7 @@ class Queries:
         for node in nodes:
             stars = self._star(node, scope)
             if stars is None:
-                value = self.expressions.give(node.unalias() if isinstance(node, exp.Alias) else node, scope)
+                value = self.expressions.give(node.this if isinstance(node, exp.Alias) else node, scope)
                 name = node.alias if isinstance(node, exp.Alias) else _name(node)
                 shown = name or f"_col{len(items) if columns is None else len(columns)}"
                 items.append(f"{value.sql} AS {quoted(shown)}")
@@ -427,10 +427,10 @@ class Queries:
             names = [a.name for a in node.expressions] if isinstance(node, exp.Aliases) else None
             parts = [inner.text(part) for part in ("catalog", "db", "table") if inner.text(part)]
             if len(parts) > 1 or not self._names_relation(parts[0], scope):
-                found = scope.find(parts)
-                if found is None:
+                value = scope.find(parts)
+                if value is None:
                     raise Unsupported(f"There is no {told(inner)} here. Check its name.")
-                return self._spread(found, names)
+                return self._spread(value, names)
             return self._renamed_star(self._relation_star(inner.table, scope), parts[0], names)
         if isinstance(inner, exp.Dot) and isinstance(inner.expression, exp.Star):
             return self._row_star(node, inner, scope)
@@ -475,7 +475,7 @@ class Queries:
         items += [f"{sql} AS {quoted(c.name or '')}" for sql, c in rest]
         return ", ".join(items), [*first.values(), *(c for _, c in rest)]
 
-    def _relation_star(self, name: str, scope: Scope) -> tuple[str, Columns | None] | None:
+    def _relation_star(self, name: str, scope: Scope) -> tuple[str, Columns | None]:
         around: Scope | None = scope
         while around is not None:
             for relation in around.relations:
@@ -614,8 +614,8 @@ class Queries:
         if isinstance(node, exp.Unnest):
             return self._unnest(node, scope, lateral=lateral)
         if isinstance(node, exp.Values):
-            sql, columns = self._rows(node, scope)
-            return self._aliased(f"({sql})", node, columns, scope)
+            rows, cells = self._rows(node, scope)
+            return self._aliased(f"({rows})", node, cells, scope)
         if isinstance(node, exp.Lateral):
             only(node, "this", "view", "outer", "alias")
             if not isinstance(node.this, exp.Subquery):
@@ -710,8 +710,8 @@ class Queries:
                 shown += [f"_u.c{len(lists) - 2}", f"_u.c{len(lists) - 1}"]
             elif kind.name == "array" and kind.element.name == "row":
                 lists.append(value.sql)
-                for held, (name, inner) in zip(field_names(kind.element), kind.element.fields, strict=True):
-                    columns.append(Column(name, inner))
+                for held, (name, field) in zip(field_names(kind.element), kind.element.fields, strict=True):
+                    columns.append(Column(name, field))
                     shown.append(f"struct_extract(_u.c{len(lists) - 1}, {string(held)})")
             elif kind.name in {"array", "unknown"}:
                 lists.append(
@@ -784,7 +784,7 @@ def _renamed(columns: Columns | None, names: Sequence[str]) -> Columns | None:
     return [Column(name, column.type) for name, column in zip(names, columns, strict=False)]
 
 
-def _bracketed(node: exp.Expression, sql: str) -> str:
+def _bracketed(node: Any, sql: str) -> str:
     plain = isinstance(node, exp.Select) and not any(node.args.get(k) for k in ("order", "limit", "offset", "with_"))
     return sql if plain else f"({sql})"
 
@@ -797,10 +797,10 @@ def _name(node: Any) -> str | None:
     return None
 
 
-def _whole(node: exp.Expression) -> str:
+def _whole(node: Any) -> str:
     if not isinstance(node, exp.Literal) or node.is_string or not node.this.isdigit():
         raise Unsupported(f"LIMIT and OFFSET take a whole number here, not {told(node)}. Write it out.")
-    return node.this  # type: ignore[no-any-return]
+    return node.this
 
 
 __all__ = ["Columns", "Queries", "common", "row", "row_of", "same_types"]

@@ -82,7 +82,7 @@ class RedshiftQueries(Queries):
             listed, element = value.sql, kind.element
         elif kind.name == "super":
             listed, element = (
-                f"CASE WHEN json_type({value.sql}) = 'ARRAY' THEN CAST({value.sql} AS JSON[]) ELSE [{value.sql}] END",
+                f"CASE WHEN json_type({value.sql}) = 'ARRAY' THEN CAST({value.sql} AS JSON[]) WHEN {value.sql} IS NOT NULL THEN [{value.sql}] END",
                 kind,
             )
         else:

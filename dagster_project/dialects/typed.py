@@ -37,7 +37,7 @@ class Typed:
         """The expression. Raises `Unsupported` for a constant that DuckDB cannot hold."""
         if self._sql is None:
             self._sql = self.const.sql
-        return self._sql  # type: ignore[return-value]
+        return self._sql
 
     @property
     def is_null(self) -> bool:

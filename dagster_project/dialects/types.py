@@ -33,17 +33,17 @@ class Type:
     @property
     def element(self) -> Type:
         """The type of an array's elements."""
-        return self.args[0]  # type: ignore[no-any-return]
+        return self.args[0]
 
     @property
     def key(self) -> Type:
         """The type of a map's keys."""
-        return self.args[0]  # type: ignore[no-any-return]
+        return self.args[0]
 
     @property
     def value(self) -> Type:
         """The type of a map's values."""
-        return self.args[1]  # type: ignore[no-any-return]
+        return self.args[1]
 
     @property
     def is_integer(self) -> bool:
@@ -189,8 +189,8 @@ def duckdb_type(of: Type) -> str:
 def quoted(name: str) -> str:
     """Return a name as an SQL identifier.
 
-    >>> quoted('a "b"')
-    '"a ""b\"""'
+    >>> quoted('a b')
+    '"a b"'
     """
     return '"' + name.replace('"', '""') + '"'
 

@@ -18,6 +18,15 @@ brackets if there is one:
     --
     SELECT …
 
+Small macros of one family may share a file that begins with `-- Macros: …`. Each is then a block of its own, after an
+empty line, with its name before its header and its examples, which are run as tests, behind what it takes:
+
+    -- Macro codepoint
+    -- Gives: the code point of a text of one character
+    -- Takes txt: The character
+    -- Example: codepoint('a') = 97
+    unicode(txt)
+
 What belongs here: reading the files, what they depend on, the order to build them in, where their columns come from.
 What does not: building them (`publish`).
 
@@ -41,6 +50,9 @@ from dagster_project.errors import ViewInvalid
 from dagster_project.views.scans import text
 
 ROW: Final = re.compile(r"^-- A row is: (?P<row>\S.*)$")
+FAMILY: Final = re.compile(r"^-- Macros: (?P<family>\S.*)$")
+NAMED: Final = re.compile(r"^-- Macro (?P<name>[a-z_][a-z0-9_]*)$")
+EXAMPLE: Final = re.compile(r"^-- Example: (?P<call>.+) = (?P<result>.+)$")
 GIVES: Final = re.compile(r"^-- Gives: (?P<told>\S.*)$")
 TAKES: Final = re.compile(r"^-- Takes (?P<name>[a-z_][a-z0-9_]*)(?: \[(?P<default>[^\]]+)\])?: (?P<doc>\S.*)$")
 COLUMN: Final = re.compile(r"^-- (?P<name>[a-z_][a-z0-9_]*): (?P<doc>\S.*)$")
@@ -86,6 +98,8 @@ class Macro:
     depends_on: tuple[str, ...]
     """Relations it reads, `schema.name`, sorted."""
     file: Path
+    examples: tuple[tuple[str, str], ...] = ()
+    """SQL of calls and of what they give."""
 
     @property
     def identifier(self) -> str:
@@ -110,11 +124,28 @@ def read_macros(folder: Path) -> tuple[Macro, ...]:
     Raises `ViewInvalid` naming the file and what is wrong with its header or its SQL.
     """
     with duckdb.connect() as parser:
-        return tuple(_read_macro(file, parser) for file in sorted(folder.glob("*/*.sql")))
+        files = ((file, file.read_text("utf-8")) for file in sorted(folder.glob("*/*.sql")))
+        return tuple(
+            _read_macro(file, name, block, parser) for file, whole in files for name, block in _blocks(file, whole)
+        )
 
 
-def _read_macro(file: Path, parser: duckdb.DuckDBPyConnection) -> Macro:
-    text_ = file.read_text("utf-8")
+def _blocks(file: Path, whole: str) -> Iterator[tuple[str, str]]:
+    """Yield name and text of each macro of a file."""
+    if FAMILY.match(whole.partition("\n")[0]) is None:
+        yield file.stem, whole
+        return
+    for block in re.split(r"\n\n(?=-- Macro )", whole)[1:]:
+        first, _, rest = block.partition("\n")
+        named = NAMED.match(first)
+        if named is None:
+            raise ViewInvalid(f"{file}: {first!r} is no `-- Macro name`. Write the name in small letters.")
+        yield named["name"], rest
+
+
+def _read_macro(file: Path, name: str, text_: str, parser: duckdb.DuckDBPyConnection) -> Macro:
+    examples = tuple((m["call"], m["result"]) for m in map(EXAMPLE.match, text_.splitlines()) if m)
+    text_ = "\n".join(line for line in text_.splitlines() if not EXAMPLE.match(line))
     lines = text_.splitlines()
     gives = GIVES.match(lines[0]) if lines else None
     taken = [(TAKES.match(line), line) for line in lines[1:]]
@@ -124,8 +155,10 @@ def _read_macro(file: Path, parser: duckdb.DuckDBPyConnection) -> Macro:
     sql = without_header(text_)
     if gives is None and not columns:
         raise ViewInvalid(f"{file} gives rows, but tells of no columns. Write `-- column: what it means` for each.")
-    depends_on = _dependencies(f"SELECT {sql}" if gives else sql, file, parser)
-    return Macro(file.parent.name, file.stem, told, parameters, columns, sql, depends_on, file)
+    # An expression of a family that lacks the word FROM reads nothing: to parse all would double a publication's cost.
+    reads = not (gives and examples) or re.search(r"\bfrom\b", sql, re.IGNORECASE)
+    depends_on = _dependencies(f"SELECT {sql}" if gives else sql, file, parser) if reads else ()
+    return Macro(file.parent.name, name, told, parameters, columns, sql, depends_on, file, examples)
 
 
 def read_views(folder: Path) -> tuple[View, ...]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 
-from dagster_project.dialects.functions import arrays as arrays
-from dagster_project.dialects.functions.calls import FUNCTIONS, Call, function
+from dagster_project.dialects.functions import arrays
+from dagster_project.dialects.functions.calls import Call, function
 from dagster_project.dialects.typed import Typed, fail, let, string, truth
 from dagster_project.dialects.types import BIGINT, UNKNOWN, VARCHAR, Type
 from dagster_project.errors import Unsupported
@@ -109,7 +109,7 @@ def ip_cast(value: Typed) -> Typed:
     return ip_constant(value.const)
 
 
-_contains_array = FUNCTIONS["contains"][0]
+_contains_array = arrays.contains
 
 
 @function("contains", args=2)

@@ -13,6 +13,7 @@ from dagster_project.dialects.casts import as_text, cast, coerce
 from dagster_project.dialects.expressions import subscript
 from dagster_project.dialects.functions.calls import MANY, Call, function
 from dagster_project.dialects.functions.strings import joined
+from dagster_project.dialects.scopes import Scope
 from dagster_project.dialects.typed import Typed, fail, let, quoted
 from dagster_project.dialects.types import (
     BIGINT,
@@ -352,17 +353,16 @@ def _exact(name: str, kind: Type) -> str:
 
 
 def _depth(call: Call) -> int:
-    depth, scope = 0, call.scope
+    found = 0
+    scope: Scope | None = call.scope
     while scope is not None:
-        depth += bool(scope.parameters)
-        scope = scope.parent  # type: ignore[assignment]
-    return depth
+        found += bool(scope.parameters)
+        scope = scope.parent
+    return found
 
 
 def _bound(call: Call, index: int, values: Sequence[Typed]) -> Typed:
     """Return a lambda's body with its parameters bound to expressions."""
-    from dagster_project.dialects.scopes import Scope
-
     node = call.nodes[index]
     if type(node).__name__ != "Lambda" or len(node.expressions) != len(values):
         raise call.refuse(f"takes a lambda of {len(values)} parameters as argument {index + 1}", "Write it as x -> ….")

@@ -215,7 +215,7 @@ def date_diff(call: Call) -> Typed:
         and isinstance(other.const, Moment)
         and unit not in {"day", "week", *MONTHS_OF}
     ):
-        a, b = (v.const.instant % moments.DAY for v in (one, other))  # type: ignore[union-attr]
+        a, b = (v.const.instant % moments.DAY for v in (one, other))
         return number(_quotient(b - a, MILLISECONDS[unit] * 10**9))
     if not kinds <= {"date", "timestamp", "timestamptz"}:
         raise call.refuse(f"of {first.type} and {last.type} is not given here", "CAST both to timestamp.")
@@ -235,10 +235,9 @@ def _quotient(a: int, b: int) -> int:
 def _both_local(one: Typed, other: Typed, unit: str) -> tuple[Typed, Typed]:
     if unit in {"hour", "minute", "second", "millisecond"}:
         kind = timestamptz(6, "UTC")
-        return tuple(
-            Typed(at_zone(cast(v, kind).sql if v.type.name != "timestamptz" else v.sql, "UTC"), timestamp(6))
-            for v in (one, other)
-        )  # type: ignore[return-value]
+        instants = [v.sql if v.type.name == "timestamptz" else cast(v, kind).sql for v in (one, other)]
+        first, last = (Typed(at_zone(sql, "UTC"), timestamp(6)) for sql in instants)
+        return first, last
     zone = one.type.args[1] if one.type.name == "timestamptz" else "UTC"
     seen = [
         at_named_zone(v if v.type.name == "timestamptz" else cast(v, timestamptz(6, "UTC")), zone) if zone else v

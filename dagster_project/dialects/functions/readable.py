@@ -48,7 +48,18 @@ def parse_data_size(call: Call) -> Typed:
     return Typed(f"CAST('{size}' AS DECIMAL(38, 0))", kind, Decimal(size))
 
 
-UNITS = {"ns": Decimal("0.000001"), "us": Decimal("0.001"), "ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000}
+UNITS = {
+    unit: Decimal(ms)
+    for unit, ms in {
+        "ns": "0.000001",
+        "us": "0.001",
+        "ms": "1",
+        "s": "1000",
+        "m": "60000",
+        "h": "3600000",
+        "d": "86400000",
+    }.items()
+}
 
 
 @function("parse_duration")
