@@ -184,6 +184,9 @@ class TableSource(Declared):
     table: str | tuple[str, ...] = Field(
         (), description="Tables of SQLite files to read, as names or patterns; needed where there are several."
     )
+    partitions: Literal["none", "hive"] = Field(
+        "none", description="hive: folders named `key=value` give a column `key`, as Hive, Spark and Athena write them."
+    )
     mode: Literal["append", "replace", "merge", "history"] = Field(
         "replace",
         description="What `tables.<source>` shows. replace: the rows of the files as they lie at the source now. "

@@ -15,12 +15,14 @@ Where a value does not fit a column that stands, the source's schema contract de
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import duckdb
 import numpy as np
@@ -33,7 +35,15 @@ from dagster_project.landing import formats
 from dagster_project.landing.departed import Departed
 from dagster_project.landing.reading import Broken, Conflict, Field, Head, Mangled, Piece, Unreadable
 from dagster_project.landing.row_hash import row_hashes
-from dagster_project.landing.table_columns import Wanted, add_columns, common_type, place, variant_name
+from dagster_project.landing.table_columns import (
+    DATE,
+    Wanted,
+    add_columns,
+    common_type,
+    place,
+    sql_type,
+    variant_name,
+)
 from dagster_project.landing.table_files import KnownFile, Scan, SeenFile, Stamp, has_changed, local_copy, look
 from dagster_project.landing.unpacked import Unpacked, unpacked
 from dagster_project.sources import TableSource
@@ -41,6 +51,7 @@ from dagster_project.sources import TableSource
 __all__ = ["KnownFile", "Landing", "Retyped", "Scan", "SeenFile", "Stamp", "arrivals", "look"]
 
 NOTHING: Final = Head(())
+_HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 TORN: Final = "it changed while it was read; the next run reads it again"
 
 
@@ -54,6 +65,8 @@ class _Reading:
     file: SeenFile
     names: tuple[str | None, ...] = ()
     head: Head = NOTHING
+    partition: Mapping[str, str] = field(default_factory=dict)
+    """Values that the path of the file gives its rows, by header; they stand behind the columns of `head`."""
     encoding: str | None = None
     error: str | None = None
 
@@ -148,7 +161,7 @@ def _landing(plan: _Plan) -> Landing:
         present = (*plan.known, *(Column(0, name, want.type, want.header) for name, want in new.items()))
         reading = _head(plan, file, present)
         readings.append(reading)
-        for name, want in zip(reading.names, reading.head.columns, strict=True):
+        for name, want in zip(reading.names, _columns(reading), strict=True):
             if name is not None and name not in {column.name for column in plan.known}:
                 before = new.get(name, Wanted(want.header, pa.null()))
                 new[name] = Wanted(before.header, _joined(before.type, want.type))
@@ -167,9 +180,10 @@ def _head(plan: _Plan, file: SeenFile, present: Sequence[Column]) -> _Reading:
             head: Head = formats.by_name()[file.format].find(plan.con, given, plan.source)
     except (Unreadable, OSError, SourceUnavailable) as error:
         return _Reading(file, error=str(error))
-    headers = [want.header for want in head.columns]
-    names, new = place(headers, present)
-    reading = _Reading(file, tuple(names), head, given.encoding)
+    partition = partition_of(file.path) if plan.source.partitions == "hive" else {}
+    reading = _Reading(file, (), head, partition, given.encoding)
+    names, new = place([want.header for want in _columns(reading)], present)
+    reading = replace(reading, names=tuple(names))
     rule = plan.source.drift.columns
     if not new or not plan.known or rule == "evolve":
         return reading
@@ -189,6 +203,51 @@ def _input(plan: _Plan, file: SeenFile) -> Iterator[Unpacked]:
         unpacked(path, is_text=is_text, encoding=plan.source.encoding, inside=inside, scratch=plan.scratch) as given,
     ):
         yield given
+
+
+def _columns(reading: _Reading) -> tuple[Wanted, ...]:
+    """Return the columns of a file, those that its path gives at the end."""
+    return (*reading.head.columns, *(Wanted(key, _type_of(value)) for key, value in reading.partition.items()))
+
+
+def partition_of(path: str) -> dict[str, str]:
+    """Return the values that folders named `key=value` give, as Hive writes them: escaped by %, null by a word.
+
+    >>> partition_of("year=2024/city=S%C3%A3o Paulo/day=__HIVE_DEFAULT_PARTITION__/a.parquet")
+    {'year': '2024', 'city': 'São Paulo'}
+    """
+    parts = (folder.partition("=") for folder in path.split("/")[:-1] if "=" in folder)
+    return {unquote(key): unquote(value) for key, _, value in parts if key and value != _HIVE_NULL}
+
+
+def _type_of(text: str) -> pa.DataType:
+    """Return the type of a value in a path: that of whole numbers and days, if it is written as they are."""
+    if re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text):
+        return INT
+    with suppress(ValueError):
+        return DATE if date.fromisoformat(text).isoformat() == text else TEXT
+    return TEXT
+
+
+def _with_partition(pieces: Iterator[Piece], landing: Landing, reading: _Reading) -> Iterator[Piece]:
+    """Give the pieces with the values that the file's path gives. Raises `Unreadable` for one that does not fit."""
+    given = []
+    for key, name in zip(reading.partition, reading.names[len(reading.head.columns) :], strict=True):
+        column = next((i, c) for i, c in enumerate(landing.columns) if c.name == name) if name else None
+        if column is not None:
+            given.append((column[0], reading.partition[key], _cast(key, reading.partition[key], column[1].type)))
+    for piece in pieces:
+        texts = {ordinal: _same(text, piece.rows) for ordinal, text, _ in given} if piece.texts else {}
+        values = {ordinal: pa.repeat(value, piece.rows) for ordinal, _, value in given} if piece.texts else {}
+        yield replace(piece, texts={**piece.texts, **texts}, values={**piece.values, **values})
+
+
+def _cast(key: str, text: str, type_: pa.DataType) -> pa.Scalar[Any]:
+    fits = type_ == TEXT or _type_of(text) == type_
+    if not fits:
+        raise Unreadable(f"its path says {key}={text}, and column {key} holds {sql_type(type_)} in raw")
+    scalar: pa.Scalar[Any] = pa.scalar(text, TEXT).cast(type_)
+    return scalar
 
 
 def _variants(plan: _Plan, new: Iterable[str]) -> dict[str, Wanted]:
@@ -295,7 +354,7 @@ def _read(landing: Landing, reading: _Reading, given: Unpacked) -> Iterator[Piec
     module = formats.by_name()[reading.file.format]
     read = module.read_carefully if reading.file.path in landing.plan.careful else module.read
     pieces: Iterator[Piece] = read(landing.plan.con, given, reading.head, _fields(landing, reading))
-    return pieces
+    return _with_partition(pieces, landing, reading) if reading.partition else pieces
 
 
 _ON_CONFLICT: Final[Mapping[str, Conflict]] = {
@@ -312,7 +371,7 @@ def _fields(landing: Landing, reading: _Reading) -> list[Field]:
     variants = {column.doc: ordinal for ordinal, column in enumerate(landing.columns)}
     new = {column.name for column in landing.added}
     fields = []
-    for name, want in zip(reading.names, reading.head.columns, strict=True):
+    for name, want in zip(reading.names, reading.head.columns, strict=False):  # those of the path are no fields of it
         if name is None:
             fields.append(Field(want.header, None, TEXT, _ON_CONFLICT[drift.columns]))
             continue

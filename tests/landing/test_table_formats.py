@@ -421,3 +421,20 @@ def test_every_format_says_what_it_reads_and_no_ending_is_read_by_two() -> None:
     endings = [suffix for module in modules for suffix in module.SUFFIXES]
     assert len(endings) == len(set(endings))
     assert all(module.__doc__ and module.EXTRA in (None, "excel") for module in modules)
+
+
+# --- partitions -----------------------------------------------------------------------------------------------------
+
+
+def test_folders_named_as_hive_does_give_columns(raw_of: RawOf, tmp_path: Path) -> None:
+    for year, city in (("2024", "S%C3%A3o"), ("2025", "__HIVE_DEFAULT_PARTITION__")):
+        folder = tmp_path / f"year={year}" / f"city={city}"
+        folder.mkdir(parents=True)
+        (folder / "a.csv").write_text(f"id\n{year[-1]}\n")
+    assert landed(raw_of, tmp_path).values() == [{"id": 4}, {"id": 5}]
+    raw = landed(raw_of, tmp_path, partitions="hive")
+    assert raw.values() == [{"id": 4, "year": 2024, "city": "São"}, {"id": 5, "year": 2025, "city": None}]
+    (tmp_path / "year=soon").mkdir()
+    (tmp_path / "year=soon" / "a.csv").write_text("id\n6\n")
+    raw.land()
+    assert "its path says year=soon" in raw.of("file")[-1]["_error"]
