@@ -19,6 +19,7 @@ FULL = (
     ("many_files.py",),
     ("streams.py",),
     ("tables.py",),
+    ("translation.py",),
 )
 QUICK = (
     ("start_up.py", "--runs", "3"),
@@ -28,6 +29,7 @@ QUICK = (
     ("many_files.py", "--files", "2000"),
     ("streams.py", "--events", "100000", "--rounds", "1"),
     ("tables.py", "--rows", "300000", "--runs", "1"),
+    ("translation.py",),
 )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
+import dialect_pages  # beside this file
 
 from dagster_project import cli, errors, settings
 from dagster_project.audit.suites import suites_markdown
@@ -220,6 +221,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "errors.md": error_tree,
     "settings.md": environment,
+    "dialects.md": dialect_pages.functions,
+    "../athena.md": dialect_pages.athena,
 }
 
 

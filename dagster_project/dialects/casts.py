@@ -294,7 +294,7 @@ def as_text(value: Typed) -> Typed:
         return value
     if isinstance(value.const, Moment):
         return text(str(value.const))
-    if of.name == "ipaddress":
+    if of.name in {"ipaddress", "ipprefix"}:
         return Typed(value.sql, VARCHAR, value.const)
     if of.is_integer or of.name in {"decimal", "date", "uuid", "boolean"}:
         if isinstance(value.const, int) and not isinstance(value.const, bool):

@@ -181,8 +181,8 @@ def _double(lower: str) -> str:
 
 def _typed_literal(self: Expressions, node: Any, scope: Scope) -> Typed:
     written, name = node.this.this, node.to.this.name
-    if name == "IPADDRESS":
-        return self.queries.ip_cast(text(written))
+    if name in {"IPADDRESS", "IPPREFIX"}:
+        return self.queries.ip_cast(text(written), name.lower())
     if name in {"TIMESTAMP", "TIMESTAMPTZ", "DATE", "TIME", "TIMETZ", "TIMESTAMPNTZ", "TIMESTAMPLTZ"}:
         read = {"DATE": moments.read_date, "TIME": moments.read_time, "TIMETZ": moments.read_time}.get(
             name, moments.read_timestamp
@@ -644,8 +644,8 @@ def _cast(self: Expressions, node: Any, scope: Scope) -> Typed:
     ):
         return _typed_literal(self, node, scope)
     only(node, "this", "to", "safe")
-    if node.to.this.name == "IPADDRESS":
-        return self.queries.ip_cast(self.give(node.this, scope))
+    if node.to.this.name in {"IPADDRESS", "IPPREFIX"}:
+        return self.queries.ip_cast(self.give(node.this, scope), node.to.this.name.lower())
     return cast(self.give(node.this, scope), type_of(node.to), safe=isinstance(node, exp.TryCast))
 
 

@@ -335,7 +335,7 @@ def compare(sign: str, left: Typed, right: Typed) -> Typed:
             return _lexicographic(sign, a, b)
         same = equal(a, b)
         return same if sign == "=" else Typed(f"(NOT {same.sql})", BOOLEAN)
-    if kind.name == "ipaddress" and sign in {"=", "<>"}:
+    if kind.name in {"ipaddress", "ipprefix"} and sign in {"=", "<>"}:
         return Typed(f"({a.sql} {sign} {b.sql})", BOOLEAN)
     if kind.name == "ipaddress" and isinstance(a.const, str) and isinstance(b.const, str):
         return truth(value=_ip_order(a.const, b.const, sign))

@@ -102,6 +102,8 @@ def parse(sql: str, dialect: str) -> Any:
         reader = _READERS[dialect]
         tokens = reader.tokenize(sql)
         _refuse_what_is_lost(tokens)
+        if dialect == "athena":
+            tokens = _without_owners(tokens)
         if not tokens:
             raise Unsupported("There is no statement. Write one, such as SELECT 1.")
         trees = [t for t in reader.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, sql) if t is not None]
@@ -115,6 +117,19 @@ def parse(sql: str, dialect: str) -> Any:
     if len(trees) != 1:
         raise Unsupported(f"There are {len(trees)} statements. Give one at a time.")
     return trees[0]
+
+
+def _without_owners(tokens: Any) -> list[Any]:
+    """Return tokens with `varchar::chr(65)`, a method called on its type, as `chr(65)`."""
+    kept: list[Any] = []
+    at = 0
+    while at < len(tokens):
+        after = tokens[at + 1 : at + 4]
+        is_owner = len(after) == 3 and after[0].token_type == TokenType.DCOLON and after[2].token_type == TokenType.L_PAREN
+        at += 2 if is_owner else 0
+        kept.append(tokens[at])
+        at += 1
+    return kept
 
 
 def _refuse_what_is_lost(tokens: Any) -> None:

@@ -52,11 +52,11 @@ class Queries:
         self.fresh = 0
         self.inline: dict[str, tuple[list[tuple[str, Type]], Type, Any]] = {}
 
-    def ip_cast(self, value: Typed) -> Typed:
-        """Return a value as ipaddress."""
+    def ip_cast(self, value: Typed, name: str) -> Typed:
+        """Return a value as ipaddress or ipprefix."""
         from dagster_project.dialects.functions.addresses import ip_cast
 
-        return ip_cast(value)
+        return ip_cast(value, name)
 
     # --- calls ----------------------------------------------------------------------------------------------------
 

@@ -162,6 +162,7 @@ PLAIN: Final = {
     "timestamptz": "TIMESTAMPTZ",
     "uuid": "UUID",
     "ipaddress": "VARCHAR",
+    "ipprefix": "VARCHAR",
     "interval day to second": "INTERVAL",
     "interval year to month": "INTERVAL",
     "unknown": "INTEGER",

@@ -14,6 +14,7 @@ from dagster_project.dialects.types import BIGINT, UNKNOWN, VARCHAR, Type
 from dagster_project.errors import Unsupported
 
 IP = Type("ipaddress")
+PREFIX = Type("ipprefix")
 VALID = r"(?:[^\s\"<>\\^`{|}%]|%[0-9A-Fa-f]{2})*"
 URL = r"^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$"
 
@@ -98,15 +99,73 @@ def ip_constant(written: str) -> Typed:
     return Typed(string(shown), IP, shown)
 
 
-def ip_cast(value: Typed) -> Typed:
-    """Return `CAST(value AS ipaddress)` of a constant."""
-    if value.type == IP:
+def network(written: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return the network that `address/bits` is, or an address alone. Raises ValueError for what is none.
+
+    >>> network("1.2.3.4/24"), network("::ffff:1.2.3.4")
+    (IPv4Network('1.2.3.0/24'), IPv4Network('1.2.3.4/32'))
+    """
+    place, slash, bits = written.partition("/")
+    shown = address(place)
+    length = int(bits) if slash else 32 if ":" not in shown else 128
+    if length < 0:
+        raise ValueError(written)
+    return ipaddress.ip_network(f"{shown}/{length}", strict=False)
+
+
+def prefix_constant(written: str) -> Typed:
+    """Return `IPPREFIX 'written'`."""
+    try:
+        shown = str(network(written))
+    except ValueError:
+        return Typed(fail(f"Cannot cast value to IPPREFIX: {written}", VARCHAR), PREFIX)
+    return Typed(string(shown), PREFIX, shown)
+
+
+def ip_cast(value: Typed, name: str) -> Typed:
+    """Return a constant as ipaddress or ipprefix."""
+    if value.type.name == name:
         return value
     if value.type == UNKNOWN:
-        return Typed("CAST(NULL AS VARCHAR)", IP)
+        return Typed("CAST(NULL AS VARCHAR)", Type(name))
     if not isinstance(value.const, str):
         raise Unsupported("IP addresses are given here for constants only. Keep them as varchar.")
-    return ip_constant(value.const)
+    if name == "ipaddress":
+        return ip_constant(value.const.partition("/")[0] if value.type == PREFIX else value.const)
+    return prefix_constant(value.const)
+
+
+def _network(call: Call, index: int) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    value = call.values[index]
+    if value.type not in (IP, PREFIX) or not isinstance(value.const, str):
+        raise call.refuse("takes a constant address or network here", "Keep them as varchar.")
+    return network(value.const)
+
+
+@function("is_subnet_of", args=2)
+def is_subnet_of(call: Call) -> Typed:
+    """Give whether an address or a network lies within a network."""
+    outer, inner = _network(call, 0), _network(call, 1)
+    held = outer.version == inner.version and inner.network_address in outer and inner.prefixlen >= outer.prefixlen
+    return truth(value=held)
+
+
+@function("is_private_ip")
+def is_private_ip(call: Call) -> Typed:
+    """Give whether an address is not reachable in the whole Internet, by IANA's registries of special purposes."""
+    return truth(value=not _network(call, 0).network_address.is_global)
+
+
+@function("ip_version")
+def ip_version(call: Call) -> Typed:
+    """Give 4 or 6."""
+    return Typed(str(_network(call, 0).version), BIGINT, _network(call, 0).version)
+
+
+@function("ip_prefix_masklen")
+def ip_prefix_masklen(call: Call) -> Typed:
+    """Give how many bits of a network are told."""
+    return Typed(str(_network(call, 0).prefixlen), BIGINT, _network(call, 0).prefixlen)
 
 
 _contains_array = arrays.contains
@@ -124,11 +183,16 @@ def contains(call: Call) -> Typed:
         raise call.refuse("of addresses is given here for constants only", "Keep them as varchar.")
     try:
         place, _, bits = written.partition("/")
-        length = int(bits)
-        if ":" in place and ":" not in address(place):
-            length -= 96  # an IPv4 address that stands in IPv6
-        net = ipaddress.ip_network(f"{address(place)}/{length}", strict=False)
+        length = int(bits) + (0 if ":" in place else 96)
+        if not 0 <= length <= 128:
+            raise ValueError(written)
+        outer, inner = _wide(address(place)), _wide(held)
     except ValueError:
         return Typed(fail("Invalid network IP address", Type("boolean")), Type("boolean"))
-    found = ipaddress.ip_address(held)
-    return truth(value=found.version == net.version and found in net)
+    return truth(value=outer >> (128 - length) == inner >> (128 - length))
+
+
+def _wide(written: str) -> int:
+    """Return an address as a number of 128 bits, an IPv4 one as it stands in IPv6."""
+    found = ipaddress.ip_address(written)
+    return int(found) + (0xFFFF << 32 if found.version == 4 else 0)

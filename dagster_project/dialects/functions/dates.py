@@ -392,9 +392,39 @@ def _odd_date(call: Call, written: str) -> str:
     return Moment("date", 0, found, 0).sql
 
 
+ISO: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}(:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,6})?)?)?)?"
+
+
+def _iso_instants(value: Typed) -> Typed:
+    """Return the instants of texts whose offsets may differ."""
+    kind = timestamptz(3, None)
+    raised = fail("Invalid format of an ISO 8601 timestamp", kind)
+
+    def body(x: str) -> str:
+        plain = f"CASE WHEN regexp_full_match({x}, '{ISO}') THEN make_timestamptz(epoch_us(CAST({x} AS TIMESTAMP)) // 1000 * 1000) "
+        zoned = f"WHEN regexp_full_match({x}, '{ISO}(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)') THEN make_timestamptz(epoch_us(CAST({x} AS TIMESTAMPTZ)) // 1000 * 1000) "
+        return f"{plain}{zoned}WHEN {x} IS NOT NULL THEN {raised} END"
+
+    return Typed(let([value], body), kind)
+
+
+@function("now", args=0)
+def now(call: Call) -> Typed:
+    """Give the instant at which the query began, to the millisecond."""
+    return Typed("date_trunc('millisecond', now())", timestamptz(3, "UTC"))
+
+
+@function("current_timezone", args=0)
+def current_timezone(call: Call) -> Typed:
+    """Give the zone of the session, which is UTC as Athena's is."""
+    return text("UTC")
+
+
 @function("from_iso8601_timestamp")
 def from_iso8601_timestamp(call: Call) -> Typed:
-    """Give the instant of a constant ISO 8601 text; one without an offset is in UTC."""
+    """Give the instant of an ISO 8601 text; one without an offset is in UTC."""
+    if call.text(0).text is None:
+        return _iso_instants(call.text(0))
     written = call.constant(0)
     read = moments.read_timestamp(written)
     if read is None or not re.match(r"\d{4}-\d\d-\d\d(T\d\d:\d\d|$)", written):

@@ -12,7 +12,7 @@ from dagster_project.dialects import operators
 from dagster_project.dialects.casts import as_decimal, coerce
 from dagster_project.dialects.functions.calls import Call, function, simple
 from dagster_project.dialects.typed import Typed, fail, let, string
-from dagster_project.dialects.types import BIGINT, BOOLEAN, DOUBLE, UNKNOWN, VARCHAR, Type, decimal, duckdb_type
+from dagster_project.dialects.types import BIGINT, BOOLEAN, DOUBLE, UNKNOWN, VARCHAR, Type, array, decimal, duckdb_type
 
 NAN: Final = "CAST('nan' AS DOUBLE)"
 MINUS: Final = "CAST('-infinity' AS DOUBLE)"
@@ -232,8 +232,10 @@ def random(call: Call) -> Typed:
 @function("width_bucket", args=(2, 4))
 def width_bucket(call: Call) -> Typed:
     """Give the number of the bucket of equal widths a value falls into."""
-    if len(call) != 4:
-        raise call.refuse("with an array of bins is not given here", "Use CASE.")
+    if len(call) == 2:
+        return _in_bins(call)
+    if len(call) == 3:
+        raise call.refuse("takes 2 or 4 arguments", "Mend the call.")
     values = [call.double(0), call.double(1), call.double(2), call.integer(3)]
     odd = fail("width_bucket needs finite bounds that differ and a positive count", BIGINT)
 
@@ -243,6 +245,14 @@ def width_bucket(call: Call) -> Typed:
         return f"CASE WHEN {n} <= 0 OR {a} = {b} OR isnan({x}) OR NOT isfinite({a}) OR NOT isfinite({b}) THEN {odd} WHEN {a} < {b} THEN CAST({up} AS BIGINT) ELSE CAST({down} AS BIGINT) END"
 
     return Typed(let(values, body), BIGINT)
+
+
+def _in_bins(call: Call) -> Typed:
+    """Return how many of the rising bounds of bins a value has reached; NaN raises."""
+    value, bins = call.double(0), coerce(call.array(1), array(DOUBLE))
+    odd = fail("width_bucket needs a number, and bins without NULL", BIGINT)
+    body = lambda x, b: f"CASE WHEN {x} IS NULL OR {b} IS NULL THEN NULL WHEN isnan({x}) OR len({b}) = 0 OR len({b}) > list_count({b}) THEN {odd} ELSE len(list_filter({b}, lambda _b: _b <= {x})) END"
+    return Typed(let([value, bins], body), BIGINT)
 
 
 DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"

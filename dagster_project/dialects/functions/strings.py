@@ -275,9 +275,11 @@ def split_part(call: Call) -> Typed:
     return Typed(let([value, by, index], body), VARCHAR)
 
 
-@function("split_to_map", args=3)
+@function("split_to_map", args=(3, 4))
 def split_to_map(call: Call) -> Typed:
     """Give a map of pairs, an error for a key that comes twice or a pair without a key."""
+    if len(call) == 4:
+        raise call.refuse("with a lambda is not given here", "Use split_to_multimap() and transform_values().")
     values = [call.text(i) for i in range(3)]
     kind = map_of(VARCHAR, VARCHAR)
     raised = fail("Key-value delimiter must appear exactly once in each entry", kind)
@@ -447,6 +449,51 @@ def groups(written: str) -> int:
     return len(re.findall(r"(?<!\\)(?:\\\\)*\((?!\?)", written))
 
 
+def always_matches(written: str, group: int) -> bool:
+    """Return whether a group takes part in every match: it and those around it are neither optional nor alternatives.
+
+    >>> always_matches("^https?://([^/]+)", 1), always_matches("(a)?b", 1), always_matches("(a|b)c", 1), always_matches("(a)|b", 1)
+    (True, False, True, False)
+    """
+    opened: list[tuple[int, int]] = []
+    spans: dict[int, tuple[int, int, list[int]]] = {}
+    bars: list[tuple[int, int]] = []
+    number, at, level_of = 0, 0, [0]
+    fresh = 0
+    while at < len(written):
+        char = written[at]
+        if char == "\\":
+            at += 2
+            continue
+        if char == "[":
+            end = at + 2 if written[at + 1 : at + 2] == "^" else at + 1
+            end = written.find("]", end + 1 if written[end : end + 1] == "]" else end)
+            at = len(written) if end < 0 else end + 1
+            continue
+        if char == "(":
+            is_group = written[at + 1 : at + 2] != "?"
+            number += is_group
+            fresh += 1
+            opened.append((number if is_group else 0, at))
+            level_of.append(fresh)
+            if is_group:
+                spans[number] = (at, -1, list(level_of))
+        elif char == ")" and opened:
+            which, _ = opened.pop()
+            closed = level_of.pop()
+            optional = written[at + 1 : at + 2] in {"?", "*"} or written[at + 1 : at + 3] == "{0"
+            if optional:
+                bars.append((closed, 1))
+            if which:
+                spans[which] = (spans[which][0], at, spans[which][2])
+        elif char == "|":
+            bars.append((level_of[-1], 0))
+        at += 1
+    around = spans[group][2]
+    own = around[-1]
+    return not any((level in around and kind == 1) or (level in around and level != own and kind == 0) for level, kind in bars)
+
+
 @function("regexp_like", args=2)
 def regexp_like(call: Call) -> Typed:
     """Give whether a pattern is found anywhere."""
@@ -457,11 +504,8 @@ def regexp_like(call: Call) -> Typed:
 def regexp_extract(call: Call) -> Typed:
     """Give the first match, or a group of it; NULL where there is none."""
     value, found, group = call.text(0), pattern(call, 1), _group(call)
-    none = "" if group == 0 or not re.search(r"[?*|]|\{0", found.text or "") else None
-    if none is None:
-        raise call.refuse(
-            "of a group that need not match cannot tell NULL from an empty text here", "Make the group match always."
-        )
+    if group and not always_matches(found.text or "", group):
+        raise call.refuse("of a group that need not match cannot tell NULL from an empty text here", "Make the group match always.")
     return Typed(
         let(
             [value],
@@ -488,10 +532,8 @@ def _group(call: Call) -> int:
 def regexp_extract_all(call: Call) -> Typed:
     """Give all matches, or a group of each."""
     value, found, group = call.text(0), pattern(call, 1), _group(call)
-    if group and re.search(r"[?*|]|\{0", found.text or ""):
-        raise call.refuse(
-            "of a group that need not match cannot tell NULL from an empty text here", "Make the group match always."
-        )
+    if group and not always_matches(found.text or "", group):
+        raise call.refuse("of a group that need not match cannot tell NULL from an empty text here", "Make the group match always.")
     return Typed(f"regexp_extract_all({value.sql}, {found.sql}, {group})", array(VARCHAR))
 
 
@@ -543,6 +585,9 @@ def matches_nothing(written: str) -> bool:
 def regexp_split(call: Call) -> Typed:
     """Give the parts between matches."""
     found = pattern(call, 1)
+    if found.text == "":  # between all characters, and at both ends
+        body = lambda x: f"CASE WHEN {x} IS NOT NULL THEN list_concat([''], string_split({x}, ''), ['']) END"
+        return Typed(let([call.text(0)], body), array(VARCHAR))
     if not found.text or matches_nothing(found.text):
         raise call.refuse(
             "with a pattern that matches nothing at all is not given here", "Use one that takes a character."
@@ -626,6 +671,32 @@ def from_base64url(call: Call) -> Typed:
 def from_utf8(call: Call) -> Typed:
     """Give the text of bytes; bytes that are none raise here, where Trino puts U+FFFD."""
     return Typed(f"decode({call.bytes(0).sql})", VARCHAR)
+
+
+def _big_endian(bits: int) -> None:
+    digits, whole = bits // 4, 2**bits
+
+    @function(f"to_big_endian_{bits}")
+    def to_bytes(call: Call) -> Typed:
+        """Give the bytes of a whole number, the highest first."""
+        if bits == 64:
+            body = lambda x: f"from_hex(lpad(printf('%x', CAST({x} AS BIGINT)), {digits}, '0'))"
+        else:
+            body = lambda x: f"from_hex(lpad(printf('%x', CAST(CASE WHEN {x} < 0 THEN CAST({x} AS BIGINT) + {whole} ELSE {x} END AS BIGINT)), {digits}, '0'))"
+        return Typed(let([call.integer(0)], body), VARBINARY)
+
+    @function(f"from_big_endian_{bits}")
+    def from_bytes(call: Call) -> Typed:
+        """Give the whole number of bytes, the highest first."""
+        kind = BIGINT if bits == 64 else INTEGER
+        odd = fail(f"expected {bits // 8}-byte input", kind)
+        number_ = "CAST('0x' || hex({x}) AS UBIGINT)"
+        signed = f"CASE WHEN {number_} >= {whole // 2} THEN CAST({number_} AS HUGEINT) - {whole} ELSE CAST({number_} AS HUGEINT) END"
+        return Typed(let([call.bytes(0)], lambda x: f"CASE WHEN octet_length({x}) <> {bits // 8} THEN {odd} ELSE CAST({signed.replace('{x}', x)} AS {duckdb_type(kind)}) END"), kind)
+
+
+_big_endian(32)
+_big_endian(64)
 
 
 @function("url_encode")
