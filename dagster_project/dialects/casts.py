@@ -394,6 +394,8 @@ def months_text(x: str) -> str:
 
 def _from_text(value: Typed, to: Type) -> Typed:
     told = value.text
+    if to.is_number and value.as_number is not None:
+        value = Typed(value.as_number, VARCHAR)
     if told is not None and to.name in TIMES:
         read = {"date": moments.read_date, "time": moments.read_time, "timetz": moments.read_time}.get(
             to.name, moments.read_timestamp
@@ -536,7 +538,18 @@ def json_constant(told: str) -> Typed:
     kept = canonical(told)
     if kept is None:
         raise Unsupported(f"{told[:60]!r} is no JSON. Mend it.")
-    return Typed(f"CAST({string(kept)} AS JSON)", CANONICAL_JSON, kept)
+    # Numbers with a point are kept as doubles by some versions: their digits are only sure where both print the same.
+    plain = all(
+        _is_plain(found)
+        for found in re.findall(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", re.sub(r'"(?:[^"\\]|\\.)*"', "", kept))
+    )
+    return Typed(f"CAST({string(kept)} AS JSON)", CANONICAL_JSON if plain else JSON, kept)
+
+
+def _is_plain(number: str) -> bool:
+    return re.fullmatch(r"-?\d+", number) is not None or (
+        repr(float(number)) == number and "e" not in number and 1e-3 <= abs(float(number)) < 1e7
+    )
 
 
 def to_json(value: Typed) -> Typed:

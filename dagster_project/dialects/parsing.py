@@ -125,7 +125,9 @@ def _without_owners(tokens: Any) -> list[Any]:
     at = 0
     while at < len(tokens):
         after = tokens[at + 1 : at + 4]
-        is_owner = len(after) == 3 and after[0].token_type == TokenType.DCOLON and after[2].token_type == TokenType.L_PAREN
+        is_owner = (
+            len(after) == 3 and after[0].token_type == TokenType.DCOLON and after[2].token_type == TokenType.L_PAREN
+        )
         at += 2 if is_owner else 0
         kept.append(tokens[at])
         at += 1

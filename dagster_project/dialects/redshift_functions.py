@@ -382,9 +382,7 @@ def json_extract_path_text(call: Call) -> Typed:
     last = call.values[-1]
     lenient = last.type == BOOLEAN
     path = string(_parts(call, 1, len(call) - lenient))
-    return _extracted(
-        call.text(0), lambda x: f"json_extract_string({x}, {path})", lenient=lenient and last.const is True
-    )
+    return _extracted(call.text(0), path, lenient=lenient and last.const is True)
 
 
 @function("json_extract_array_element_text", args=(2, 3))
@@ -394,14 +392,27 @@ def json_extract_array_element_text(call: Call) -> Typed:
     if index is None or index < 0:
         raise call.refuse("takes a constant index from 0", "Write it out.")
     lenient = len(call) == 3 and call.values[2].const is True
-    return _extracted(call.text(0), lambda x: f"json_extract_string({x}, '$[{index}]')", lenient=lenient)
+    return _extracted(call.text(0), f"'$[{index}]'", lenient=lenient)
 
 
-def _extracted(value: Typed, made: Callable[[str], str], *, lenient: bool) -> Typed:
-    raised = "NULL" if lenient else fail("JSON parsing error", VARCHAR)
-    return Typed(
-        let([value], lambda x: f"CASE WHEN {x} IS NULL OR {is_json(x)} THEN {made(x)} ELSE {raised} END"), VARCHAR
-    )
+def _extracted(value: Typed, path: str, *, lenient: bool) -> Typed:
+    """Return the text at a path, of a number only where its digits stand in the document as DuckDB prints them."""
+    wrong = "NULL" if lenient else fail("JSON parsing error", VARCHAR)
+    odd = fail("a JSON number whose digits DuckDB does not keep. CAST it to a number", VARCHAR)
+
+    def body(x: str, *, loose: bool) -> str:
+        shown = f"json_extract_string({x}, {path})"
+        stands = f"regexp_matches({x}, '(^|[^0-9.eE+-])' || replace({shown}, '.', '[.]') || '($|[^0-9.eE+-])')"
+        told = (
+            shown
+            if loose
+            else f"CASE WHEN json_type({x}, {path}) IS DISTINCT FROM 'DOUBLE' OR {stands} THEN {shown} ELSE {odd} END"
+        )
+        return f"CASE WHEN {x} IS NULL THEN NULL WHEN {is_json(x)} THEN {told} ELSE {wrong} END"
+
+    made = Typed(let([value], lambda x: body(x, loose=False)), VARCHAR)
+    made.as_number = let([value], lambda x: body(x, loose=True))
+    return made
 
 
 @function("json_array_length", args=(1, 2))

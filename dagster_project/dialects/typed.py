@@ -25,12 +25,14 @@ class Typed:
     `const` is a `Moment`, a str, an int, a bool, a `Decimal`; None for everything else. `rows` marks an aggregate.
     """
 
-    __slots__ = ("_sql", "const", "type")
+    __slots__ = ("_sql", "as_number", "const", "type")
 
     def __init__(self, sql: str | None, kind: Type, const: Any = None) -> None:
         self._sql = sql
         self.type = kind
         self.const = const
+        self.as_number: str | None = None
+        """SQL of a text whose digits may be others, for who reads it as a number."""
 
     @property
     def sql(self) -> str:

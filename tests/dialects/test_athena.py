@@ -138,7 +138,7 @@ EXPRESSIONS: list[tuple[str, Any]] = [
     ("cardinality(MAP(ARRAY['a'], ARRAY[1]))", 1),
     ("combinations(ARRAY['a', 'b', 'c'], 2)", [["a", "b"], ["a", "c"], ["b", "c"]]),
     # JSON
-    ("json_format(JSON '{\"b\": 1.50, \"a\": [true, null]}')", '{"a":[true,null],"b":1.50}'),
+    ("json_format(JSON '{\"b\": 1.5, \"a\": [true, null]}')", '{"a":[true,null],"b":1.5}'),
     ("json_extract_scalar('{\"a\": {\"b\": 1}}', '$.a')", None),
     ("json_extract_scalar('no json', '$.a')", None),
     ("json_array_length('[1, 2,]')", None),

@@ -304,7 +304,19 @@ for _name, _word in {
     "var_samp": "var_samp", "var_pop": "var_pop", "geometric_mean": "geomean",
 }.items():  # fmt: skip
     _statistic(_name, _word)
-for _name in ("corr", "covar_pop", "covar_samp", "regr_slope", "regr_intercept", "regr_avgx", "regr_avgy", "regr_r2", "regr_sxx", "regr_sxy", "regr_syy"):
+for _name in (
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "regr_slope",
+    "regr_intercept",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_r2",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+):
     _statistic(_name, _name, 2)
 
 
@@ -322,7 +334,9 @@ def skewness(call: Aggregate) -> Typed:
     call.takes(1, 1)
     call.order_node = None
     number = call.make("count", call.double(0).sql)
-    return Typed(f"({call.make('skewness', call.double(0).sql)} * ({number} - 2) / sqrt({number} * ({number} - 1)))", DOUBLE)
+    return Typed(
+        f"({call.make('skewness', call.double(0).sql)} * ({number} - 2) / sqrt({number} * ({number} - 1)))", DOUBLE
+    )
 
 
 def _bits(name: str, word: str) -> None:

@@ -205,10 +205,20 @@ def array_sort(call: Call) -> Typed:
     value = call.array(0)
     _orderable(call, value.type.element)
     if len(call) == 1:
-        if value.type.element.name == "array" and value.type.element.element.name in operators.ORDERED and not value.type.element.element.is_float:
+        if (
+            value.type.element.name == "array"
+            and value.type.element.element.name in operators.ORDERED
+            and not value.type.element.element.is_float
+        ):
             raised = fail("Array contains elements not supported for comparison", value.type)
             nulls = lambda x: f"len(list_filter({x}, lambda _l: len(_l) > list_count(_l))) > 0"
-            return Typed(let([value], lambda x: f"CASE WHEN {nulls(x)} THEN {raised} ELSE list_sort({x}, 'ASC', 'NULLS LAST') END"), value.type)
+            return Typed(
+                let(
+                    [value],
+                    lambda x: f"CASE WHEN {nulls(x)} THEN {raised} ELSE list_sort({x}, 'ASC', 'NULLS LAST') END",
+                ),
+                value.type,
+            )
         if value.type.element.name in {"array", "row"}:
             raise call.refuse(
                 f"of {value.type} is not given here: NULL inside of elements raises in Athena", "Sort by a lambda."

@@ -47,6 +47,8 @@ def source(call: Call, index: int = 0) -> tuple[Typed, str]:
     value = call.values[index]
     if value.type.name == "json":
         return value, "{x} IS NOT NULL"
+    if value.text is not None and canonical(value.text) is None:  # DuckDB would read the constant before it asks
+        return Typed("CAST(NULL AS VARCHAR)", VARCHAR), is_json("{x}")
     if value.type.is_text:
         return value, is_json("{x}")
     if value.type == UNKNOWN:
@@ -142,15 +144,18 @@ def json_extract_scalar(call: Call) -> Typed:
     known = value.const if isinstance(value.const, str) else value.text
     if known is not None and (kept := _at(known, path_of(call, 1))) is not None and kept[:1] not in '{["n':
         return Typed(string(kept), VARCHAR, kept)
-    return Typed(
-        let(
-            [value],
-            lambda x: (
-                f"CASE WHEN {valid.replace('{x}', x)} THEN CASE WHEN json_type({x}, {path}) NOT IN ('OBJECT', 'ARRAY', 'NULL') THEN json_extract_string({x}, {path}) END END"
-            ),
-        ),
-        VARCHAR,
-    )
+    raised = fail("json_extract_scalar: a number whose digits DuckDB does not keep. CAST it to a number", VARCHAR)
+
+    def body(x: str, number: str) -> str:
+        kind, shown = f"json_type({x}, {path})", f"json_extract_string({x}, {path})"
+        found = f"CASE WHEN {kind} NOT IN ('OBJECT', 'ARRAY', 'NULL', 'DOUBLE') THEN {shown} WHEN {kind} = 'DOUBLE' THEN {number.replace('{shown}', shown)} END"
+        return f"CASE WHEN {valid.replace('{x}', x)} THEN {found} END"
+
+    # Trino gives the digits as they are written, DuckDB those of the double: 1.5 for 1.50. So they must stand in the text.
+    exact = "CASE WHEN regexp_matches(CAST({x} AS VARCHAR), '(^|[^0-9.eE+-])' || replace({shown}, '.', '[.]') || '($|[^0-9.eE+-])') THEN {shown} ELSE {raised} END"
+    made = Typed(let([value], lambda x: body(x, exact.replace("{x}", x).replace("{raised}", raised))), VARCHAR)
+    made.as_number = let([value], lambda x: body(x, "{shown}"))
+    return made
 
 
 @function("json_array_length")
@@ -226,6 +231,9 @@ def json_array_contains(call: Call) -> Typed:
 @function("is_json_scalar")
 def is_json_scalar(call: Call) -> Typed:
     """Give whether JSON is a number, a text, a boolean or null."""
+    written = call.values[0].text
+    if written is not None and canonical(written) is None:
+        raise call.refuse(f"takes JSON, which {written[:40]!r} is not", "Mend it.")
     value, valid = source(call)
     raised = fail("Invalid JSON value", BOOLEAN)
     return Typed(

@@ -251,7 +251,9 @@ def _in_bins(call: Call) -> Typed:
     """Return how many of the rising bounds of bins a value has reached; NaN raises."""
     value, bins = call.double(0), coerce(call.array(1), array(DOUBLE))
     odd = fail("width_bucket needs a number, and bins without NULL", BIGINT)
-    body = lambda x, b: f"CASE WHEN {x} IS NULL OR {b} IS NULL THEN NULL WHEN isnan({x}) OR len({b}) = 0 OR len({b}) > list_count({b}) THEN {odd} ELSE len(list_filter({b}, lambda _b: _b <= {x})) END"
+    body = lambda x, b: (
+        f"CASE WHEN {x} IS NULL OR {b} IS NULL THEN NULL WHEN isnan({x}) OR len({b}) = 0 OR len({b}) > list_count({b}) THEN {odd} ELSE len(list_filter({b}, lambda _b: _b <= {x})) END"
+    )
     return Typed(let([value, bins], body), BIGINT)
 
 
