@@ -76,7 +76,7 @@ def find_callouts(view: str, quotes: Iterable[Span]) -> Iterator[Found]:
         start, end = span["start"], _before_blank(view, span["start"], span["end"])
         is_alert = kind in _ALERTS and not fold and not title
         text = _unquoted(view[match.end() : end].lstrip("\r\n"), depth)
-        yield Found("alert" if is_alert else "callout", kind.lower(), title or None, text, start, end)
+        yield Found("alert" if is_alert else "callout", kind, title or None, text, start, end)
 
 
 def find_fences(view: str) -> list[tuple[re.Match[str], int, int]]:

@@ -148,6 +148,11 @@ def test_callouts_and_alerts_are_quotes_with_a_type(text: str, expected: tuple[s
     assert tuple(found) == expected
 
 
+def test_the_type_of_a_callout_may_be_in_any_script() -> None:
+    (block,) = read("> [!\u00c9tape] Un\n> deux\n".encode(), "a.md").blocks  # the fuzzer found it as bytes
+    assert block[:4] == ("callout", "\u00e9tape", "Un", "deux")
+
+
 def test_callouts_nest() -> None:
     text = "> [!question] Can they?\n> > [!todo] Yes!\n> > they can"
 

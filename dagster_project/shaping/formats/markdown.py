@@ -747,7 +747,8 @@ def _blocks(note: _Note, named: list[FoundBlock]) -> list[Block]:
     for kind, name, title, text, start, end in sorted(found, key=_block_start):
         line, last = line + view.count("\n", last, start), start
         place = (line, note.base + start, note.base + end)
-        blocks.append((kind, read(name), None if title is None else read(title), read(text), *place))
+        called = read(name).lower() if kind in ("callout", "alert") else read(name)
+        blocks.append((kind, called, None if title is None else read(title), read(text), *place))
     return blocks
 
 
