@@ -21,6 +21,7 @@ FAMILIES = {
     "arrays": "Arrays and lambdas",
     "maps": "Maps",
     "json_functions": "JSON",
+    "sql_json": "SQL/JSON",
     "dates": "Dates and times",
     "conditions": "Conditions",
     "aggregates": "Aggregates and windows",

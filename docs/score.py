@@ -675,7 +675,7 @@ def _printed_map(text: str, value: dict[Any, Any]) -> bool:
 
 
 STATES_ERROR = re.compile(
-    r"^\s*(error\b|invalid|throws|.*\bis not a valid\b|.*cannot (?:be )?cast|.*out of range|fails|.*unsupported|.*throw|.*exception|query failed|\{?.*error:|.*overflow|value too large|.*is not a number|-invalid)",
+    r"^\s*(error\b|failed:|invalid|throws|.*\bis not a valid\b|.*cannot (?:be )?cast|.*out of range|fails|.*unsupported|.*throw|.*exception|query failed|\{?.*error:|.*overflow|value too large|.*is not a number|-invalid)",
     re.IGNORECASE,
 )
 

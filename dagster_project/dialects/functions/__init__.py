@@ -15,6 +15,7 @@ from dagster_project.dialects.functions import (  # noqa: F401 - each enters its
     maths,
     presto,
     readable,
+    sql_json,
     strings,
 )
 from dagster_project.dialects.functions.calls import AGGREGATES, FUNCTIONS

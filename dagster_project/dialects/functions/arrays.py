@@ -99,10 +99,24 @@ def contains(call: Call) -> Typed:
     return Typed(let([value, item], lambda x, y: holds(x, y, value.type.element)), BOOLEAN)
 
 
-@function("array_position", args=2)
+@function("array_position", args=(2, 3))
 def array_position(call: Call) -> Typed:
-    """Give where a value first stands, 0 if nowhere."""
+    """Give where a value first stands, or for the n-th time, from the end if negative; 0 if nowhere."""
     value, item = _with_item(call)
+    if len(call) == 3:
+        nth = call.integer(2).integer
+        if not nth or value.type.element.name in NESTED:
+            raise call.refuse("takes a constant occurrence other than 0, and scalars", "Write it out.")
+        places = lambda x, y: f"list_filter(range(1, len({x}) + 1), lambda _i: {x}[_i] = {y})"
+        return Typed(
+            let(
+                [value, item],
+                lambda x, y: (
+                    f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE coalesce({places(x, y)}[{nth}], 0) END"
+                ),
+            ),
+            BIGINT,
+        )
     if value.type.element.name in NESTED:
         raise call.refuse(f"of {value.type} is not given here", "Use contains().")
     return Typed(
@@ -224,7 +238,22 @@ def array_sort(call: Call) -> Typed:
                 f"of {value.type} is not given here: NULL inside of elements raises in Athena", "Sort by a lambda."
             )
         return Typed(f"list_sort({value.sql}, 'ASC', 'NULLS LAST')", value.type)
+    if len(getattr(call.nodes[1], "expressions", ())) == 1:
+        return _sorted_by_key(call, value)
     return _sorted_by(call, value)
+
+
+def _sorted_by_key(call: Call, value: Typed) -> Typed:
+    """Sort by what a lambda makes of each element, NULL last, equals as they stand."""
+    at = f"_a{_depth(call)}"
+    key = _bound(call, 1, [Typed(at, value.type.element)])
+    if key.type.name not in operators.ORDERED or key.type.is_float:
+        raise call.refuse(f"by {key.type} is not given here", "CAST it to what has an order.")
+    made = f"{{n: {key.sql} IS NULL, k: {key.sql}, i: _i, e: {at}}}"
+    return Typed(
+        f"list_transform(list_sort(list_transform({value.sql}, lambda {at}, _i: {made}), 'ASC', 'NULLS LAST'), lambda _s: _s.e)",
+        value.type,
+    )
 
 
 def _sorted_by(call: Call, value: Typed) -> Typed:

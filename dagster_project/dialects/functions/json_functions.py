@@ -257,14 +257,15 @@ def json_object(self: Any, node: Any, scope: Any) -> Typed:
         raise Unsupported("JSON_OBJECT … ENCODING is not given here. Use to_utf8().")
     if node.args.get("unique_keys"):
         raise Unsupported("JSON_OBJECT … WITH UNIQUE KEYS is not given here. Leave it out if the keys differ.")
-    keys = [p.this.name if isinstance(getattr(p, "this", None), exp.Literal) else None for p in node.expressions]
+    pairs = [_pair(p) for p in node.expressions]
+    keys = [p.this.name if isinstance(getattr(p, "this", None), exp.Literal) else None for p in pairs]
     if len(keys) > 1 and None in keys:
         raise Unsupported(
             "The order of several keys of JSON_OBJECT is known here for constants only. Write the keys out."
         )
     absent = "ABSENT" in str(node.args.get("null_handling") or "").upper()
     parts = []
-    for pair in in_hash_order(node.expressions, keys):
+    for pair in in_hash_order(pairs, keys):
         if not isinstance(pair, exp.JSONKeyValue):
             raise Unsupported(f"JSON_OBJECT of {pair.sql()[:40]} is not known here. Write key : value.")
         key = self.give(pair.this, scope)
@@ -275,6 +276,13 @@ def json_object(self: Any, node: Any, scope: Any) -> Typed:
         parts.append(f"({shown}{item})" if absent else f"({shown}coalesce({item}, 'null'))")
     inner = f"array_to_string(list_filter([{', '.join(parts)}], lambda _n: _n IS NOT NULL), ',')" if parts else "''"
     return Typed(f"('{{' || {inner} || '}}')", VARCHAR)
+
+
+def _pair(node: Any) -> Any:
+    """Return `key : value FORMAT JSON` as a pair whose value is JSON: it is read as JSON of the pair."""
+    if isinstance(node, exp.FormatJson) and isinstance(node.this, exp.JSONKeyValue):
+        return exp.JSONKeyValue(this=node.this.this, expression=exp.FormatJson(this=node.this.expression))
+    return node
 
 
 def in_hash_order(pairs: list[Any], keys: list[str | None]) -> list[Any]:
@@ -301,7 +309,7 @@ def _member(self: Any, node: Any, scope: Any) -> str:
     inner_node = node
     while isinstance(inner_node, exp.Paren):
         inner_node = inner_node.this
-    is_json_function = isinstance(inner_node, (exp.JSONObject, exp.JSONArray)) or (
+    is_json_function = isinstance(inner_node, (exp.JSONObject, exp.JSONArray, exp.JSONExtract)) or (
         isinstance(inner_node, exp.Anonymous)
         and str(inner_node.this).lower() in {"json_array", "json_object", "json_query"}
     )
@@ -336,6 +344,8 @@ def _returning(node: Any) -> None:
     kind = node.args.get("return_type")
     while isinstance(kind, exp.FormatJson):
         kind = kind.this
+    if isinstance(kind, exp.Column) and kind.name.lower() == "varchar":
+        return
     if kind and (not isinstance(kind, exp.DataType) or kind.this.name not in {"VARCHAR", "TEXT"}):
         raise Unsupported("RETURNING of another type than varchar is not given here. CAST the result instead.")
 

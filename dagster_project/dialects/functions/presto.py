@@ -456,6 +456,94 @@ _top("map_keys_by_top_n_values", "keys")
 _top("map_top_n_values", "values")
 
 
+@function("array_sum_propagate_element_null")
+def array_sum_propagate_element_null(call: Call) -> Typed:
+    """Give the sum, NULL if an element is NULL, 0 for none."""
+    value = _numbers(call)
+    total = array_sum(call)
+    return Typed(let([value], lambda x: f"CASE WHEN len({x}) = list_count({x}) THEN {total.sql} END"), total.type)
+
+
+@function("strrpos", args=(2, 3))
+def strrpos(call: Call) -> Typed:
+    """Give where a part begins for the last time, or the n-th from the end; 0 if nowhere."""
+    value, part = call.text(0), call.text(1)
+    nth = call.integer(2).integer if len(call) == 3 else 1
+    if not nth or nth < 1:
+        raise call.refuse("takes a constant occurrence above 0", "Write it out.")
+    places = lambda x, p: (
+        f"list_filter(range(1, length({x}) - length({p}) + 2), lambda _i: substr({x}, _i, length({p})) = {p})"
+    )
+    return Typed(
+        let(
+            [value, part],
+            lambda x, p: f"CASE WHEN {x} IS NULL OR {p} IS NULL THEN NULL ELSE coalesce({places(x, p)}[-{nth}], 0) END",
+        ),
+        BIGINT,
+    )
+
+
+@function("replace_first", args=3)
+def replace_first(call: Call) -> Typed:
+    """Give a text with the first of a part replaced."""
+    values = [call.text(i) for i in range(3)]
+    body = lambda x, p, b: (
+        f"CASE WHEN instr({x}, {p}) = 0 THEN {x} ELSE substr({x}, 1, instr({x}, {p}) - 1) || {b} || substr({x}, instr({x}, {p}) + length({p})) END"
+    )
+    return Typed(let(values, body), VARCHAR)
+
+
+@function("trail", args=2)
+def trail(call: Call) -> Typed:
+    """Give the last characters of a text."""
+    count = call.integer(1)
+    return Typed(
+        let(
+            [call.text(0), count],
+            lambda x, n: f"CASE WHEN {n} <= 0 THEN CASE WHEN {x} IS NOT NULL THEN '' END ELSE right({x}, {n}) END",
+        ),
+        VARCHAR,
+    )
+
+
+@function("factorial")
+def factorial(call: Call) -> Typed:
+    """Give the factorial of 0 to 20."""
+    raised = fail("Argument for factorial must be in the range [0, 20]", BIGINT)
+    return Typed(
+        let(
+            [call.integer(0)],
+            lambda x: (
+                f"CASE WHEN {x} < 0 OR {x} > 20 THEN {raised} ELSE CAST(factorial(CAST({x} AS INTEGER)) AS BIGINT) END"
+            ),
+        ),
+        BIGINT,
+    )
+
+
+@function("clamp", args=3)
+def clamp(call: Call) -> Typed:
+    """Give a whole number held between two bounds."""
+    values = [call.integer(i) for i in range(3)]
+    kind = common_of([v.type for v in values], "clamp()")
+    null = lambda *xs: " OR ".join(f"{x} IS NULL" for x in xs)
+    return Typed(
+        let(
+            [coerce(v, kind) for v in values],
+            lambda x, a, b: (
+                f"CASE WHEN {null(x, a, b)} THEN NULL WHEN {x} < {a} THEN {a} WHEN {x} > {b} THEN {b} ELSE {x} END"
+            ),
+        ),
+        kind,
+    )
+
+
+@function("cot")
+def cot(call: Call) -> Typed:
+    """Give the cotangent."""
+    return Typed(f"cot({call.double(0).sql})", DOUBLE)
+
+
 @function("bit_length")
 def bit_length(call: Call) -> Typed:
     """Give how many bits a text takes in UTF-8."""
