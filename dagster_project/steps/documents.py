@@ -30,7 +30,7 @@ from dagster_project.steps.batch import Batch
 from dagster_project.steps.workers import Limits, Watch, work
 
 _TABLES: Final = (NOTES, VERSIONS, *PARTS)
-SLICE_FILES: Final = 8_192
+SLICE_FILES: Final = 2_500
 SLICE_BYTES: Final = 64 * 1024 * 1024
 """What one worker does at a time at the most: what is done again, without the one file, when that one kills it."""
 SHARED_FILES: Final = 64
