@@ -417,7 +417,20 @@ def _paren(self: Expressions, node: Any, scope: Scope) -> Typed:
     return self.give(node.this, scope)
 
 
+DECIMALS: Final = (
+    "A quotient of decimals has at least 6 digits, as in current Trino; older engines round to the digits of its operands. "
+    "CAST to double where it matters."
+)
+
+
 def _arithmetic(self: Expressions, node: Any, scope: Scope) -> Typed:
+    made = _calculated(self, node, scope)
+    if isinstance(node, exp.Div) and made.type.name == "decimal":
+        self.notes.append(DECIMALS)
+    return made
+
+
+def _calculated(self: Expressions, node: Any, scope: Scope) -> Typed:
     return operators.arithmetic(ARITHMETIC[type(node)], self.give(node.this, scope), self.give(node.expression, scope))
 
 

@@ -384,10 +384,23 @@ class Queries:
                 raise Unsupported("Two windows differ in the case of their names only. Give each a name of its own.")
             named = ", ".join(f"{quoted(w.this.name)} AS ({self.window(w, scope)})" for w in node.args["windows"])
             parts.append(f"WINDOW {named}")
+        if isinstance(node.args.get("limit"), exp.Fetch) and _ties(node.args["limit"]):
+            parts.append(self._with_ties(node, scope))
         if node.args.get("distinct") and columns is not None and any(c.type.name == "map" for c in columns):
             raise Unsupported("DISTINCT of maps is not given here. Take map_entries, sorted, instead.")
         head = f"SELECT {'DISTINCT ' if node.args.get('distinct') else ''}{', '.join(items)}"
         return " ".join([head, *parts]) + self._tail(node, scope, columns), columns
+
+    def _with_ties(self, node: Any, scope: Scope) -> str:
+        """Return FETCH … WITH TIES as a condition on the rank."""
+        order = node.args.get("order")
+        plain = order is not None and not any(isinstance(e.this, exp.Literal) for e in order.expressions)
+        if not plain or node.args.get("distinct") or node.args.get("offset"):
+            raise Unsupported(
+                "FETCH … WITH TIES takes ORDER BY of columns, and no DISTINCT or OFFSET here. Use rank()."
+            )
+        count = node.args["limit"].args.get("count")
+        return f"QUALIFY rank() OVER ({self.order(order, scope, {})}) <= {_whole(count) if count is not None else 1}"
 
     def _items(self, nodes: Sequence[Any], scope: Scope) -> tuple[list[str], Columns | None]:
         items: list[str] = []
@@ -537,9 +550,10 @@ class Queries:
             )
         limit, offset = node.args.get("limit"), node.args.get("offset")
         if isinstance(limit, exp.Fetch):
-            options = limit.args.get("limit_options")
-            if options is not None and (options.args.get("with_ties") or options.args.get("percent")):
-                raise Unsupported("FETCH … WITH TIES is not given here. Use rank() in a subquery.")
+            if _ties(limit):
+                if not isinstance(node, exp.Select):
+                    raise Unsupported("FETCH … WITH TIES is given here for a SELECT. Put one around the query.")
+                return "".join(f" {part}" for part in parts)
             parts.append(f"LIMIT {limit.args['count'].sql() if limit.args.get('count') else 1}")
         elif limit is not None:
             only(limit, "expression", "this")
@@ -795,6 +809,13 @@ def _name(node: Any) -> str | None:
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
         return node.expression.name
     return None
+
+
+def _ties(fetch: Any) -> bool:
+    options = fetch.args.get("limit_options")
+    if options is not None and options.args.get("percent"):
+        raise Unsupported("FETCH … PERCENT is not given here. Use percent_rank().")
+    return bool(options is not None and options.args.get("with_ties"))
 
 
 def _whole(node: Any) -> str:

@@ -16,6 +16,7 @@ from dagster_project.dialects.queries import Queries
 from dagster_project.dialects.redshift import RedshiftQueries
 from dagster_project.errors import Unsupported
 
+ZONES: Final = "A timestamp with time zone is shown in the zone of the shell; the instant is the same."
 DIALECTS: Final = ("athena", "redshift", "partiql")
 
 
@@ -45,12 +46,15 @@ def translate(sql: str, dialect: str, schema: Mapping[str, Mapping[str, str]] | 
         raise Unsupported(f"Only queries are translated, and this is {_kind(tree)}. Write a SELECT.")
     queries = Queries(schema) if dialect == "athena" else RedshiftQueries(schema)
     try:
-        given, _ = queries.give(tree, None)
+        given, columns = queries.give(tree, None)
     except RecursionError as error:
         raise Unsupported(
             "The statement is nested too deep to be translated. Break it into steps with WITH."
         ) from error
-    return Translation(given, tuple(dict.fromkeys(queries.expressions.notes)))
+    notes = list(queries.expressions.notes)
+    if any(column.type.name == "timestamptz" and column.type.args[1] != "UTC" for column in columns or ()):
+        notes.append(ZONES)
+    return Translation(given, tuple(dict.fromkeys(notes)))
 
 
 def _kind(tree: exp.Expression) -> str:
