@@ -35,7 +35,7 @@ def main() -> None:
     if not pages:
         parser.error(f"no .md file below {given.folder}")
     shutil.rmtree(DATA, ignore_errors=True)
-    small, large = (_vault(pages, files) for files in (given.files // 10, given.files))
+    small, large = (vault(pages, files) for files in (given.files // 10, given.files))
     started = min((spend([sys.executable, "-c", START_UP]) for _ in range(3)), key=lambda spent: spent.wall)
     few = _ingest(small)
     full = _ingest(large)
@@ -47,14 +47,15 @@ def main() -> None:
     shutil.rmtree(DATA)
 
 
-def _vault(pages: Sequence[str], files: int) -> Path:
+def vault(pages: Sequence[str], files: int) -> Path:
+    """Write that many pages, each drawn from `pages` with words of its own; return their folder."""
     draw = random.Random(files)
-    vault = DATA / f"vault-{files}"
+    folder = DATA / f"vault-{files}"
     for number in range(files):
-        file = _file(vault, number)
+        file = _file(folder, number)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{draw.choice(pages)}\n\nPage {number} of {files}: {draw.random()}.\n", "utf-8")
-    return vault
+    return folder
 
 
 def _file(vault: Path, number: int) -> Path:
