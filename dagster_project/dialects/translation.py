@@ -5,6 +5,7 @@ What belongs here: dialects and what each takes for a statement. What does not: 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -51,10 +52,21 @@ def translate(sql: str, dialect: str, schema: Mapping[str, Mapping[str, str]] | 
         raise Unsupported(
             "The statement is nested too deep to be translated. Break it into steps with WITH."
         ) from error
+    if "HAVING" in given:
+        given = _fields_by_name(given)
     notes = list(queries.expressions.notes)
     if any(column.type.name == "timestamptz" and column.type.args[1] != "UTC" for column in columns or ()):
         notes.append(ZONES)
     return Translation(given, tuple(dict.fromkeys(notes)))
+
+
+FIELD: Final = re.compile(r"\b(_[a-z]+\d*)\.(?!c\d)([a-z]+\d*)\b")
+
+
+def _fields_by_name(sql: str) -> str:
+    """Return SQL whose lambdas take fields as `_e['k']`: DuckDB reads `_e.k` below HAVING as a column of the query."""
+    parts = re.split(r"('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")", sql)
+    return "".join(part if part[:1] in {"'", '"'} else FIELD.sub(r"\1['\2']", part) for part in parts)
 
 
 def _kind(tree: exp.Expression) -> str:

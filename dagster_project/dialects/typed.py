@@ -14,8 +14,9 @@ from dagster_project.dialects.types import ANY, BIGINT, BOOLEAN, INTEGER, UNKNOW
 from dagster_project.errors import Unsupported
 
 SIMPLE: Final = re.compile(
-    r'-?\d+(?:\.\d+)?(?:e-?\d+)?|"[^"]*"(?:\."[^"]*")?|\'[^\']{0,40}\'|\w+|_v\d+\.\w+', re.IGNORECASE
+    r"""-?\d+(?:\.\d+)?(?:e-?\d+)?|"[^"]*"(?:\."[^"]*")?|'[^']{0,40}'|\w+|_v\d+\['\w+'\]""", re.IGNORECASE
 )
+REPEATED: Final = re.compile(r"random\(|uuid\(|SELECT|lambda|CASE|OVER", re.IGNORECASE)
 LET: Final = re.compile(r"\b_v(\d+)\b")
 
 
@@ -116,7 +117,7 @@ def let(values: Sequence[Typed], body: Callable[..., str]) -> str:
     >>> let([Typed('random()', ANY)], lambda x: f"{x} + {x}")
     'list_transform([random()], lambda _v1: _v1 + _v1)[1]'
     """
-    named = [value for value in values if not SIMPLE.fullmatch(value.sql)]
+    named = [value for value in values if not _may_repeat(value.sql)]
     if not named:
         return body(*(value.sql for value in values))
     depth = 1 + max((int(n) for value in values for n in LET.findall(value.sql)), default=0)
@@ -126,8 +127,13 @@ def let(values: Sequence[Typed], body: Callable[..., str]) -> str:
         return f"list_transform([{named[0].sql}], lambda {bound}: {inner})[1]"
     fields = {id(value): f"x{index}" for index, value in enumerate(named)}
     packed = ", ".join(f"{fields[id(value)]}: {value.sql}" for value in named)
-    inner = body(*(f"{bound}.{fields[id(value)]}" if id(value) in fields else value.sql for value in values))
+    inner = body(*(f"{bound}['{fields[id(value)]}']" if id(value) in fields else value.sql for value in values))
     return f"list_transform([{{{packed}}}], lambda {bound}: {inner})[1]"
+
+
+def _may_repeat(sql: str) -> bool:
+    """Return whether an expression may stand there twice: it is short, always the same, and DuckDB computes it once."""
+    return SIMPLE.fullmatch(sql) is not None or (len(sql) <= 60 and REPEATED.search(sql) is None)
 
 
 def null_of(kind: Type) -> str:
