@@ -120,7 +120,12 @@ KNOW = """
 - What depends on the type of a column needs that type: the lake's are known; `translate` without a schema refuses where it matters.
 - What raises in Athena raises here, with DuckDB's words around Athena's: *Could not convert string 'Division by zero'*.
 - Functions that only newer Trino has than your Athena are translated too.
-- DDL, INSERT, UNLOAD, SHOW, PREPARE are refused for now.
+- A quotient of decimals has at least 6 digits, as in current Trino; older engines round to the digits of its operands. The
+  command says so in a note; CAST to double where it matters.
+- Patterns are RE2's: what it does not know is refused, and `\\w`, `\\d`, `\\s`, `\\b` mean ASCII.
+- `SHOW TABLES`, `SHOW DATABASES`, `SHOW COLUMNS`, `DESCRIBE table` and `EXPLAIN query` tell of what stands in the lake. DDL, INSERT,
+  UNLOAD and PREPARE are refused for now.
+- A table without its schema is taken from the one schema that has it.
 """
 
 

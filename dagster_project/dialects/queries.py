@@ -684,6 +684,7 @@ class Queries:
         if catalog and catalog.lower() not in CATALOGS:
             raise Unsupported(f"There is one catalog here, and {catalog} is another. Leave it out.")
         columns = self._columns(name, db)
+        db = db or self._only_schema(name) or ""
         shown = ".".join(quoted(part) for part in (db, name) if part)
         alias = node.args.get("alias")
         given = [c.name for c in (alias.args.get("columns") or ())] if alias else []
@@ -705,9 +706,16 @@ class Queries:
                 if name.lower() in ctes:
                     return ctes[name.lower()]
         found = self.schema.get(f"{db}.{name}".lower() if db else name.lower())
-        if found is None and not db:
-            found = next((v for k, v in self.schema.items() if k.endswith(f".{name.lower()}")), None)
+        if found is None and not db and (key := self._only_schema(name)) is not None:
+            found = self.schema[f"{key}.{name}".lower()]
         return None if found is None else [Column(column, type_named(kind)) for column, kind in found.items()]
+
+    def _only_schema(self, name: str) -> str | None:
+        """Return the one schema that has a table of this name; None if none or several have."""
+        if name.lower() in self.schema or any(name.lower() in ctes for ctes in self.ctes):
+            return None
+        found = [key.rpartition(".")[0] for key in self.schema if key.rpartition(".")[2] == name.lower()]
+        return found[0] if len(found) == 1 else None
 
     def _unnest(self, node: Any, scope: Scope, *, lateral: bool) -> str:
         """Give UNNEST: arrays side by side, the shorter filled with NULL; maps as two columns; rows as their fields."""

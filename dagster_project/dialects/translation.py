@@ -15,6 +15,7 @@ from sqlglot import exp
 from dagster_project.dialects.parsing import parse
 from dagster_project.dialects.queries import Queries
 from dagster_project.dialects.redshift import RedshiftQueries
+from dagster_project.dialects.statements import statement
 from dagster_project.errors import Unsupported
 
 ZONES: Final = "A timestamp with time zone is shown in the zone of the shell; the instant is the same."
@@ -42,6 +43,11 @@ def translate(sql: str, dialect: str, schema: Mapping[str, Mapping[str, str]] | 
     """
     if dialect not in DIALECTS:
         raise Unsupported(f"There is no dialect {dialect}. Choose one of: {', '.join(DIALECTS)}.")
+    if (
+        dialect == "athena"
+        and (told := statement(sql, lambda query: translate(query, dialect, schema).sql)) is not None
+    ):
+        return Translation(told)
     tree = parse(sql, dialect)
     if not isinstance(tree, (exp.Query, exp.Values, exp.Subquery)):
         raise Unsupported(f"Only queries are translated, and this is {_kind(tree)}. Write a SELECT.")

@@ -273,6 +273,27 @@ def test_what_cannot_be_given_exactly_is_refused_by_name(query: str, told: str) 
     assert str(refusal.value).endswith(".")
 
 
+def test_show_describe_and_explain_tell_of_what_stands_here(lake: duckdb.DuckDBPyConnection) -> None:
+    assert run(lake, "SHOW TABLES IN lake") == [("events",)]
+    assert run(lake, "SHOW TABLES IN main 'n*'") == [("notes",)]
+    assert ("lake",) in run(lake, "SHOW DATABASES")
+    assert run(lake, "DESCRIBE lake.events")[0] == ("id", "INTEGER", None)
+    assert "SUM" in str(run(lake, "EXPLAIN SELECT sum(words) FROM notes")).upper()
+    for refused in (
+        "EXECUTE q USING 1",
+        "PREPARE q FROM SELECT ?",
+        "UNLOAD (SELECT 1) TO 's3://b'",
+        "SHOW PARTITIONS t",
+    ):
+        with pytest.raises(Unsupported):
+            translate(refused, "athena")
+
+
+def test_a_table_is_found_in_the_one_schema_that_has_it(lake: duckdb.DuckDBPyConnection) -> None:
+    assert run(lake, "SELECT count(*), count(e.cost) FROM events e") == [(2, 2)]
+    assert run(lake, "WITH events AS (SELECT 1 AS x) SELECT x FROM events") == [(1,)]
+
+
 def test_an_unknown_dialect_is_refused() -> None:
     with pytest.raises(Unsupported, match="There is no dialect mysql"):
         translate("SELECT 1", "mysql")
