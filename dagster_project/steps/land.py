@@ -90,6 +90,8 @@ def _land_once(
     lake: Lake, source: Source, pin: Pin, *, observe: Observer, allow_gone: bool, again: frozenset[str]
 ) -> Landed:
     cursor = source_cursor(lake, pin)
+    if pin.snapshot_id is None:
+        judge.warm_up()  # a source that is new has something to be judged
     with lake.connect() as con:
         look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone, again), source)
         failpoint("land.scanned")
