@@ -50,12 +50,13 @@ test-servers: $(DEV_STAMP) ## install and start real servers on loopback, and ru
 	@bash tests/servers/install.sh
 	@$(BIN)/python -m pytest -n 0 -m servers tests/servers
 
-check: $(DEV_STAMP) $(DAGSTER_YAML) ## format, lint, types, import contracts, definitions, docs up to date
+check: $(DEV_STAMP) $(DAGSTER_YAML) ## format, lint, types, import contracts, definitions, docs up to date, the tutorial
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/dg check yaml && VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/dg check defs
 	@$(BIN)/python docs/build.py --check
+	@$(BIN)/python -m pytest -n 0 -m tour tests/docs
 
 format: $(DEV_STAMP) ## format the code
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .

@@ -37,7 +37,7 @@ def _lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.strip("\n").splitlines()]
 
 
-@pytest.mark.first
+@pytest.mark.tour
 def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     beside = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{beside}:{os.environ['PATH']}", "NOTELAKE_LAKE": str(tmp_path / "lake")}
