@@ -353,6 +353,39 @@ def suggest(source: str, *, out: str | None, lake_uri: str | None) -> None:
     click.echo(f"{len(suite['expectations'])} rules are in {file}, for review.", err=True)
 
 
+@main.command(short_help="Find tables, and propose how to declare them.")
+@click.argument("path", metavar="PATH_OR_URI")
+@click.option("--out", metavar="FOLDER", help="Where to write what is proposed. Default: data/crawled.")
+@click.option(
+    "--drift",
+    type=click.Choice(["evolve", "freeze", "discard_row", "discard_value"]),
+    default="evolve",
+    show_default=True,
+    help="What the declarations say of columns and values that come later and do not fit.",
+)
+@_tells_errors
+def crawl(path: str, *, out: str | None, drift: str) -> None:
+    """Find the tables at PATH_OR_URI, and propose a defs.yaml and a suite for each, for review.
+
+    A table is a file, the files of a folder that have the same columns, folders named key=value as Hive writes them, a
+    sheet, or a table of an SQLite file. Nothing is in force before you move a folder to dagster_project/defs/sources
+    and rules of the suites into expectations/.
+    """
+    from dagster_project.crawl import crawl as look_through
+
+    address = path if "://" in path else str(Path(path).expanduser().absolute())
+    folder = Path(out) if out else project_root() / "data" / "crawled"
+    for proposal in look_through(address, contract=drift):
+        target = folder / proposal.source.name
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "defs.yaml").write_text(proposal.declaration, "utf-8")
+        if proposal.suite:
+            (target / f"raw.{proposal.source.name}.json").write_text(proposal.suite, "utf-8")
+        click.echo(f"{proposal.source.name}: {len(proposal.columns)} columns, {proposal.files:,} files, {target}")
+        for told in proposal.notes:
+            click.echo(f"  {told}")
+
+
 @main.group()
 def quarantine() -> None:
     """Look at what was refused, and why."""

@@ -16,11 +16,13 @@ from typing import IO, Final
 import fsspec
 
 from dagster_project.errors import SourceInvalid, SourceUnavailable
+from dagster_project.landing.formats import format_named
+from dagster_project.landing.unpacked import bare_name
 from dagster_project.sources import EventMapping, Source, declare
 
 _KINDS: Final = {"documents": "DocumentSource", "table": "TableSource", "stream": "StreamSource"}
 _LINES: Final = (".jsonl", ".ndjson")
-_TABLES: Final = (".csv", ".tsv", ".parquet", *_LINES)
+_TABLES: Final = (".csv", ".tsv", ".parquet", ".arrow", ".feather", ".avro", ".xlsx", *_LINES)
 _LOOK_AT: Final = 500
 """Files looked at to tell what a folder holds."""
 
@@ -33,18 +35,19 @@ def guess_source(path: str, *, kind: str | None, name: str | None) -> Source:
     address = path if "://" in path else str(Path(path).expanduser().absolute())
     if "://" not in path and not Path(address).exists():
         raise SourceInvalid(f"There is nothing at {path}. Check the path.")
-    attributes = {"name": name or _name(address), "path": address}
+    attributes = {"name": name or name_of(address), "path": address}
     return declare(_KINDS[kind or _guessed(path, address)], attributes, f"ingest {path}")
 
 
-def _name(address: str) -> str:
-    """Make a source's name of the last part of a path.
+def name_of(address: str) -> str:
+    """Return a source's name made of the last part of a path.
 
-    >>> _name("/home/me/My Vault 2.0")
+    >>> name_of("/home/me/My Vault 2.0")
     'my_vault_2_0'
     """
     last = address.rstrip("/").rsplit("/", 1)[-1]
-    stem = last.rsplit(".", 1)[0] if last.lower().endswith((*_TABLES, ".md", ".txt")) else last
+    bare = bare_name(last)
+    stem = bare.rsplit(".", 1)[0] if format_named(bare) or bare.lower().endswith((".md", ".txt", ".zip")) else bare
     words = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
     return (words if words[:1].isalpha() else f"source_{words}").rstrip("_")[:63]
 
@@ -62,7 +65,7 @@ def _kind(address: str) -> str:
     scheme = address.split("://", 1)[0] if "://" in address else "file"
     filesystem = fsspec.filesystem(scheme)
     files = [file for file in islice(_files(filesystem, address), _LOOK_AT) if not _is_hidden(file, address)]
-    if not files or not all(file.lower().endswith(_TABLES) for file in files):
+    if not files or not all(bare_name(file.lower()).endswith(_TABLES) for file in files):
         return "documents"
     if all(file.lower().endswith(_LINES) for file in files):
         with filesystem.open(files[0], "rb") as stream:

@@ -155,6 +155,25 @@ def look(source: TableSource, known: Mapping[str, KnownFile], *, stamps: Mapping
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file that was listed: its path in the source, where it lies, and its format."""
+
+    path: str
+    location: str
+    format: str
+
+
+def places(source: TableSource) -> list[Place]:
+    """List the files of `source` that have a format, without opening any; an archive's is `zip`.
+
+    Raises `SourceUnavailable` if they cannot be listed.
+    """
+    listed = _by_path(_listed(source))
+    formats_ = {p: "zip" if p.lower().endswith(ARCHIVE) else format_of(source, p) for p in sorted(listed)}
+    return [Place(path, listed[path].location, format_) for path, format_ in formats_.items() if format_]
+
+
 def format_of(source: TableSource, path: str) -> str | None:
     """Return the format of a file: the declared one, else by its name, however it is packed; None if it tells none."""
     return source.format if source.format != "auto" else formats.format_named(path)
