@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagster_project.contracts import BY_IDENTIFIER, NOTES, TEXT, TEXTS, Column, raw_table
+from dagster_project.contracts import BY_IDENTIFIER, NOTES, TEXT, TEXTS, Column, raw_table, variant_doc
 from dagster_project.errors import SourceInvalid
 from dagster_project.model.identity import note_id
 from dagster_project.shaping.rows import guess_mapping, mapping_facts, row_changes, settle_mapping, shape_rows
@@ -41,6 +41,7 @@ class Lake:
     versions: list[Row] = field(default_factory=list)
     after: int = 0
     materialised: bool = False
+    source: TableSource = SOURCE
 
     def land(self, file: str, rows: Sequence[Row | str], error: str | None = None) -> None:
         """Append a file's arrivals; a text among the rows is a refused line."""
@@ -57,6 +58,10 @@ class Lake:
         """Append the marker of a vanished file."""
         self._append(_op="gone", _file=file)
 
+    def same(self, file: str, of: str, rows: int) -> None:
+        """Append the marker of a file that was not loaded, as a copy of another."""
+        self._append(_op="same", _file=file, _row=rows, _payload=of)
+
     def shape(self) -> dict[str, list[Row]]:
         """Shape what has arrived since, commit it, and return the rows of each part of the shape."""
         con = duckdb.connect(config={"threads": 1})
@@ -72,9 +77,9 @@ class Lake:
             "notes": "standing",
         }
         if self.materialised:
-            con.execute(f"CREATE TABLE changes AS {row_changes(SOURCE, **asked)}")
+            con.execute(f"CREATE TABLE changes AS {row_changes(self.source, **asked)}")
             asked["changes"] = "changes"
-        shape = shape_rows(SOURCE, **asked)
+        shape = shape_rows(self.source, **asked)
         queries = {**shape.rows, "replaced": shape.replaced, "refusals": shape.refusals, "inputs": shape.inputs}
         con.execute("SET TimeZone = 'UTC'")
         tables = {name: con.execute(query).to_arrow_table() for name, query in queries.items()}
@@ -297,7 +302,11 @@ def test_a_user_column_may_be_called_like_one_of_ours() -> None:
 
 
 def test_lists_are_tags_and_authors_without_splitting() -> None:
-    columns = (*COLUMNS[:1], Column(12, "topics", TEXTS, "topics", (13,)), Column(14, "speakers", TEXTS, "speakers", (15,)))
+    columns = (
+        *COLUMNS[:1],
+        Column(12, "topics", TEXTS, "topics", (13,)),
+        Column(14, "speakers", TEXTS, "speakers", (15,)),
+    )
     lake = Lake(mapping=NoteMapping(key=("id",), tags="topics", author="speakers"), columns=columns)
     lake.land("f.jsonl", [{"id": "1", "topics": ["b, c", "a"], "speakers": ["Ann", "Bob"]}, {"id": "2"}])
     one, two = sorted(lake.shape()["notes.notes"], key=lambda note: note["path"])
@@ -420,3 +429,54 @@ def plain_reading(files: dict[str, list[tuple[int, Row]]], *, keyed: bool) -> di
                 path = f"{file}#{digest}-{ordinal}"
             found[path] = row
     return found
+
+
+def test_a_copy_counts_as_duplicates_and_takes_away_what_its_file_had() -> None:
+    lake = Lake()
+    lake.land("a.csv", [a_row("1"), a_row("2")])
+    lake.land("b.csv", [a_row("3")])
+    lake.shape()
+    lake.same("b.csv", "a.csv", 2)
+    found = lake.shape()
+    told = only(found["inputs"])
+    assert (told["seen"], told["duplicate"], told["removed"], told["status"]) == (2, 2, 1, "parsed")
+    assert json.loads(told["dropped"]) == [
+        {"construct": "file whose content stands under a.csv", "count": 1, "line": None}
+    ]
+    assert {note["path"] for note in lake.notes} == {"1", "2"}
+
+
+@pytest.mark.parametrize(("mode", "left"), [("append", {"1", "2"}), ("replace", {"2"}), ("merge", {"2"})])
+def test_rows_of_a_file_that_is_gone_stay_where_rows_are_appended(mode: Any, left: set[str]) -> None:
+    lake = Lake(source=TableSource(name="trial", path="/trial", mode=mode, note=MAPPING))
+    lake.land("a.csv", [a_row("1")])
+    lake.land("b.csv", [a_row("2")])
+    lake.shape()
+    lake.gone("a.csv")
+    lake.shape()
+    assert {note["path"] for note in lake.notes} == left
+
+
+def test_nan_is_no_key() -> None:
+    columns = (Column(11, "id", pa.float64(), "id"), *COLUMNS[1:])
+    lake = Lake(columns=columns)
+    lake.land("a.csv", [{"id": 1.5, "title": "x"}, {"id": float("nan"), "title": "y"}])
+    found = lake.shape()
+    assert [note["path"] for note in lake.notes] == ["1.5"]
+    assert [row["rule"] for row in found["refusals"]] == ["mapping.key"]
+
+
+def test_a_mapped_value_that_does_not_fit_its_column_still_reaches_the_note() -> None:
+    columns = (Column(11, "id", pa.int64(), "id"), *COLUMNS[1:], Column(30, "id__text", TEXT, variant_doc("id")))
+    lake = Lake(columns=columns)
+    lake.land("a.csv", [{"id": 1, "title": "x"}, {"id": None, "id__text": "A-2", "title": "y"}])
+    lake.shape()
+    assert {(note["path"], note["title"]) for note in lake.notes} == {("1", "x"), ("A-2", "y")}
+
+
+def test_a_row_with_values_left_out_is_told_in_the_ledger() -> None:
+    lake = Lake()
+    lake.land("a.csv", [a_row("1", _payload='{"new": "x"}'), a_row("2")])
+    told = only(lake.shape()["inputs"])
+    assert (told["seen"], told["quarantined"]) == (2, 0)
+    assert json.loads(told["dropped"])[0]["count"] == 1
