@@ -4,7 +4,7 @@
     make fuzz [FORMATS="markdown pdf"] [SECONDS=600]
 
 Needs atheris (`pip install -c constraints.txt --group fuzz`), which brings libFuzzer. A finding is a crash of the
-process, an input that takes more than thirty seconds or 2 GB, any exception but `Unreadable`, or a part whose byte range
+process, an input that takes over thirty seconds or 2 GB, any exception but `Unreadable`, or a part whose byte range
 is not within its file. What was found lies in `benchmarks/.data/fuzz/FORMAT/`; keep it, made small, as a fixture of
 that format's tests. For formats that are zip archives the members are changed and not the archive, four times of five.
 """

@@ -136,9 +136,7 @@ def test_a_file_with_swapped_field_ids_is_refused(lake: Lake, monkeypatch: pytes
         "notes",
         "notes",
         "",
-        tuple(
-            Column({1: 2, 2: 1}.get(c.field_id, c.field_id), c.name, c.type, c.doc, c.nested) for c in NOTES.columns
-        ),
+        tuple(Column({1: 2, 2: 1}.get(c.field_id, c.field_id), c.name, c.type, c.doc, c.nested) for c in NOTES.columns),
         NOTES.key,
         NOTES.partition,
         NOTES.sort,
