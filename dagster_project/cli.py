@@ -388,20 +388,21 @@ def crawl(path: str, *, out: str | None, drift: str) -> None:
 
 @main.group()
 def quarantine() -> None:
-    """Look at what was refused, and why."""
+    """Look at what was refused, and why, and decide about it."""
 
 
 @quarantine.command("list")
 @click.argument("source", required=False)
 @click.option("--all", "everything", is_flag=True, help="Also what a newer, good version has since replaced.")
+@click.option("--rule", help="Only what this rule refused.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @lake_option
 @_tells_errors
-def quarantine_list(source: str | None, *, everything: bool, form: str, lake_uri: str | None) -> None:
+def quarantine_list(source: str | None, *, everything: bool, rule: str | None, form: str, lake_uri: str | None) -> None:
     """List refused units with rule, reason and place, of SOURCE or of all."""
     from dagster_project import terminal
 
-    terminal.print_quarantine(_view_file(settings(lake_uri)), source, everything=everything, form=form)
+    terminal.print_quarantine(_view_file(settings(lake_uri)), source, rule=rule, everything=everything, form=form)
 
 
 @quarantine.command("show")
@@ -414,6 +415,32 @@ def quarantine_show(source: str | None, unit: str | None, lake_uri: str | None) 
     from dagster_project import terminal
 
     terminal.print_refused(_view_file(settings(lake_uri)), source, unit)
+
+
+@quarantine.command("discard")
+@click.argument("source")
+@click.argument("units", nargs=-1, metavar="[UNIT|KEY]...")
+@click.option("--rule", help="Only what this rule refused.")
+@click.option("--why", required=True, metavar="TEXT", help="The reason; it is kept with the row.")
+@lake_option
+@_tells_errors
+def quarantine_discard(
+    source: str, units: tuple[str, ...], *, rule: str | None, why: str, lake_uri: str | None
+) -> None:
+    """Give up refused units of SOURCE: all that are open, or those of a rule, or those named.
+
+    The rows stay in ops.quarantine with the instant and the reason, and what arrived stays in raw.
+    """
+    from dagster_project.pipeline import serve
+    from dagster_project.steps.quarantine import discard
+    from dagster_project.terminal import check_seen
+
+    where = settings(lake_uri)
+    check_seen(_view_file(where), source)
+    lake = _open(where)
+    rows = discard(lake, source, why=why, rule=rule, units=units)
+    serve(lake)
+    click.echo(f"{source}: {rows:,} refusals discarded.")
 
 
 @main.command(short_help="Examine the set-up and the lake.")

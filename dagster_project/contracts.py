@@ -420,6 +420,7 @@ QUARANTINE: Final = Table(
         ("quarantined_at", INSTANT, "When (UTC)"),
         ("released_at", INSTANT, "When it was audited again and let through (UTC)"),
         ("discarded_at", INSTANT, "When somebody gave it up (UTC)"),
+        ("discarded_why", TEXT, "Why it was given up, in the words of who did"),
     ),
     key=("batch_id", "unit", "rule"),
     partition=_SOURCE,

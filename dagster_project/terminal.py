@@ -349,6 +349,7 @@ _OPEN: Final = """
     SELECT {columns} FROM ops.quarantine AS q
     WHERE released_at IS NULL AND discarded_at IS NULL AND (? IS NULL OR source = ?)
       AND (? IS NULL OR starts_with(unit, ?) OR starts_with(key, ?))
+      AND (? IS NULL OR rule = ?)
       AND ({everything} OR NOT EXISTS (
         SELECT 1 FROM notes.versions AS v
         WHERE v.source = q.source AND (v.note_id = q.unit OR v.path = q.key) AND v.sequence > q.sequence))
@@ -364,12 +365,12 @@ _FULL: Final = "source, rule, reason, file, line, key, unit, batch_id, quarantin
 _ENCODED: Final = "base64:"
 
 
-def print_quarantine(view_file: Path, source: str | None, *, everything: bool, form: str) -> None:
+def print_quarantine(view_file: Path, source: str | None, *, rule: str | None, everything: bool, form: str) -> None:
     """Print one line per refused unit and rule. Raises `UsageError` for a source the lake has never seen."""
     query = _OPEN.format(columns=_BRIEF if form == "table" else _FULL, everything=str(everything).lower())
     with closing(_read(view_file)) as con, _refused(view_file):
         _check_known(con, source)
-        result = con.sql(query, params=[source, source, None, None, None])
+        result = con.sql(query, params=[source, source, None, None, None, rule, rule])
         if form == "table" and not result.limit(1).fetchall():
             out.print(_NOTHING)
         else:
@@ -381,7 +382,7 @@ def print_refused(view_file: Path, source: str | None, unit: str | None) -> None
     query = _OPEN.format(columns="source, rule, reason, file, line, key, unit, batch_id, payload", everything="true")
     with closing(_read(view_file)) as con, _refused(view_file):
         _check_known(con, source)
-        rows = con.execute(query, [source, source, unit, unit, unit]).fetchall()
+        rows = con.execute(query, [source, source, unit, unit, unit, None, None]).fetchall()
     for source_, rule, reason, file, line, key, unit_, batch_id, payload in rows:
         place = f"{file}:{line}" if line else file
         out.print(f"[bold]{escape(source_)}[/] {escape(str(place))}  [yellow]{escape(rule)}[/]", highlight=False)
@@ -393,6 +394,12 @@ def print_refused(view_file: Path, source: str | None, unit: str | None) -> None
 
 
 _NOTHING: Final = "Nothing is in quarantine here."
+
+
+def check_seen(view_file: Path, source: str) -> None:
+    """Raise `UsageError` for a source the lake has never seen."""
+    with closing(_read(view_file)) as con, _refused(view_file):
+        _check_known(con, source)
 
 
 def _check_known(con: duckdb.DuckDBPyConnection, source: str | None) -> None:

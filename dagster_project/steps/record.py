@@ -82,7 +82,8 @@ def stage_quarantine(batch: Batch) -> None:
     """Stage one row per refused unit and rule."""
     query = (
         f"SELECT {_head(batch)}, *, {_now(batch)} AS quarantined_at, "
-        "NULL::TIMESTAMPTZ AS released_at, NULL::TIMESTAMPTZ AS discarded_at FROM refusals"
+        "NULL::TIMESTAMPTZ AS released_at, NULL::TIMESTAMPTZ AS discarded_at, "
+        "NULL::VARCHAR AS discarded_why FROM refusals"
     )
     _stage(batch, QUARANTINE, query)
 

@@ -249,6 +249,30 @@ def test_quarantine_lists_what_is_open_and_with_all_what_was_mended_too(vault: P
     assert "encoding" in notelake("quarantine", "list", "--all", *lake).stdout
 
 
+def test_what_is_discarded_is_listed_no_more_keeps_its_reason_and_stays_in_raw(vault: Path, tmp_path: Path) -> None:
+    lake, (name, source) = ["--lake", str(tmp_path / "lake")], ("c.md", "my_notes")
+    assert notelake("ingest", str(vault), *lake).exit_code == 3
+    rule = rows(lake[1], "SELECT rule FROM ops.quarantine")[0]["rule"]
+    assert "c.md" in notelake("quarantine", "list", "--rule", rule, *lake).stdout
+    assert notelake("quarantine", "list", "--rule", "other", *lake).stdout == "Nothing is in quarantine here.\n"
+    before = rows(lake[1], "SELECT * EXCLUDE (discarded_at, discarded_why) FROM ops.quarantine")
+
+    for words in ([source], [source, "nix.md", "--why", "x"], ["nobody", "--why", "x"], [source, "--why", " "]):
+        assert notelake("quarantine", "discard", *words, *lake).exit_code == 2, words
+    told = notelake("quarantine", "discard", source, "--rule", "other", "--why", "x", *lake).stdout
+    assert told == "my_notes: 0 refusals discarded.\n"
+    assert name in notelake("quarantine", "list", *lake).stdout
+
+    told = notelake("quarantine", "discard", source, name, "--why", "it's old", *lake).stdout
+    assert told == "my_notes: 1 refusals discarded.\n"
+    assert notelake("quarantine", "list", "--all", *lake).stdout == "Nothing is in quarantine here.\n"
+    kept = rows(lake[1], "SELECT discarded_at IS NOT NULL AS at, discarded_why AS why FROM ops.quarantine")
+    assert kept == [{"at": True, "why": "it's old"}]
+    assert rows(lake[1], "SELECT * EXCLUDE (discarded_at, discarded_why) FROM ops.quarantine") == before
+    assert rows(lake[1], "SELECT count(*) AS n FROM raw.my_notes WHERE path = 'c.md'") == [{"n": 1}]
+    assert notelake("quarantine", "discard", source, name, "--why", "again", *lake).exit_code == 2
+
+
 def test_a_moved_lake_says_so_in_every_command_and_is_mended(kept: str, vault: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved lake"
     shutil.copytree(kept, tmp_path / "first")
