@@ -173,7 +173,7 @@ def _rounded(sql: str, digits: int, known: int, *, zoned: bool = False) -> str:
         return sql
     step = 10 ** (6 - digits)
     floor = f"CAST(floor((epoch_us({sql}) + {step // 2}) / {step}) AS BIGINT) * {step}"
-    return f"{'to_timestamp_us' if False else 'make_timestamptz' if zoned else 'make_timestamp'}({floor})"
+    return f"{'make_timestamptz' if zoned else 'make_timestamp'}({floor})"
 
 
 def local(value: Typed, what: str) -> Typed:
@@ -329,13 +329,7 @@ def _stamp_text(sql: str, digits: int) -> str:
             f"CAST(timestamp({digits}) AS varchar) needs more digits than DuckDB keeps. CAST to timestamp(6) first."
         )
     form = f"strftime({sql}, '%Y-%m-%d %H:%M:%S{'.%f' if digits else ''}')"
-    return (
-        form
-        if digits in {0, 6}
-        else f"substr({form}, 1, length({form}) - {6 - digits})"
-        if False
-        else f"left({form}, {digits - 6})"
-    )
+    return form if digits in {0, 6} else f"left({form}, {digits - 6})"
 
 
 def _clock_text(sql: str, digits: int) -> str:

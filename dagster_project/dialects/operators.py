@@ -292,9 +292,7 @@ def _moved(sign: str, at: Typed, span: Typed) -> Typed:
     if kind.name == "timestamptz":
         if span.type == INTERVAL:
             return Typed(
-                f"make_timestamptz(epoch_us({at.sql}) {sign} epoch_us({span.sql}))"
-                if False
-                else f"timezone('UTC', timezone('UTC', {at.sql}) {sign} to_milliseconds(epoch_ms({span.sql})))",
+                f"timezone('UTC', timezone('UTC', {at.sql}) {sign} to_milliseconds(epoch_ms({span.sql})))",
                 kind,
             )
         from dagster_project.dialects.casts import from_zone

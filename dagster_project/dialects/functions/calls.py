@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.scopes import Scope
-from dagster_project.dialects.typed import NULL, Typed, quoted
+from dagster_project.dialects.typed import Typed, quoted
 from dagster_project.dialects.types import BIGINT, DOUBLE, INTEGERS, UNKNOWN, VARBINARY, VARCHAR, Type
 from dagster_project.errors import Unsupported
 
@@ -59,7 +59,7 @@ class Call:
         if value.type == UNKNOWN:
             return Typed("CAST(NULL AS VARCHAR)", VARCHAR)
         if value.type.name == "any":
-            return Typed(f"CAST({value.sql} AS VARCHAR)", VARCHAR) if False else value
+            return value
         if not value.type.is_text:
             raise self.refuse(f"takes a text, not {value.type}", "CAST it to varchar.")
         return coerce(value, VARCHAR) if value.type.name == "char" else value
@@ -240,8 +240,6 @@ def simple(names: str, takes: str, made: str, gives: Type) -> None:
 
     def rule(call: Call) -> Typed:
         values = [call.values[i] if kind == "X" else getattr(call, KINDS[kind])(i) for i, kind in enumerate(takes)]
-        if any(v.is_null for v in values):
-            return Typed(NULL.sql, gives) if False else Typed(made.format(*(v.sql for v in values)), gives)
         return Typed(made.format(*(v.sql for v in values)), gives)
 
     for name in names.split():

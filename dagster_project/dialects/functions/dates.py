@@ -502,11 +502,7 @@ def date_parse(call: Call) -> Typed:
         raise call.refuse("with fields side by side is not given here", "Put something between them.")
     made = f"strptime({value.sql}, {string(pattern)})"
     return Typed(
-        _rounded(f"CAST({made} AS TIMESTAMP)", 3, 6)
-        if False
-        else f"date_trunc('millisecond', {made})"
-        if "f" in letters
-        else made,
+        f"date_trunc('millisecond', {made})" if "f" in letters else made,
         timestamp(3),
     )
 

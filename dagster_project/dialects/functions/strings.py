@@ -402,7 +402,7 @@ def normalize(call: Call) -> Typed:
     """Give the composed form NFC."""
     if len(call) == 2 and call.nodes[1].name.upper() != "NFC":
         raise call.refuse("to another form than NFC is not given here", "Normalize after the query.")
-    return Typed(f"nfc_normalize({Typed.__call__ if False else call.value(0).sql})", VARCHAR)
+    return Typed(f"nfc_normalize({call.value(0).sql})", VARCHAR)
 
 
 @function("luhn_check")
