@@ -387,6 +387,48 @@ def crawl(path: str, *, out: str | None, drift: str) -> None:
 
 
 @main.group()
+def bookmark() -> None:
+    """See how far sources have come, and pause them."""
+
+
+@bookmark.command("show")
+@click.argument("source", required=False)
+@lake_option
+@_tells_errors
+def bookmark_show(source: str | None, lake_uri: str | None) -> None:
+    """Tell the last arrival of SOURCE, or of each, the last that has become notes, and whether it is paused."""
+    from dagster_project.steps.bookmarks import bookmarks
+
+    for mark in bookmarks(_open(settings(lake_uri)), source):
+        paused = f", paused since {mark.paused_since}" if mark.paused_since else ""
+        click.echo(f"{mark.source}: {mark.landed:,} arrivals landed, committed up to {mark.committed:,}{paused}")
+
+
+@bookmark.command("pause")
+@click.argument("source")
+@lake_option
+@_tells_errors
+def bookmark_pause(source: str, lake_uri: str | None) -> None:
+    """Let runs skip SOURCE until it is resumed; what it has brought stays and is served."""
+    from dagster_project.steps.bookmarks import pause
+
+    pause(_open(settings(lake_uri)), source)
+    click.echo(f"{source} is paused: runs skip it, and say so.")
+
+
+@bookmark.command("resume")
+@click.argument("source")
+@lake_option
+@_tells_errors
+def bookmark_resume(source: str, lake_uri: str | None) -> None:
+    """Let runs take SOURCE up again where it stopped."""
+    from dagster_project.steps.bookmarks import resume
+
+    resume(_open(settings(lake_uri)), source)
+    click.echo(f"{source} is taken up again by the next run.")
+
+
+@main.group()
 def quarantine() -> None:
     """Look at what was refused, and why, and decide about it."""
 

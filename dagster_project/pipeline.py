@@ -18,7 +18,7 @@ from dagster_project.reports import Committed, Counts, Observer, Report, quiet
 from dagster_project.sources import Source
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.commit import commit_batch
-from dagster_project.steps.cursors import note_cursor
+from dagster_project.steps.cursors import note_cursor, paused_since
 from dagster_project.steps.judge import judge, take_out
 from dagster_project.steps.land import land
 from dagster_project.steps.pending import next_batch_end
@@ -87,7 +87,7 @@ def _with(report: Report, batches: Sequence[Committed]) -> Report:
 
 
 def commit_pending(lake: Lake, source: Source, *, observe: Observer = quiet) -> tuple[Committed, ...]:
-    """Shape, audit and commit what has landed and is not committed yet, one landing after the other.
+    """Shape, audit and commit what has landed and is not committed yet, one landing after the other; not while paused.
 
     Raises `AuditFailed` if a table rule refuses a batch; batches before it stand, and the next run tries it again.
     """
@@ -104,7 +104,7 @@ def commit_pending(lake: Lake, source: Source, *, observe: Observer = quiet) -> 
 
 def _next(lake: Lake, source: Source) -> Batch | None:
     pins = lake.pins()
-    if f"raw.{source.name}" not in pins:
+    if f"raw.{source.name}" not in pins or paused_since(lake, pins[f"raw.{source.name}"]):
         return None
     after = note_cursor(lake, pins[(EVENTS if source.kind == "stream" else NOTES).identifier], source.name)
     to = next_batch_end(lake, source, pins, after)

@@ -75,6 +75,8 @@ class Landed:
     """What is worth knowing, and no failure: a file of an unknown format, a line that is still being written."""
     problems: tuple[str, ...] = ()
     """What could not be looked at: a folder that cannot be listed, a shard that was cut."""
+    is_paused: bool = False
+    """Whether the source was skipped, for it is paused."""
 
 
 @dataclass(frozen=True, slots=True)

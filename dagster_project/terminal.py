@@ -109,7 +109,7 @@ def _print_reports(reports: Sequence[Report]) -> None:
         table.add_row(report.source, f"{report.counts.seen:,} {unit}", *figures, f"{report.seconds:.2f}")
     _show(table)
     for report in reports:
-        if not report.counts.seen and not report.error:
+        if not report.counts.seen and not report.error and not (report.landed and report.landed.is_paused):
             err.print(f"[dim]{escape(report.source)}: nothing was found there[/]")
         for notice in report.landed.notices if report.landed else ():
             err.print(f"[dim]{escape(report.source)}: {escape(notice)}[/]")

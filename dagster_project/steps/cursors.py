@@ -16,6 +16,8 @@ from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 
 SOURCE_CURSOR: Final = "notelake.source_cursor"
+PAUSED: Final = "notelake.paused"
+"""The property of `raw.<source>` that says since when runs skip the source; empty or missing if they do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ def source_cursor(lake: Lake, raw: Pin) -> SourceCursor:
     """Return how far a source has landed at the moment of `raw`."""
     text = lake.properties(raw).get(SOURCE_CURSOR)
     return SourceCursor(**json.loads(text)) if text else SourceCursor()
+
+
+def paused_since(lake: Lake, raw: Pin) -> str | None:
+    """Return since when a source was paused at the moment of `raw` (UTC, ISO 8601); None if it was not."""
+    return lake.properties(raw).get(PAUSED) or None
 
 
 def note_cursor_name(source: str) -> str:

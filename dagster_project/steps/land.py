@@ -33,7 +33,7 @@ from dagster_project.settings import Settings
 from dagster_project.shaping import media_type
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
 from dagster_project.steps import judge, workers
-from dagster_project.steps.cursors import SOURCE_CURSOR, SourceCursor, source_cursor
+from dagster_project.steps.cursors import SOURCE_CURSOR, SourceCursor, paused_since, source_cursor
 from dagster_project.steps.pending import refuse_other_kind
 
 ATTEMPTS: Final = 8
@@ -57,6 +57,8 @@ class Look:
 def land(lake: Lake, source: Source, *, observe: Observer, allow_gone: bool = False, reread: bool = False) -> Landed:
     """Land what is new at `source`; with `reread` also its documents that did not come through whole last time.
 
+    A paused source is not looked at, and a notice says so.
+
     Raises `SourceUnavailable`, `TooManyGone`, or `CommitConflict` after many races.
     """
     contract = raw_table(source.name, source.kind)
@@ -65,6 +67,11 @@ def land(lake: Lake, source: Source, *, observe: Observer, allow_gone: bool = Fa
     for attempt in range(1, ATTEMPTS + 1):
         pin = lake.pins([contract.identifier])[contract.identifier]
         refuse_other_kind(pin, source)
+        if since := paused_since(lake, pin):
+            told = (
+                f"Paused since {since}, so it was skipped. `notelake bookmark resume {source.name}` takes it up again."
+            )
+            return Landed(source.name, source.kind, notices=(told,), is_paused=True)
         try:
             return _land_once(lake, source, pin, observe=observe, allow_gone=allow_gone, again=again)
         except CommitConflict:

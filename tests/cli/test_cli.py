@@ -273,6 +273,27 @@ def test_what_is_discarded_is_listed_no_more_keeps_its_reason_and_stays_in_raw(v
     assert notelake("quarantine", "discard", source, name, "--why", "again", *lake).exit_code == 2
 
 
+def test_a_paused_source_is_skipped_and_said_so_and_taken_up_again(tmp_path: Path) -> None:
+    notes, lake = tmp_path / "notes", ["--lake", str(tmp_path / "lake")]
+    notes.mkdir()
+    (notes / "a.md").write_text("# A\n", "utf-8")
+    assert notelake("ingest", str(notes), *lake).exit_code == 0
+    shown = "notes: 1 arrivals landed, committed up to 1"
+    assert notelake("bookmark", "show", *lake).stdout == f"{shown}\n"
+    assert notelake("bookmark", "pause", "nobody", *lake).exit_code == 2
+    for _ in range(2):
+        assert notelake("bookmark", "pause", "notes", *lake).exit_code == 0
+    (notes / "b.md").write_text("# B\n", "utf-8")
+    skipped = notelake("ingest", str(notes), *lake)
+    assert skipped.exit_code == 0
+    assert "Paused since" in skipped.output
+    assert notelake("bookmark", "show", "notes", *lake).stdout.startswith(f"{shown}, paused since 20")
+    assert rows(lake[1], "SELECT path FROM notes.notes") == [{"path": "a.md"}]
+    assert notelake("bookmark", "resume", "notes", *lake).exit_code == 0
+    assert notelake("ingest", str(notes), *lake).exit_code == 0
+    assert rows(lake[1], "SELECT path FROM notes.notes ORDER BY path") == [{"path": "a.md"}, {"path": "b.md"}]
+
+
 def test_a_moved_lake_says_so_in_every_command_and_is_mended(kept: str, vault: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved lake"
     shutil.copytree(kept, tmp_path / "first")
