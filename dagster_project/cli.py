@@ -482,7 +482,7 @@ def quarantine_discard(
     lake = _open(where)
     rows = discard(lake, source, why=why, rule=rule, units=units)
     serve(lake)
-    click.echo(f"{source}: {rows:,} refusals discarded.")
+    click.echo(f"{source}: {rows:,} {'refusal' if rows == 1 else 'refusals'} discarded.")
 
 
 @main.command(short_help="Examine the set-up and the lake.")

@@ -264,7 +264,7 @@ def test_what_is_discarded_is_listed_no_more_keeps_its_reason_and_stays_in_raw(v
     assert name in notelake("quarantine", "list", *lake).stdout
 
     told = notelake("quarantine", "discard", source, name, "--why", "it's old", *lake).stdout
-    assert told == "my_notes: 1 refusals discarded.\n"
+    assert told == "my_notes: 1 refusal discarded.\n"
     assert notelake("quarantine", "list", "--all", *lake).stdout == "Nothing is in quarantine here.\n"
     kept = rows(lake[1], "SELECT discarded_at IS NOT NULL AS at, discarded_why AS why FROM ops.quarantine")
     assert kept == [{"at": True, "why": "it's old"}]
