@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from dagster_project.lake.lake import Lake
+    from dagster_project.landing.emit import Fsync
     from dagster_project.sources import Source
 
 P = ParamSpec("P")
@@ -111,6 +112,56 @@ def ingest(
     source = guess_source(path, kind=kind, name=name)
     click.echo(f"{path} is read as {source.kind}, source {source.name!r}.", err=True)
     _run([source], settings(lake_uri), allow_gone=allow_gone, reread=reread, answers=False)
+
+
+@main.command(short_help="Append events to a stream's log.")
+@click.argument("target", metavar="SOURCE|FOLDER")
+@click.argument("events", metavar="[EVENT]...", nargs=-1)
+@click.option("--shard", default="emitted", show_default=True, help="File to append to, without its ending .jsonl.")
+@click.option(
+    "--fsync",
+    type=click.Choice(["always", "batch", "never"]),
+    default="batch",
+    show_default=True,
+    help="When what was written is made durable: after each event, after each 1,000, or when the system likes.",
+)
+@click.option("--as-is", is_flag=True, help="Do not give an id and a time to events that have none.")
+@_tells_errors
+def emit(target: str, events: tuple[str, ...], *, shard: str, fsync: Fsync, as_is: bool) -> None:
+    """Append events, each a JSON object, to the log of a stream: those given, or standard input, one a line.
+
+    TARGET is a declared stream, or a folder, which is made. What is no JSON object is told with its number and the
+    others are written; the exit code is 3 then. A run brings them into the lake, each once, by its id.
+
+    \b
+    notelake emit live '{"type": "note.created", "path": "a", "detail": {"title": "A"}}'
+    tail -f app.log | notelake emit /tmp/live --shard app
+    """
+    from dagster_project.landing.emit import completed
+    from dagster_project.landing.emit import emit as append
+
+    done = append(
+        events or sys.stdin.buffer,
+        _log(target),
+        shard=shard,
+        fsync=fsync,
+        complete=(lambda event: event) if as_is else lambda event: completed(event, new_id=_new_id, now=_now()),
+    )
+    for number, why in done.refused:
+        click.secho(f"notelake: event {number} is {why}.", fg="red", err=True)
+    click.echo(f"{done.written:,} {'event' if done.written == 1 else 'events'} written.", err=True)
+    raise SystemExit(TROUBLE if done.refused else OK)
+
+
+def _log(target: str) -> Path:
+    """Return the folder of a declared stream, or the folder that is named."""
+    declared = {source.name: source for source in _declared()}
+    source = declared.get(target)
+    if source is not None and (source.kind != "stream" or source.is_remote):
+        raise UsageError(f"{target} is no stream in a local folder: events can't be appended to it.")
+    if source is None and ("://" in target or Path(target).is_file()):
+        raise UsageError(f"{target} is neither a declared stream nor a local folder.")
+    return Path(source.path if source is not None else target).expanduser()
 
 
 @main.command("plan", short_help="Show what a run would do, and do nothing.")

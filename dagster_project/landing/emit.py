@@ -1,0 +1,112 @@
+"""Events written to a log: the other end of `streams`, for whoever has an event and no program that appends lines.
+
+What holds: a line is in the file as a whole or not at all, however many write at once; a batch that was told as written
+is on disk, if it was asked to be. What belongs here: making a line of an event and appending it. What does not: what
+events mean.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from dagster_project.errors import UsageError
+
+Fsync = Literal["always", "batch", "never"]
+BATCH: Final = 1_000
+"""Events that are appended, and with `batch` made durable, at a time."""
+_NO_NAME: Final = frozenset("/\\\0")
+
+
+@dataclass(slots=True)
+class Emitted:
+    """What became of the events."""
+
+    written: int = 0
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    """Number of the event, from 1, and why it is none."""
+
+
+def emit(
+    events: Iterable[str | bytes],
+    folder: Path,
+    *,
+    shard: str,
+    fsync: Fsync,
+    complete: Callable[[dict[str, Any]], dict[str, Any]],
+) -> Emitted:
+    """Append `events`, each a JSON object, to `<folder>/<shard>.jsonl`, which is made; blank ones are left out.
+
+    `complete` gives an event what it lacks. What is no JSON object is refused and the others are written. Raises
+    `UsageError` if the shard's name is none, OSError if the file can't be written.
+    """
+    if not shard or shard.startswith(".") or _NO_NAME & set(shard):
+        raise UsageError(f"{shard!r} is no name of a shard: it is a file's name, without its ending.")
+    folder.mkdir(parents=True, exist_ok=True)
+    done = Emitted()
+    lines = _lines(events, done, complete)
+    size = 1 if fsync == "always" else BATCH
+    handle = os.open(folder / f"{shard}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        while batch := list(islice(lines, size)):
+            _append(handle, b"".join(batch))
+            if fsync != "never":
+                os.fsync(handle)
+            done.written += len(batch)
+    finally:
+        os.close(handle)
+    return done
+
+
+def _lines(
+    events: Iterable[str | bytes], done: Emitted, complete: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Iterator[bytes]:
+    for number, event in enumerate(events, start=1):
+        if not event.strip():
+            continue
+        try:
+            read = json.loads(event)
+        except (ValueError, RecursionError) as error:
+            done.refused.append((number, f"no JSON: {error}"))
+            continue
+        if not isinstance(read, dict):
+            done.refused.append((number, "no JSON object"))
+            continue
+        yield json.dumps(complete(read), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+
+
+def _append(handle: int, content: bytes) -> None:
+    """Write at the end, alone. A line that a writer died in is ended first: it stays one that is told as no JSON."""
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        end = os.lseek(handle, 0, os.SEEK_END)
+        if end and os.pread(handle, 1, end - 1) != b"\n":
+            content = b"\n" + content
+        while content:
+            content = content[os.write(handle, content) :]
+    finally:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+def completed(event: dict[str, Any], *, new_id: Callable[[], str], now: datetime) -> dict[str, Any]:
+    """Return an event with an `id` and a `time`, given where it has neither under any name that is looked for.
+
+    >>> from datetime import UTC
+    >>> completed({"type": "note.created"}, new_id=lambda: "e1", now=datetime(2026, 5, 14, tzinfo=UTC))
+    {'type': 'note.created', 'id': 'e1', 'time': '2026-05-14T00:00:00+00:00'}
+    >>> completed({"event_id": 7, "timestamp": 1}, new_id=lambda: "e1", now=datetime(2026, 5, 14, tzinfo=UTC))
+    {'event_id': 7, 'timestamp': 1}
+    """
+    whole = dict(event)
+    if not {"id", "event_id"} & event.keys():
+        whole["id"] = new_id()
+    if not {"time", "occurred_at", "timestamp"} & event.keys():
+        whole["time"] = now.isoformat()
+    return whole

@@ -1,0 +1,94 @@
+"""Writing a log: every event in one whole line, whoever else writes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dagster_project.cli import main
+from dagster_project.errors import UsageError
+from dagster_project.landing import emit as emitting
+from dagster_project.landing.emit import Emitted, emit
+
+WRITER = """
+import sys
+from pathlib import Path
+from dagster_project.landing.emit import emit
+who, folder = sys.argv[1:]
+events = ('{"id": "%s-%d", "filling": "%s"}' % (who, n, "x" * 3000) for n in range(400))
+emit(events, Path(folder), shard="a", fsync="always" if who == "w0" else "never", complete=lambda event: event)
+"""
+
+
+def written(events: list[str], folder: Path, *, shard: str = "a") -> Emitted:
+    return emit(events, folder, shard=shard, fsync="never", complete=lambda event: event)
+
+
+def lines(file: Path) -> list[bytes]:
+    return file.read_bytes().splitlines()
+
+
+def test_several_writers_at_once_tear_no_line(tmp_path: Path) -> None:
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, f"w{n}", str(tmp_path)]) for n in range(3)]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    found = [json.loads(line)["id"] for line in lines(tmp_path / "a.jsonl")]
+    assert sorted(found) == sorted(f"w{who}-{n}" for who in range(3) for n in range(400))
+    for who in range(3):
+        assert [id_ for id_ in found if id_.startswith(f"w{who}")] == [f"w{who}-{n}" for n in range(400)]
+
+
+def test_a_line_that_a_writer_died_in_harms_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"id": 1}\n{"id": 2, "cut')
+    written(['{"id": 3}'], tmp_path)
+    assert lines(tmp_path / "a.jsonl") == [b'{"id": 1}', b'{"id": 2, "cut', b'{"id":3}']
+
+
+def test_what_is_no_event_is_told_and_the_others_are_written(tmp_path: Path) -> None:
+    done = written(['{"id": 1}', "", "[]", "no JSON", "[" * 100_000, '{"id": "\\ud800"}'], tmp_path)
+    assert (done.written, [number for number, _ in done.refused]) == (2, [3, 4, 5])
+    assert done.refused[0][1] == "no JSON object"
+    assert len(lines(tmp_path / "a.jsonl")) == 2
+
+
+@pytest.mark.parametrize("shard", ["", "../out", ".hidden", "a/b", "a\\b", "a\0"])
+def test_a_shard_is_a_file_in_its_folder(tmp_path: Path, shard: str) -> None:
+    with pytest.raises(UsageError, match="no name of a shard"):
+        written(["{}"], tmp_path, shard=shard)
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize(("fsync", "times"), [("always", 5), ("batch", 2), ("never", 0)])
+def test_events_are_durable_when_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: emitting.Fsync, times: int
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(emitting, "BATCH", 3)
+    monkeypatch.setattr(emitting.os, "fsync", calls.append)
+    emit(["{}"] * 5, tmp_path, shard="a", fsync=fsync, complete=lambda event: event)
+    assert len(calls) == times
+
+
+def test_the_command_gives_id_and_time_and_has_code_3_if_something_is_no_event(tmp_path: Path) -> None:
+    before = datetime.now(UTC)
+    given = '{"type": "note.created", "path": "a"}\nno\n'
+    done = CliRunner().invoke(main, ["emit", str(tmp_path / "live"), "--shard", "app"], input=given)
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (3, "1 event written.")
+    assert "event 2 is no JSON" in done.stderr
+    (event,) = map(json.loads, lines(tmp_path / "live" / "app.jsonl"))
+    assert event.keys() == {"type", "path", "id", "time"}
+    assert before <= datetime.fromisoformat(event["time"]) <= datetime.now(UTC)
+    as_is = CliRunner().invoke(main, ["emit", str(tmp_path / "live"), '{"a": 1}', "--as-is"])
+    assert as_is.exit_code == 0
+    assert lines(tmp_path / "live" / "emitted.jsonl") == [b'{"a":1}']
+
+
+def test_events_go_into_a_folder_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for target in (str(tmp_path / "file"), "s3://bucket/live"):
+        assert CliRunner().invoke(main, ["emit", target, "{}"]).exit_code == 2
