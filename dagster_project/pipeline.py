@@ -19,7 +19,7 @@ from dagster_project.sources import Source
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.commit import commit_batch
 from dagster_project.steps.cursors import note_cursor, paused_since
-from dagster_project.steps.judge import judge, take_out
+from dagster_project.steps.judge import judge, take_out, warm_up
 from dagster_project.steps.land import land
 from dagster_project.steps.pending import next_batch_end
 from dagster_project.steps.record import counts, record, record_refusal
@@ -72,7 +72,7 @@ def run_source(
     try:
         # What an earlier run landed and did not commit comes first, so that batches are the same however often it died.
         report = _with(report, commit_pending(lake, source, observe=observe))
-        landed = land(lake, source, observe=observe, allow_gone=allow_gone, reread=reread)
+        landed = land(lake, source, observe=observe, allow_gone=allow_gone, reread=reread, arriving=warm_up)
         unchanged = Counts(seen=landed.unchanged, unchanged=landed.unchanged)
         report = replace(report, landed=landed, counts=report.counts + unchanged)
         report = _with(report, commit_pending(lake, source, observe=observe))

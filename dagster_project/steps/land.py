@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, field, replace
 from datetime import datetime
@@ -32,7 +32,7 @@ from dagster_project.reports import Landed, Observer
 from dagster_project.settings import Settings
 from dagster_project.shaping import media_type
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
-from dagster_project.steps import judge, workers
+from dagster_project.steps import workers
 from dagster_project.steps.cursors import SOURCE_CURSOR, SourceCursor, paused_since, source_cursor
 from dagster_project.steps.pending import refuse_other_kind
 
@@ -54,8 +54,19 @@ class Look:
     problems: list[str] = field(default_factory=list)
 
 
-def land(lake: Lake, source: Source, *, observe: Observer, allow_gone: bool = False, reread: bool = False) -> Landed:
+def land(
+    lake: Lake,
+    source: Source,
+    *,
+    observe: Observer,
+    allow_gone: bool = False,
+    reread: bool = False,
+    arriving: Callable[[], object] = lambda: None,
+) -> Landed:
     """Land what is new at `source`; with `reread` also its documents that did not come through whole last time.
+
+    `arriving` is called as soon as it is known that something arrives, perhaps several times: what comes after landing
+    can be prepared beside it.
 
     A paused source is not looked at, and a notice says so.
 
@@ -73,7 +84,7 @@ def land(lake: Lake, source: Source, *, observe: Observer, allow_gone: bool = Fa
             )
             return Landed(source.name, source.kind, notices=(told,), is_paused=True)
         try:
-            return _land_once(lake, source, pin, observe=observe, allow_gone=allow_gone, again=again)
+            return _land_once(lake, source, pin, observe=observe, allow_gone=allow_gone, again=again, arriving=arriving)
         except CommitConflict:
             if attempt == ATTEMPTS:
                 raise
@@ -94,15 +105,22 @@ def not_whole(lake: Lake, source: str) -> frozenset[str]:
 
 
 def _land_once(
-    lake: Lake, source: Source, pin: Pin, *, observe: Observer, allow_gone: bool, again: frozenset[str]
+    lake: Lake,
+    source: Source,
+    pin: Pin,
+    *,
+    observe: Observer,
+    allow_gone: bool,
+    again: frozenset[str],
+    arriving: Callable[[], object],
 ) -> Landed:
     cursor = source_cursor(lake, pin)
     if pin.snapshot_id is None:
-        judge.warm_up()  # a source that is new has something to be judged
+        arriving()  # a source that is new has something
     with lake.connect() as con:
         look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone, again), source)
         failpoint("land.scanned")
-        added = () if look.total == 0 else _write(lake, source, look, observe)
+        added = () if look.total == 0 else _write(lake, source, look, observe, arriving)
         landed = Landed(
             source.name,
             source.kind,
@@ -151,7 +169,9 @@ def _shown(source: Source, table: Table, pin: Pin) -> dict[str, str]:
     return {} if current == (pin.table.current or Current()) else {CURRENT_PROPERTY: current.to_json()}
 
 
-def _write(lake: Lake, source: Source, look: Look, observe: Observer) -> tuple[StagedFile, ...]:
+def _write(
+    lake: Lake, source: Source, look: Look, observe: Observer, arriving: Callable[[], object]
+) -> tuple[StagedFile, ...]:
     if source.kind == "documents":
         workers.warm_up()  # shaping comes next, and its processes take a while to import what they need
     while True:
@@ -159,7 +179,7 @@ def _write(lake: Lake, source: Source, look: Look, observe: Observer) -> tuple[S
             try:
                 arrivals = 0
                 for rows in look.rows:
-                    judge.warm_up()
+                    arriving()
                     stager.write(rows)
                     arrivals += rows.num_rows
                     observe(source.name, "land", arrivals, look.total)
