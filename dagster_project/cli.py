@@ -123,7 +123,8 @@ def ingest(
     type=click.Choice(["always", "batch", "never"]),
     default="batch",
     show_default=True,
-    help="When what was written is made durable: after each event, after each 1,000, or when the system likes.",
+    help="When what was written is made durable: after each event, after each batch (what was read at once, 1,000 at "
+    "the most), or when the system likes.",
 )
 @click.option("--as-is", is_flag=True, help="Do not give an id and a time to events that have none.")
 @_tells_errors
@@ -137,11 +138,11 @@ def emit(target: str, events: tuple[str, ...], *, shard: str, fsync: Fsync, as_i
     notelake emit live '{"type": "note.created", "path": "a", "detail": {"title": "A"}}'
     tail -f app.log | notelake emit /tmp/live --shard app
     """
-    from dagster_project.landing.emit import completed
+    from dagster_project.landing.emit import completed, pieces
     from dagster_project.landing.emit import emit as append
 
     done = append(
-        events or sys.stdin.buffer,
+        [events] if events else pieces(sys.stdin.buffer),
         _log(target),
         shard=shard,
         fsync=fsync,

@@ -1,8 +1,8 @@
 """Events written to a log: the other end of `streams`, for whoever has an event and no program that appends lines.
 
-What holds: a line is in the file as a whole or not at all, however many write at once; a batch that was told as written
-is on disk, if it was asked to be. What belongs here: making a line of an event and appending it. What does not: what
-events mean.
+What holds: however many write at once, no line stands within another; a batch that was told as written is on disk, if
+it was asked to be. A writer that dies may leave part of a line, which the next one ends. What belongs here: making a
+line of an event and appending it. What does not: what events mean.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import IO, Any, Final, Literal
 
 from dagster_project.errors import UsageError
 
 Fsync = Literal["always", "batch", "never"]
+_READ: Final = 1 << 20
 BATCH: Final = 1_000
 """Events that are appended, and with `batch` made durable, at a time."""
 _NO_NAME: Final = frozenset("/\\\0")
@@ -35,15 +36,16 @@ class Emitted:
 
 
 def emit(
-    events: Iterable[str | bytes],
+    batches: Iterable[Sequence[str | bytes]],
     folder: Path,
     *,
     shard: str,
     fsync: Fsync,
     complete: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> Emitted:
-    """Append `events`, each a JSON object, to `<folder>/<shard>.jsonl`, which is made; blank ones are left out.
+    """Append events, each a JSON object, to `<folder>/<shard>.jsonl`, which is made; blank ones are left out.
 
+    What is in one of `batches` is written before the next is asked for, so that an event does not wait for others.
     `complete` gives an event what it lacks. What is no JSON object is refused and the others are written. Raises
     `UsageError` if the shard's name is none, OSError if the file can't be written.
     """
@@ -51,35 +53,82 @@ def emit(
         raise UsageError(f"{shard!r} is no name of a shard: it is a file's name, without its ending.")
     folder.mkdir(parents=True, exist_ok=True)
     done = Emitted()
-    lines = _lines(events, done, complete)
     size = 1 if fsync == "always" else BATCH
+    is_new = not (folder / f"{shard}.jsonl").exists()
     handle = os.open(folder / f"{shard}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        while batch := list(islice(lines, size)):
-            _append(handle, b"".join(batch))
-            if fsync != "never":
-                os.fsync(handle)
-            done.written += len(batch)
+        if is_new and fsync != "never":
+            _sync_folder(folder)
+        count = 0
+        for events in batches:
+            lines = _lines(events, count, done, complete)
+            count += len(events)
+            while batch := list(islice(lines, size)):
+                _append(handle, b"".join(batch))
+                if fsync != "never":
+                    os.fsync(handle)
+                done.written += len(batch)
     finally:
         os.close(handle)
     return done
 
 
+def pieces(stream: IO[bytes]) -> Iterator[list[bytes]]:
+    """Yield the lines of `stream` as they come: those of each read, without waiting for more.
+
+    >>> from io import BytesIO
+    >>> list(pieces(BytesIO(b"a\\nb\\nc")))
+    [[b'a', b'b'], [b'c']]
+    """
+    rest = b""
+    while read := stream.read1(_READ):  # type: ignore[attr-defined]  # buffered readers and BytesIO have it
+        *whole, rest = (rest + read).split(b"\n")
+        if whole:
+            yield whole
+    if rest:
+        yield [rest]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the name of a new file durable, not only what is in it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def _lines(
-    events: Iterable[str | bytes], done: Emitted, complete: Callable[[dict[str, Any]], dict[str, Any]]
+    events: Sequence[str | bytes], before: int, done: Emitted, complete: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Iterator[bytes]:
-    for number, event in enumerate(events, start=1):
+    for number, event in enumerate(events, start=before + 1):
         if not event.strip():
             continue
         try:
-            read = json.loads(event)
+            read = json.loads(event, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             done.refused.append((number, f"no JSON: {error}"))
             continue
         if not isinstance(read, dict):
             done.refused.append((number, "no JSON object"))
             continue
-        yield json.dumps(complete(read), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+        yield _line(complete(read))
+
+
+def _line(event: dict[str, Any]) -> bytes:
+    """Return an event as a line; what UTF-8 has no bytes for (half of a pair of surrogates) stays escaped.
+
+    >>> _line({"a": "é"}).decode(), _line({"a": "\\ud800"}).decode()
+    ('{"a":"é"}\\n', '{"a":"\\\\ud800"}\\n')
+    """
+    try:
+        return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(event, separators=(",", ":")).encode() + b"\n"
 
 
 def _append(handle: int, content: bytes) -> None:

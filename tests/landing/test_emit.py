@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,12 +23,13 @@ from pathlib import Path
 from dagster_project.landing.emit import emit
 who, folder = sys.argv[1:]
 events = ('{"id": "%s-%d", "filling": "%s"}' % (who, n, "x" * 3000) for n in range(400))
-emit(events, Path(folder), shard="a", fsync="always" if who == "w0" else "never", complete=lambda event: event)
+fsync = "always" if who == "w0" else "never"
+emit([[event] for event in events], Path(folder), shard="a", fsync=fsync, complete=lambda event: event)
 """
 
 
 def written(events: list[str], folder: Path, *, shard: str = "a") -> Emitted:
-    return emit(events, folder, shard=shard, fsync="never", complete=lambda event: event)
+    return emit([events], folder, shard=shard, fsync="never", complete=lambda event: event)
 
 
 def lines(file: Path) -> list[bytes]:
@@ -50,10 +52,33 @@ def test_a_line_that_a_writer_died_in_harms_no_other(tmp_path: Path) -> None:
 
 
 def test_what_is_no_event_is_told_and_the_others_are_written(tmp_path: Path) -> None:
-    done = written(['{"id": 1}', "", "[]", "no JSON", "[" * 100_000, '{"id": "\\ud800"}'], tmp_path)
-    assert (done.written, [number for number, _ in done.refused]) == (2, [3, 4, 5])
+    done = written(['{"id": 1}', "", "[]", "no JSON", "[" * 100_000, '{"id": NaN}', '{"id": 2}'], tmp_path)
+    assert (done.written, [number for number, _ in done.refused]) == (2, [3, 4, 5, 6])
     assert done.refused[0][1] == "no JSON object"
     assert len(lines(tmp_path / "a.jsonl")) == 2
+
+
+def test_text_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    texts = ["caf\u00e9", "\ud800", "\U0001f30a", "\u2028"]
+    written([json.dumps({"id": text}) for text in texts], tmp_path)
+    assert [json.loads(line)["id"] for line in (tmp_path / "a.jsonl").read_bytes().split(b"\n") if line] == texts
+
+
+def test_an_event_does_not_wait_for_others(tmp_path: Path) -> None:
+    program = "from dagster_project.cli import main; main()"
+    command = [sys.executable, "-c", program, "emit", str(tmp_path), "--shard", "a"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as tail:
+        assert tail.stdin is not None
+        tail.stdin.write(b'{"id": 1}\n{"id"')
+        tail.stdin.flush()
+        until = time.monotonic() + 30
+        while not ((file := tmp_path / "a.jsonl").exists() and file.stat().st_size) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert [json.loads(line)["id"] for line in lines(file)] == [1]
+        tail.stdin.write(b": 2}")
+        tail.stdin.close()
+        assert tail.wait(30) == 0
+    assert [json.loads(line)["id"] for line in lines(file)] == [1, 2]
 
 
 @pytest.mark.parametrize("shard", ["", "../out", ".hidden", "a/b", "a\\b", "a\0"])
@@ -63,14 +88,14 @@ def test_a_shard_is_a_file_in_its_folder(tmp_path: Path, shard: str) -> None:
     assert list(tmp_path.rglob("*")) == []
 
 
-@pytest.mark.parametrize(("fsync", "times"), [("always", 5), ("batch", 2), ("never", 0)])
+@pytest.mark.parametrize(("fsync", "times"), [("always", 6), ("batch", 3), ("never", 0)])
 def test_events_are_durable_when_it_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: emitting.Fsync, times: int
 ) -> None:
     calls: list[int] = []
     monkeypatch.setattr(emitting, "BATCH", 3)
     monkeypatch.setattr(emitting.os, "fsync", calls.append)
-    emit(["{}"] * 5, tmp_path, shard="a", fsync=fsync, complete=lambda event: event)
+    emit([["{}"] * 5], tmp_path, shard="a", fsync=fsync, complete=lambda event: event)
     assert len(calls) == times
 
 
