@@ -17,15 +17,13 @@ from typing import Any, Final
 
 from dagster_project.dialects import moments
 from dagster_project.dialects.moments import Moment
-from dagster_project.dialects.typed import NULL, Typed, fail, let, moment, null_of, string, text
+from dagster_project.dialects.typed import Typed, fail, let, moment, string, text
 from dagster_project.dialects.types import (
     CANONICAL_JSON,
     DOUBLE,
     JSON,
-    UNKNOWN,
     VARCHAR,
     Type,
-    as_decimal,
     duckdb_type,
     field_names,
     quoted,
@@ -697,22 +695,3 @@ def _from_json(x: str, to: Type) -> str:
 def same_types(values: Sequence[Typed], kind: Type) -> list[Typed]:
     """Return all values coerced to one type."""
     return [coerce(value, kind) for value in values]
-
-
-__all__ = [
-    "NULL",
-    "UNKNOWN",
-    "as_decimal",
-    "as_text",
-    "at_zone",
-    "canonical",
-    "cast",
-    "coerce",
-    "from_json",
-    "from_zone",
-    "json_constant",
-    "local",
-    "null_of",
-    "same_types",
-    "to_json",
-]

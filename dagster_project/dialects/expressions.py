@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlglot import exp
 
 from dagster_project.dialects import moments, operators
-from dagster_project.dialects.casts import at_zone, cast, coerce, from_zone, json_constant, local
+from dagster_project.dialects.casts import cast, coerce, json_constant
 from dagster_project.dialects.moments import Moment
 from dagster_project.dialects.scopes import Scope, field_of
-from dagster_project.dialects.typed import NULL, Typed, fail, let, moment, null_of, quoted, string, text, truth
+from dagster_project.dialects.typed import NULL, Typed, fail, let, moment, null_of, string, text, truth
 from dagster_project.dialects.types import (
     ANY,
     BIGINT,
@@ -38,6 +38,7 @@ from dagster_project.dialects.types import (
     duckdb_type,
     field_names,
     map_of,
+    quoted,
     row,
     timestamp,
     timestamptz,
@@ -754,18 +755,3 @@ TAKEN: Final[dict[type, tuple[str, ...]]] = {
         "distinct", "laterals", "partition_by", "spec", "alias", "over", "first", "null_handling", "unique_keys", "return_type", "encoding",
     )),
 }  # fmt: skip
-
-__all__ = [
-    "Expressions",
-    "array_of",
-    "at_named_zone",
-    "at_zone",
-    "cases",
-    "from_zone",
-    "local",
-    "only",
-    "row_of",
-    "subscript",
-    "told",
-    "type_of",
-]

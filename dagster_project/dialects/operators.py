@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Final
 
 from dagster_project.dialects import moments
-from dagster_project.dialects.casts import as_decimal, coerce, local
+from dagster_project.dialects.casts import coerce, local
 from dagster_project.dialects.moments import Moment
 from dagster_project.dialects.typed import Typed, fail, let, moment, need_type, string, truth
 from dagster_project.dialects.types import (
@@ -25,6 +25,7 @@ from dagster_project.dialects.types import (
     VARBINARY,
     Type,
     array,
+    as_decimal,
     common,
     common_of,
     decimal,

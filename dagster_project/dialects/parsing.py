@@ -149,5 +149,3 @@ def _plain(message: str) -> str:
 
 
 _READERS = {"athena": AsWritten(), "redshift": RedshiftAsWritten(), "partiql": RedshiftAsWritten()}
-
-__all__ = ["TokenType", "parse"]

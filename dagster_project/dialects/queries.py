@@ -12,23 +12,22 @@ from typing import Any, Final
 from sqlglot import exp
 
 from dagster_project.dialects import operators
-from dagster_project.dialects.casts import coerce, same_types
+from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.expressions import Expressions, only, row_of, told, type_of
 from dagster_project.dialects.functions import AGGREGATES, FUNCTIONS
 from dagster_project.dialects.functions.calls import Aggregate, Call
 from dagster_project.dialects.scopes import Column, Relation, Scope
-from dagster_project.dialects.typed import Typed, null_of, quoted, string
+from dagster_project.dialects.typed import Typed, null_of, string
 from dagster_project.dialects.types import (
     ANY,
     BIGINT,
     BOOLEAN,
     UNKNOWN,
     Type,
-    common,
     common_of,
     duckdb_type,
     field_names,
-    row,
+    quoted,
     type_named,
 )
 from dagster_project.errors import Unsupported
@@ -252,8 +251,7 @@ class Queries:
             only(cte, "this", "alias")
             name, given = cte.alias, [c.name for c in cte.args["alias"].args.get("columns") or ()]
             if node.args.get("recursive") and isinstance(cte.this, exp.Union):
-                first, kinds = self.give(cte.this.this, scope)
-                del first
+                kinds = self.give(cte.this.this, scope)[1]
                 self.ctes[-1][name.lower()] = _renamed(kinds, given)
             sql, columns = self.give(cte.this, scope)
             self.ctes[-1][name.lower()] = _renamed(columns, given)
@@ -316,8 +314,6 @@ class Queries:
     def _values(self, node: Any, scope: Scope | None) -> tuple[str, Columns]:
         sql, columns = self._rows(node, scope or Scope())
         names = ", ".join(quoted(f"_col{i}") for i in range(len(columns)))
-        alias = Scope(relations=[Relation("_v", columns)])
-        del alias
         return f"SELECT * FROM ({sql}) AS _v({names}){self._tail(node, Scope(parent=scope), columns)}", columns
 
     def _rows(self, node: Any, scope: Scope) -> tuple[str, Columns]:
@@ -830,6 +826,3 @@ def _whole(node: Any) -> str:
     if not isinstance(node, exp.Literal) or node.is_string or not node.this.isdigit():
         raise Unsupported(f"LIMIT and OFFSET take a whole number here, not {told(node)}. Write it out.")
     return node.this
-
-
-__all__ = ["Columns", "Queries", "common", "row", "row_of", "same_types"]

@@ -21,7 +21,6 @@ from dagster_project.dialects.expressions import (
     RULES,
     Expressions,
     _bracket,
-    _cast,
     _compare,
     only,
     told,
@@ -31,8 +30,8 @@ from dagster_project.dialects.moments import Moment
 from dagster_project.dialects.queries import Columns, Queries, Schema
 from dagster_project.dialects.redshift_functions import AGGREGATES, FUNCTIONS, SUPER, read_moment
 from dagster_project.dialects.scopes import Column, Relation, Scope
-from dagster_project.dialects.typed import Typed, fail, moment, quoted, string
-from dagster_project.dialects.types import BIGINT, BOOLEAN, VARBINARY, VARCHAR, Type, array, map_of, row
+from dagster_project.dialects.typed import Typed, moment
+from dagster_project.dialects.types import BIGINT, BOOLEAN, VARBINARY, VARCHAR, Type, array, map_of, quoted, row
 from dagster_project.errors import Unsupported
 
 
@@ -353,5 +352,3 @@ REDSHIFT: Final[dict[type, Callable[[Expressions, Any, Scope], Typed]]] = {
 }  # fmt: skip
 for _missing in (exp.AtTimeZone, exp.Array):
     REDSHIFT.pop(_missing, None)
-
-__all__ = ["RedshiftQueries", "_cast", "fail", "string"]

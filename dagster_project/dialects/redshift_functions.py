@@ -7,8 +7,8 @@ Source: https://docs.aws.amazon.com/redshift/latest/dg/c_SQL_functions.html
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from sqlglot import exp
 
@@ -17,7 +17,8 @@ from dagster_project.dialects.casts import as_text, cast, coerce, is_json, local
 from dagster_project.dialects.expressions import cases
 from dagster_project.dialects.functions import AGGREGATES as ATHENA_AGGREGATES
 from dagster_project.dialects.functions import FUNCTIONS as ATHENA
-from dagster_project.dialects.functions.calls import MANY, Aggregate, AggregateRule, Call, Rule
+from dagster_project.dialects.functions.calls import MANY, Aggregate, Call, Rules
+from dagster_project.dialects.functions.conditions import coalesced
 from dagster_project.dialects.moments import Moment
 from dagster_project.dialects.typed import NULL, Typed, fail, let, moment, string, text
 from dagster_project.dialects.types import (
@@ -42,55 +43,23 @@ SHARED: Final = (
     "abs ceil ceiling floor exp cbrt degrees radians sin cos tan acos asin atan atan2 pi sqrt power pow sign mod coalesce "
     "nullif upper lower replace strpos translate starts_with random"
 )
-FUNCTIONS: Final[dict[str, tuple[Rule, int, int]]] = {name: ATHENA[name] for name in SHARED.split()}
 SHARED_AGGREGATES: Final = (
     "count sum min max bool_and bool_or any_value stddev stddev_samp stddev_pop variance var_samp var_pop row_number rank "
     "dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value"
 )
-AGGREGATES: Final[dict[str, AggregateRule]] = {name: ATHENA_AGGREGATES[name] for name in SHARED_AGGREGATES.split()}
-
-
-def function(*names: str, args: int | tuple[int, int] = 1) -> Callable[[Rule], Rule]:
-    """Enter a rule under the function's names."""
-    least, most = (args, args) if isinstance(args, int) else args
-
-    def enter(rule: Rule) -> Rule:
-        for name in names:
-            FUNCTIONS[name] = (rule, least, most)
-        return rule
-
-    return enter
-
-
-def aggregate(*names: str) -> Callable[[AggregateRule], AggregateRule]:
-    """Enter a rule for an aggregate."""
-
-    def enter(rule: AggregateRule) -> AggregateRule:
-        for name in names:
-            AGGREGATES[name] = rule
-        return rule
-
-    return enter
-
-
-def simple(names: str, takes: str, made: str, gives: Type) -> None:
-    """Enter functions that are one expression of DuckDB: T for a text, D for a double, I for a whole number."""
-    readers = {"T": "text", "D": "double", "I": "integer", "B": "bytes"}
-
-    @function(*names.split(), args=len(takes))
-    def rule(call: Call) -> Typed:
-        """Give one expression."""
-        return Typed(made.format(*(getattr(call, readers[k])(i).sql for i, k in enumerate(takes))), gives)
+REDSHIFT: Final = Rules(
+    {name: ATHENA[name] for name in SHARED.split()},
+    {name: ATHENA_AGGREGATES[name] for name in SHARED_AGGREGATES.split()},
+)
+FUNCTIONS: Final = REDSHIFT.functions
+AGGREGATES: Final = REDSHIFT.aggregates
+function, aggregate, simple = REDSHIFT.function, REDSHIFT.aggregate, REDSHIFT.simple
 
 
 # --- choosing -----------------------------------------------------------------------------------------------------
 
 
-@function("nvl", args=(2, MANY))
-def nvl(call: Call) -> Typed:
-    """Give the first that is not NULL."""
-    kind = common_of([v.type for v in call.values], "nvl()")
-    return Typed(f"coalesce({', '.join(v.sql for v in same_types(call.values, kind))})", kind)
+function("nvl", args=(2, MANY))(coalesced)
 
 
 @function("nvl2", args=3)
@@ -1031,5 +1000,3 @@ def _bits(name: str) -> None:
 
 _bits("bit_and")
 _bits("bit_or")
-
-__all__ = ["AGGREGATES", "FUNCTIONS", "SUPER", "Any"]

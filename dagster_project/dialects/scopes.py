@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dagster_project.dialects.typed import Typed, quoted, string
-from dagster_project.dialects.types import ANY, Type, field_names
+from dagster_project.dialects.typed import Typed, string
+from dagster_project.dialects.types import ANY, Type, field_names, quoted
 from dagster_project.errors import Unsupported
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from dagster_project.dialects.moments import Moment
-from dagster_project.dialects.types import ANY, BIGINT, BOOLEAN, INTEGER, UNKNOWN, VARCHAR, Type, duckdb_type, quoted
+from dagster_project.dialects.types import BIGINT, BOOLEAN, UNKNOWN, Type, duckdb_type
 from dagster_project.errors import Unsupported
 
 SIMPLE: Final = re.compile(
@@ -148,9 +148,3 @@ def need_type(value: Typed, what: str) -> Type:
             f"{what} depends on the type of {value.sql}, which is not known here. Write CAST({value.sql} AS …)."
         )
     return value.type
-
-
-__all__ = [
-    "ANY", "BIGINT", "BOOLEAN", "INTEGER", "NULL", "VARCHAR", "Typed", "fail", "let", "moment", "need_type", "null_of",
-    "number", "quoted", "string", "text", "truth",
-]  # fmt: skip

@@ -28,7 +28,6 @@ from dagster_project.dialects.types import (
     duckdb_type,
     map_of,
 )
-from dagster_project.errors import Unsupported
 
 
 @aggregate("count")
@@ -210,34 +209,34 @@ def listagg(call: Aggregate) -> Typed:
     return Typed(call.make("string_agg", value.sql, by), VARCHAR)
 
 
-@aggregate("map_agg")
-def map_agg(call: Aggregate) -> Typed:
-    """Give a map of keys to values; of a key that comes often, the first."""
+def _entries(call: Aggregate) -> tuple[str, Type, Type]:
+    """Return the rows `{k, v}` of a call of a key and a value, where the key is not NULL, and both types."""
     call.takes(2, 2)
     if call.is_distinct:
         raise call.refuse("with DISTINCT is not given here", "Select distinct rows first.")
     key, value = call.values
-    entries = call.make("list", f"{{k: {key.sql}, v: {value.sql}}}", where=f"{key.sql} IS NOT NULL")
+    made = call.make("list", f"{{k: {key.sql}, v: {value.sql}}}", where=f"{key.sql} IS NOT NULL")
+    return made, key.type, value.type
+
+
+@aggregate("map_agg")
+def map_agg(call: Aggregate) -> Typed:
+    """Give a map of keys to values; of a key that comes often, the first."""
+    entries, key, value = _entries(call)
     kept = (
         f"list_filter({entries}, lambda _d, _i: list_position(list_transform({entries}, lambda _e: _e.k), _d.k) = _i)"
     )
-    return Typed(
-        f"map(list_transform({kept}, lambda _e: _e.k), list_transform({kept}, lambda _e: _e.v))",
-        map_of(key.type, value.type),
-    )
+    made = f"map(list_transform({kept}, lambda _e: _e.k), list_transform({kept}, lambda _e: _e.v))"
+    return Typed(made, map_of(key, value))
 
 
 @aggregate("multimap_agg")
 def multimap_agg(call: Aggregate) -> Typed:
     """Give a map of keys to all their values."""
-    call.takes(2, 2)
-    if call.is_distinct:
-        raise call.refuse("with DISTINCT is not given here", "Select distinct rows first.")
-    key, value = call.values
-    entries = call.make("list", f"{{k: {key.sql}, v: {value.sql}}}", where=f"{key.sql} IS NOT NULL")
+    entries, key, value = _entries(call)
     keys = f"list_distinct(list_transform({entries}, lambda _e: _e.k))"
     items = f"list_transform({keys}, lambda _y: list_transform(list_filter({entries}, lambda _e: _e.k = _y), lambda _e: _e.v))"
-    return Typed(f"map({keys}, {items})", map_of(key.type, array(value.type)))
+    return Typed(f"map({keys}, {items})", map_of(key, array(value)))
 
 
 @aggregate("histogram")
@@ -451,5 +450,3 @@ def _placed(name: str, takes: int) -> None:
 _placed("first_value", 1)
 _placed("last_value", 1)
 _placed("nth_value", 2)
-
-__all__ = ["Unsupported"]

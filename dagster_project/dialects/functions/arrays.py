@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dagster_project.dialects import operators
-from dagster_project.dialects.casts import as_text, cast, coerce
-from dagster_project.dialects.expressions import subscript
+from dagster_project.dialects.casts import as_text, coerce
 from dagster_project.dialects.functions.calls import MANY, Call, function
 from dagster_project.dialects.functions.strings import joined
 from dagster_project.dialects.scopes import Scope
-from dagster_project.dialects.typed import Typed, fail, let, quoted
+from dagster_project.dialects.typed import Typed, fail, let
 from dagster_project.dialects.types import (
     BIGINT,
     BOOLEAN,
@@ -22,7 +21,6 @@ from dagster_project.dialects.types import (
     DOUBLE,
     INTEGER,
     INTERVAL,
-    REAL,
     UNKNOWN,
     VARCHAR,
     Type,
@@ -32,9 +30,9 @@ from dagster_project.dialects.types import (
     duckdb_type,
     field_names,
     map_of,
+    quoted,
     row,
 )
-from dagster_project.errors import Unsupported
 
 NESTED = {"array", "map", "row", "json"}
 
@@ -245,8 +243,8 @@ def array_sort(call: Call) -> Typed:
 
 def _sorted_by_key(call: Call, value: Typed) -> Typed:
     """Sort by what a lambda makes of each element, NULL last, equals as they stand."""
-    at = f"_a{_depth(call)}"
-    key = _bound(call, 1, [Typed(at, value.type.element)])
+    at = f"_a{depth(call)}"
+    key = bound(call, 1, [Typed(at, value.type.element)])
     if key.type.name not in operators.ORDERED or key.type.is_float:
         raise call.refuse(f"by {key.type} is not given here", "CAST it to what has an order.")
     made = f"{{n: {key.sql} IS NULL, k: {key.sql}, i: _i, e: {at}}}"
@@ -259,10 +257,10 @@ def _sorted_by_key(call: Call, value: Typed) -> Typed:
 def _sorted_by(call: Call, value: Typed) -> Typed:
     """Sort by a comparator: an element's place is how many compare less, or equal and stand before it."""
     kind = value.type
-    at = _depth(call)
+    at = depth(call)
     a, b, i, j = f"_a{at}", f"_b{at}", f"_i{at}", f"_j{at}"
     one, other = Typed(a, kind.element), Typed(b, kind.element)
-    forth, back = _bound(call, 1, [one, other]).sql, _bound(call, 1, [other, one]).sql
+    forth, back = bound(call, 1, [one, other]).sql, bound(call, 1, [other, one]).sql
 
     def made(x: str) -> str:
         # Where both say that they are less (two NULLs, often), they keep their order.
@@ -367,35 +365,28 @@ def reduce(call: Call) -> Typed:
     """Fold an array: a state, a lambda for each element, and one for the end."""
     value, start = call.array(0), call.value(1)
     state = _state(call, value.type.element, start.type)
-    names, body = call.lambda_of(2, [state, value.type.element])
-    del names
-    at = _depth(call)
+    at = depth(call)
     acc, cur = f"_a{at}", f"_c{at}"
-    bound = _bound(call, 2, [Typed(f"{acc}.s", state), Typed(f"{cur}.e", value.type.element)])
-    del body
+    stepped = bound(call, 2, [Typed(f"{acc}.s", state), Typed(f"{cur}.e", value.type.element)])
     empty_element = f"CAST(NULL AS {duckdb_type(value.type.element)})"
     items = f"list_transform({value.sql}, lambda _e: {{s: CAST(NULL AS {duckdb_type(state)}), e: {_exact('_e', value.type.element)}}})"
     first = f"{{s: CAST({coerce(start, state).sql} AS {duckdb_type(state)}), e: {empty_element}}}"
-    step = f"{{s: CAST({coerce(bound, state).sql} AS {duckdb_type(state)}), e: {empty_element}}}"
+    step = f"{{s: CAST({coerce(stepped, state).sql} AS {duckdb_type(state)}), e: {empty_element}}}"
     folded = Typed(f"list_reduce({items}, lambda {acc}, {cur}: {step}, {first}).s", state)
     if len(call) == 3:
         return folded
     end_names, end = call.lambda_of(3, [state])
     if end.sql == end_names[0]:
         return folded
-    return Typed(let_named(folded, lambda x: _bound(call, 3, [Typed(x, state)]).sql), end.type)
-
-
-def let_named(value: Typed, body: object) -> str:
-    """Return `body` of a value that is computed once, under a name that no lambda inside of it can hide."""
-    return let([value], body)  # type: ignore[arg-type]
+    return Typed(let([folded], lambda x: bound(call, 3, [Typed(x, state)]).sql), end.type)
 
 
 def _exact(name: str, kind: Type) -> str:
     return f"CAST({name} AS {duckdb_type(kind)})" if kind.is_known else f"CAST({name} AS INTEGER)"
 
 
-def _depth(call: Call) -> int:
+def depth(call: Call) -> int:
+    """Return how many lambdas stand around a call."""
     found = 0
     scope: Scope | None = call.scope
     while scope is not None:
@@ -404,17 +395,13 @@ def _depth(call: Call) -> int:
     return found
 
 
-def _bound(call: Call, index: int, values: Sequence[Typed]) -> Typed:
+def bound(call: Call, index: int, values: Sequence[Typed]) -> Typed:
     """Return a lambda's body with its parameters bound to expressions."""
     node = call.nodes[index]
     if type(node).__name__ != "Lambda" or len(node.expressions) != len(values):
         raise call.refuse(f"takes a lambda of {len(values)} parameters as argument {index + 1}", "Write it as x -> ….")
     held = {p.name.lower(): value for p, value in zip(node.expressions, values, strict=True)}
     return call.queries.expressions.give(node.this, Scope(parent=call.scope, parameters=held))
-
-
-bound = _bound
-depth = _depth
 
 
 def _state(call: Call, element: Type, start: Type) -> Type:
@@ -473,14 +460,14 @@ def zip_(call: Call) -> Typed:
 def zip_with(call: Call) -> Typed:
     """Give what a lambda makes of two arrays side by side, the shorter filled with NULL."""
     one, other = call.array(0), call.array(1)
-    at = f"_z{_depth(call)}"
+    at = f"_z{depth(call)}"
     kinds = [one.type.element, other.type.element]
 
     def body(x: str, y: str) -> str:
-        made = _bound(call, 2, [Typed(f"{x}[{at}]", kinds[0]), Typed(f"{y}[{at}]", kinds[1])])
+        made = bound(call, 2, [Typed(f"{x}[{at}]", kinds[0]), Typed(f"{y}[{at}]", kinds[1])])
         return f"CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL ELSE list_transform(range(1, greatest(len({x}), len({y})) + 1), lambda {at}: {made.sql}) END"
 
-    kind = _bound(call, 2, [Typed("_0", kinds[0]), Typed("_0", kinds[1])]).type
+    kind = bound(call, 2, [Typed("_0", kinds[0]), Typed("_0", kinds[1])]).type
     return Typed(let([one, other], body), array(kind))
 
 
@@ -787,6 +774,3 @@ def cosine_similarity(call: Call) -> Typed:
         return f"CASE WHEN {null} THEN NULL ELSE {dot} / nullif({norm(x)} * {norm(y)}, 0) END"
 
     return Typed(let([coerce(one, kind), coerce(other, kind)], body), DOUBLE)
-
-
-__all__ = ["DATE", "REAL", "Unsupported", "bound", "cast", "depth", "subscript"]

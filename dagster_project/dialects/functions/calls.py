@@ -1,11 +1,11 @@
 """What a function's rule is given: its arguments, as nodes and as values.
 
-What belongs here: reading arguments, and the two tables that rules enter themselves into. What does not: any function.
+What belongs here: reading arguments, and the tables that rules enter themselves into. What does not: any function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,8 +13,8 @@ from sqlglot import exp
 
 from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.scopes import Scope
-from dagster_project.dialects.typed import Typed, quoted
-from dagster_project.dialects.types import BIGINT, DOUBLE, INTEGERS, UNKNOWN, VARBINARY, VARCHAR, Type
+from dagster_project.dialects.typed import Typed
+from dagster_project.dialects.types import BIGINT, DOUBLE, INTEGERS, UNKNOWN, VARBINARY, VARCHAR, Type, quoted
 from dagster_project.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Rule = Callable[["Call"], Typed]
 AggregateRule = Callable[["Aggregate"], Typed]
-FUNCTIONS: Final[dict[str, tuple[Rule, int, int]]] = {}
-AGGREGATES: Final[dict[str, AggregateRule]] = {}
+FunctionRule = tuple[Rule, int, int]
+"""A rule, and how few and how many arguments it takes."""
 MANY: Final = 10_000
 
 
@@ -209,38 +209,45 @@ class Aggregate(Call):
             raise self.refuse("with ORDER BY is not known here", "Leave the order out.")
 
 
-def function(*names: str, args: int | tuple[int, int] = 1) -> Callable[[Rule], Rule]:
-    """Enter a rule under the function's names; `args` is how many arguments it takes."""
-    least, most = (args, args) if isinstance(args, int) else args
-
-    def enter(rule: Rule) -> Rule:
-        for name in names:
-            FUNCTIONS[name] = (rule, least, most)
-        return rule
-
-    return enter
-
-
-def aggregate(*names: str) -> Callable[[AggregateRule], AggregateRule]:
-    """Enter a rule for an aggregate or window function."""
-
-    def enter(rule: AggregateRule) -> AggregateRule:
-        for name in names:
-            AGGREGATES[name] = rule
-        return rule
-
-    return enter
-
-
 KINDS: Final = {"T": "text", "I": "integer", "D": "double", "A": "array", "M": "map", "B": "bytes", "P": "padded"}
 
 
-def simple(names: str, takes: str, made: str, gives: Type) -> None:
-    """Enter functions that are one expression of DuckDB: `takes` has a letter per argument (`KINDS`, X for anything)."""
+class Rules:
+    """The functions and aggregates of one dialect, and the decorators with which rules enter themselves."""
 
-    def rule(call: Call) -> Typed:
-        values = [call.values[i] if kind == "X" else getattr(call, KINDS[kind])(i) for i, kind in enumerate(takes)]
-        return Typed(made.format(*(v.sql for v in values)), gives)
+    def __init__(self, functions: Mapping[str, FunctionRule], aggregates: Mapping[str, AggregateRule]) -> None:
+        self.functions = dict(functions)
+        self.aggregates = dict(aggregates)
 
-    for name in names.split():
-        FUNCTIONS[name] = (rule, len(takes), len(takes))
+    def function(self, *names: str, args: int | tuple[int, int] = 1) -> Callable[[Rule], Rule]:
+        """Enter a rule under the function's names; `args` is how many arguments it takes."""
+        least, most = (args, args) if isinstance(args, int) else args
+
+        def enter(rule: Rule) -> Rule:
+            self.functions.update(dict.fromkeys(names, (rule, least, most)))
+            return rule
+
+        return enter
+
+    def aggregate(self, *names: str) -> Callable[[AggregateRule], AggregateRule]:
+        """Enter a rule for an aggregate or window function."""
+
+        def enter(rule: AggregateRule) -> AggregateRule:
+            self.aggregates.update(dict.fromkeys(names, rule))
+            return rule
+
+        return enter
+
+    def simple(self, names: str, takes: str, made: str, gives: Type) -> None:
+        """Enter functions that are one expression of DuckDB: `takes` has a letter per argument (`KINDS`, X for anything)."""
+
+        @self.function(*names.split(), args=len(takes))
+        def rule(call: Call) -> Typed:
+            values = [call.values[i] if kind == "X" else getattr(call, KINDS[kind])(i) for i, kind in enumerate(takes)]
+            return Typed(made.format(*(v.sql for v in values)), gives)
+
+
+ATHENA: Final = Rules({}, {})
+FUNCTIONS: Final = ATHENA.functions
+AGGREGATES: Final = ATHENA.aggregates
+function, aggregate, simple = ATHENA.function, ATHENA.aggregate, ATHENA.simple

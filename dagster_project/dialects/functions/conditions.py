@@ -18,7 +18,7 @@ from dagster_project.dialects.types import Type, common_of
 @function("coalesce", args=(2, MANY))
 def coalesced(call: Call) -> Typed:
     """Give the first that is not NULL."""
-    kind = common_of([v.type for v in call.values], "coalesce()")
+    kind = common_of([v.type for v in call.values], f"{call.name}()")
     return Typed(f"coalesce({', '.join(v.sql for v in same_types(call.values, kind))})", kind)
 
 

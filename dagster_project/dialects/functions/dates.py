@@ -7,11 +7,11 @@ Source: https://trino.io/docs/current/functions/datetime.html
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from dagster_project.dialects import moments
-from dagster_project.dialects.casts import _rounded, at_zone, cast, coerce, from_zone, local
+from dagster_project.dialects.casts import _rounded, at_zone, cast, from_zone, local
 from dagster_project.dialects.expressions import at_named_zone
 from dagster_project.dialects.functions.calls import Call, function
 from dagster_project.dialects.moments import FIELDS, Moment
@@ -465,11 +465,15 @@ def mysql_pattern(call: Call, index: int) -> str:
 @function("date_format", args=2)
 def date_format(call: Call) -> Typed:
     """Give a date or time by MySQL's pattern."""
+    return _printed(call, mysql_pattern(call, 1))
+
+
+def _printed(call: Call, pattern: str) -> Typed:
+    """Give a date or time by strftime's pattern."""
     value = _milli(_timed_or_null(call, 0))
     if value.type.name in {"time", "timetz"}:
         raise call.refuse(f"of {value.type} is not in Athena", "CAST it to timestamp.")
-    shown = local(value, "date_format()").sql
-    return Typed(f"strftime({shown}, {string(mysql_pattern(call, 1))})", VARCHAR)
+    return Typed(f"strftime({local(value, f'{call.name}()').sql}, {string(pattern)})", VARCHAR)
 
 
 def _milli(value: Typed) -> Typed:
@@ -543,10 +547,7 @@ def joda_pattern(call: Call, index: int) -> str:
 @function("format_datetime", args=2)
 def format_datetime(call: Call) -> Typed:
     """Give a date or time by Joda's pattern."""
-    value = _milli(_timed_or_null(call, 0))
-    if value.type.name in {"time", "timetz"}:
-        raise call.refuse(f"of {value.type} is not in Athena", "CAST it to timestamp.")
-    return Typed(f"strftime({local(value, 'format_datetime()').sql}, {string(joda_pattern(call, 1))})", VARCHAR)
+    return _printed(call, joda_pattern(call, 1))
 
 
 @function("parse_datetime", args=2)
@@ -580,6 +581,3 @@ def human_readable_seconds(call: Call) -> Typed:
         return f"CASE WHEN {x} IS NULL THEN NULL WHEN NOT isfinite({x}) THEN {raised} WHEN {s} = 0 THEN '0 seconds' ELSE concat_ws(', ', {', '.join(parts)}) END"
 
     return Typed(let([value], body), VARCHAR)
-
-
-__all__ = ["Callable", "Type", "coerce"]

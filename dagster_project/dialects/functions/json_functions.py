@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlglot import exp
 
-from dagster_project.dialects.casts import canonical, cast, is_json, json_constant, json_text, to_json
+from dagster_project.dialects.casts import canonical, is_json, json_constant, json_text
 from dagster_project.dialects.expressions import RULES
 from dagster_project.dialects.functions.calls import Call, function
 from dagster_project.dialects.typed import Typed, fail, let, string
-from dagster_project.dialects.types import BIGINT, BOOLEAN, CANONICAL_JSON, DOUBLE, JSON, UNKNOWN, VARCHAR, decimal
+from dagster_project.dialects.types import BIGINT, BOOLEAN, DOUBLE, JSON, UNKNOWN, VARCHAR
 from dagster_project.errors import Unsupported
 
 STEP = re.compile(
@@ -348,6 +348,3 @@ def _returning(node: Any) -> None:
         return
     if kind and (not isinstance(kind, exp.DataType) or kind.this.name not in {"VARCHAR", "TEXT"}):
         raise Unsupported("RETURNING of another type than varchar is not given here. CAST the result instead.")
-
-
-__all__ = ["CANONICAL_JSON", "canonical", "cast", "decimal", "to_json"]

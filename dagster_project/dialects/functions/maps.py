@@ -5,6 +5,8 @@ Source: https://trino.io/docs/current/functions/map.html
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.functions.arrays import bound, depth
 from dagster_project.dialects.functions.calls import MANY, Call, function
@@ -129,54 +131,41 @@ def map_concat(call: Call) -> Typed:
     )
 
 
+def _each_entry(call: Call) -> tuple[Typed, str, Typed]:
+    """Return a map, the name of an entry of it, and what the lambda of key and value makes of that."""
+    value = call.map(0)
+    e = f"_m{depth(call)}"
+    return value, e, bound(call, 1, [Typed(f"{e}.key", value.type.key), Typed(f"{e}.value", value.type.value)])
+
+
+def _unless_null(value: Typed, kind: Type, made: Callable[[str], str]) -> Typed:
+    return Typed(let([value], lambda x: f"CASE WHEN {x} IS NULL THEN NULL ELSE {made(x)} END"), kind)
+
+
 @function("map_filter", args=2)
 def map_filter(call: Call) -> Typed:
     """Give the entries for which a lambda is true."""
-    value = call.map(0)
-    e = f"_m{depth(call)}"
-    test = bound(call, 1, [Typed(f"{e}.key", value.type.key), Typed(f"{e}.value", value.type.value)])
-
-    def body(x: str) -> str:
-        kept = f"list_filter(map_entries({x}), lambda {e}: {test.sql})"
-        return f"CASE WHEN {x} IS NULL THEN NULL ELSE map_from_entries({kept}) END"
-
-    return Typed(let([value], body), value.type)
+    value, e, test = _each_entry(call)
+    kept = lambda x: f"map_from_entries(list_filter(map_entries({x}), lambda {e}: {test.sql}))"
+    return _unless_null(value, value.type, kept)
 
 
 @function("transform_keys", args=2)
 def transform_keys(call: Call) -> Typed:
     """Give a map with keys made by a lambda; an error for one that comes twice."""
-    value = call.map(0)
-    e = f"_m{depth(call)}"
-    made = bound(call, 1, [Typed(f"{e}.key", value.type.key), Typed(f"{e}.value", value.type.value)])
+    value, e, made = _each_entry(call)
     kind = map_of(made.type, value.type.value)
-    return Typed(
-        let(
-            [value],
-            lambda x: (
-                f"CASE WHEN {x} IS NULL THEN NULL ELSE {typed_map(f'list_transform(map_entries({x}), lambda {e}: {made.sql})', f'map_values({x})', kind)} END"
-            ),
-        ),
-        kind,
-    )
+    keys = lambda x: f"list_transform(map_entries({x}), lambda {e}: {made.sql})"
+    return _unless_null(value, kind, lambda x: typed_map(keys(x), f"map_values({x})", kind))
 
 
 @function("transform_values", args=2)
 def transform_values(call: Call) -> Typed:
     """Give a map with values made by a lambda."""
-    value = call.map(0)
-    e = f"_m{depth(call)}"
-    made = bound(call, 1, [Typed(f"{e}.key", value.type.key), Typed(f"{e}.value", value.type.value)])
+    value, e, made = _each_entry(call)
     kind = map_of(value.type.key, made.type)
-    return Typed(
-        let(
-            [value],
-            lambda x: (
-                f"CASE WHEN {x} IS NULL THEN NULL ELSE {typed_map(f'map_keys({x})', f'list_transform(map_entries({x}), lambda {e}: {made.sql})', kind)} END"
-            ),
-        ),
-        kind,
-    )
+    items = lambda x: f"list_transform(map_entries({x}), lambda {e}: {made.sql})"
+    return _unless_null(value, kind, lambda x: typed_map(f"map_keys({x})", items(x), kind))
 
 
 @function("map_zip_with", args=3)

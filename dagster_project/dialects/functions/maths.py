@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from dagster_project.dialects import operators
-from dagster_project.dialects.casts import as_decimal, coerce
+from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.functions.calls import Call, function, simple
 from dagster_project.dialects.typed import Typed, fail, let, string
 from dagster_project.dialects.types import BIGINT, BOOLEAN, DOUBLE, UNKNOWN, VARCHAR, Type, array, decimal, duckdb_type
@@ -223,9 +223,8 @@ def log(call: Call) -> Typed:
 
 
 @function("random", "rand", args=0)
-def random(call: Call) -> Typed:
+def random(_: Call) -> Typed:
     """Give a double from 0 up to 1."""
-    del call
     return Typed("random()", DOUBLE)
 
 
@@ -371,6 +370,3 @@ def bit_count(call: Call) -> Typed:
         ),
         BIGINT,
     )
-
-
-__all__ = ["as_decimal"]

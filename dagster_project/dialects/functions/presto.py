@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dagster_project.dialects import operators
 from dagster_project.dialects.casts import coerce
-from dagster_project.dialects.functions.arrays import NULLS, bound, depth, holds
+from dagster_project.dialects.functions.arrays import NULLS, bound, depth
 from dagster_project.dialects.functions.calls import Call, function
 from dagster_project.dialects.functions.maps import typed_map
 from dagster_project.dialects.typed import Typed, fail, let
@@ -15,10 +15,8 @@ from dagster_project.dialects.types import (
     BIGINT,
     BOOLEAN,
     DOUBLE,
-    INTEGER,
     UNKNOWN,
     VARCHAR,
-    Type,
     array,
     common_of,
     duckdb_type,
@@ -284,7 +282,7 @@ for _names, _made in (
         _some(_name, "map_keys" if "keys" in _name else "map_values", "key" if "keys" in _name else "value", _made)
 
 
-def _kept(call: Call, test: str, value: Typed, *more: Typed) -> Typed:
+def _kept(test: str, value: Typed, *more: Typed) -> Typed:
     """Give the entries of a map for which a test of `_e.key` and `_e.value` holds."""
 
     def body(x: str, *xs: str) -> str:
@@ -293,7 +291,6 @@ def _kept(call: Call, test: str, value: Typed, *more: Typed) -> Typed:
         made = f"map_from_entries(list_filter(map_entries({x}), lambda _e: {held}))"
         return f"CASE WHEN {null} THEN NULL ELSE {f'CAST({made} AS {duckdb_type(value.type)})' if UNKNOWN in value.type.args else made} END"
 
-    del call
     return Typed(let([value, *more], body), value.type)
 
 
@@ -309,14 +306,14 @@ def _keyed(call: Call) -> tuple[Typed, Typed]:
 def map_subset(call: Call) -> Typed:
     """Give the entries of some keys."""
     value, keys = _keyed(call)
-    return _kept(call, "list_contains({0}, _e.key)", value, keys)
+    return _kept("list_contains({0}, _e.key)", value, keys)
 
 
 @function("map_except", args=2)
 def map_except(call: Call) -> Typed:
     """Give the entries of other keys."""
     value, keys = _keyed(call)
-    return _kept(call, "NOT list_contains({0}, _e.key)", value, keys)
+    return _kept("NOT list_contains({0}, _e.key)", value, keys)
 
 
 @function("map_keys_overlap", args=2)
@@ -345,7 +342,7 @@ def map_key_exists(call: Call) -> Typed:
 @function("map_remove_null_values")
 def map_remove_null_values(call: Call) -> Typed:
     """Give the entries whose value is not NULL."""
-    return _kept(call, "_e.value IS NOT NULL", call.map(0))
+    return _kept("_e.value IS NOT NULL", call.map(0))
 
 
 @function("map_subset_key_in_range", "map_keys_in_range", args=3)
@@ -353,7 +350,7 @@ def map_keys_in_range(call: Call) -> Typed:
     """Give the entries whose key lies between two, both among them."""
     value = call.map(0)
     low, high = (coerce(call.values[i], value.type.key) for i in (1, 2))
-    return _kept(call, "_e.key BETWEEN {0} AND {1}", value, low, high)
+    return _kept("_e.key BETWEEN {0} AND {1}", value, low, high)
 
 
 @function("map_values_in_range", args=3)
@@ -361,7 +358,7 @@ def map_values_in_range(call: Call) -> Typed:
     """Give the entries whose value lies between two, or is NULL."""
     value = call.map(0)
     low, high = call.values[1], call.values[2]
-    return _kept(call, "_e.value IS NULL OR _e.value BETWEEN {0} AND {1}", value, low, high)
+    return _kept("_e.value IS NULL OR _e.value BETWEEN {0} AND {1}", value, low, high)
 
 
 @function("map_trim_values", args=2)
@@ -555,6 +552,3 @@ def like(call: Call) -> Typed:
     """Give text LIKE pattern."""
     escape = f" ESCAPE {call.text(2).sql}" if len(call) == 3 else ""
     return Typed(f"({call.text(0).sql} LIKE {call.text(1).sql}{escape})", BOOLEAN)
-
-
-__all__ = ["INTEGER", "VARCHAR", "Type", "holds"]

@@ -6,7 +6,6 @@ Source: https://trino.io/docs/current/functions/string.html, â€¦/regexp.html, â€
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Final
 
 from dagster_project.dialects import operators
@@ -22,7 +21,6 @@ from dagster_project.dialects.types import (
     VARCHAR,
     Type,
     array,
-    common_of,
     duckdb_type,
     map_of,
 )
@@ -276,40 +274,35 @@ def split_part(call: Call) -> Typed:
     return Typed(let([value, by, index], body), VARCHAR)
 
 
+def _split_entries(call: Call, kind: Type, keys: str, items: str) -> Typed:
+    """Give a map of `keys` and `items`, said in `{entries}`, their halves `{key}` and `{item}` of `_e`, and `{keys}`."""
+    raised = fail("Key-value delimiter must appear exactly once in each entry", kind)
+
+    def body(x: str, e: str, k: str) -> str:
+        entries = f"list_filter(string_split({x}, {e}), lambda _e: _e <> '')"
+        bad = f"len(list_filter({entries}, lambda _e: len(string_split(_e, {k})) <> 2)) > 0"
+        told = {"entries": entries, "key": f"string_split(_e, {k})[1]", "item": f"string_split(_e, {k})[2]"}
+        made = keys.format(**told)
+        return f"CASE WHEN {x} IS NULL THEN NULL WHEN {bad} THEN {raised} ELSE map({made}, {items.format(keys=made, **told)}) END"
+
+    return Typed(let([call.text(i) for i in range(3)], body), kind)
+
+
 @function("split_to_map", args=(3, 4))
 def split_to_map(call: Call) -> Typed:
     """Give a map of pairs, an error for a key that comes twice or a pair without a key."""
     if len(call) == 4:
         raise call.refuse("with a lambda is not given here", "Use split_to_multimap() and transform_values().")
-    values = [call.text(i) for i in range(3)]
-    kind = map_of(VARCHAR, VARCHAR)
-    raised = fail("Key-value delimiter must appear exactly once in each entry", kind)
-
-    def body(x: str, e: str, k: str) -> str:
-        entries = f"list_filter(string_split({x}, {e}), lambda _e: _e <> '')"
-        bad = f"len(list_filter({entries}, lambda _e: len(string_split(_e, {k})) <> 2)) > 0"
-        keys = f"list_transform({entries}, lambda _e: string_split(_e, {k})[1])"
-        items = f"list_transform({entries}, lambda _e: string_split(_e, {k})[2])"
-        return f"CASE WHEN {x} IS NULL THEN NULL WHEN {bad} THEN {raised} ELSE map({keys}, {items}) END"
-
-    return Typed(let(values, body), kind)
+    each = "list_transform({entries}, lambda _e: "
+    return _split_entries(call, map_of(VARCHAR, VARCHAR), each + "{key})", each + "{item})")
 
 
 @function("split_to_multimap", args=3)
 def split_to_multimap(call: Call) -> Typed:
     """Give a map of keys to all their values, in order."""
-    values = [call.text(i) for i in range(3)]
-    kind = map_of(VARCHAR, array(VARCHAR))
-    raised = fail("Key-value delimiter must appear exactly once in each entry", kind)
-
-    def body(x: str, e: str, k: str) -> str:
-        entries = f"list_filter(string_split({x}, {e}), lambda _e: _e <> '')"
-        bad = f"len(list_filter({entries}, lambda _e: len(string_split(_e, {k})) <> 2)) > 0"
-        keys = f"list_distinct(list_transform({entries}, lambda _e: string_split(_e, {k})[1]))"
-        items = f"list_transform({keys}, lambda _y: list_transform(list_filter({entries}, lambda _e: string_split(_e, {k})[1] = _y), lambda _e: string_split(_e, {k})[2]))"
-        return f"CASE WHEN {x} IS NULL THEN NULL WHEN {bad} THEN {raised} ELSE map({keys}, {items}) END"
-
-    return Typed(let(values, body), kind)
+    keys = "list_distinct(list_transform({entries}, lambda _e: {key}))"
+    items = "list_transform({keys}, lambda _y: list_transform(list_filter({entries}, lambda _e: {key} = _y), lambda _e: {item}))"
+    return _split_entries(call, map_of(VARCHAR, array(VARCHAR)), keys, items)
 
 
 def _pad(word: str) -> None:
@@ -811,6 +804,3 @@ def _wide(made: str, width: int, by: str) -> str:
     return let(
         [Typed(made, VARCHAR)], lambda x: f"lpad({x}, CAST(greatest(length({x}), {width}) AS INTEGER), {string(by)})"
     )
-
-
-__all__ = ["Decimal", "Type", "common_of", "duckdb_type"]
