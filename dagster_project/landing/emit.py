@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, Any, Final, Literal, Self
 
 from dagster_project.errors import UsageError
 
@@ -49,28 +49,51 @@ def emit(
     `complete` gives an event what it lacks. What is no JSON object is refused and the others are written. Raises
     `UsageError` if the shard's name is none, OSError if the file can't be written.
     """
-    if not shard or shard.startswith(".") or _NO_NAME & set(shard):
-        raise UsageError(f"{shard!r} is no name of a shard: it is a file's name, without its ending.")
-    folder.mkdir(parents=True, exist_ok=True)
     done = Emitted()
     size = 1 if fsync == "always" else BATCH
-    is_new = not (folder / f"{shard}.jsonl").exists()
-    handle = os.open(folder / f"{shard}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        if is_new and fsync != "never":
-            _sync_folder(folder)
+    with Log(folder, shard, fsync=fsync) as log:
         count = 0
         for events in batches:
             lines = _lines(events, count, done, complete)
             count += len(events)
             while batch := list(islice(lines, size)):
-                _append(handle, b"".join(batch))
-                if fsync != "never":
-                    os.fsync(handle)
+                log.append(b"".join(batch))
                 done.written += len(batch)
-    finally:
-        os.close(handle)
     return done
+
+
+class Log:
+    """The end of a shard, `<folder>/<shard>.jsonl`, open to be appended to; the folder and the file are made.
+
+    Raises `UsageError` if the shard's name is none, OSError if the file can't be opened.
+    """
+
+    def __init__(self, folder: Path, shard: str, *, fsync: Fsync) -> None:
+        if not shard or shard.startswith(".") or _NO_NAME & set(shard):
+            raise UsageError(f"{shard!r} is no name of a shard: it is a file's name, without its ending.")
+        made = [each for each in (folder, *folder.parents) if not each.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._fsync = fsync
+        self._handle = os.open(folder / f"{shard}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        if fsync != "never":  # also where another writer has made the file: it may not have come so far yet
+            for each in (folder, *(below.parent for below in made)):
+                _sync_folder(each)
+
+    def append(self, lines: bytes) -> None:
+        """Write whole lines, alone; unless `fsync` is `never` they are durable on return. Raises OSError."""
+        _append(self._handle, lines)
+        if self._fsync != "never":
+            os.fsync(self._handle)
+
+    def close(self) -> None:
+        """Let the file go."""
+        os.close(self._handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def pieces(stream: IO[bytes]) -> Iterator[list[bytes]]:
@@ -90,7 +113,7 @@ def pieces(stream: IO[bytes]) -> Iterator[list[bytes]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the name of a new file durable, not only what is in it."""
+    """Make the names of new files durable, not only what is in them."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -116,13 +139,13 @@ def _lines(
         if not isinstance(read, dict):
             done.refused.append((number, "no JSON object"))
             continue
-        yield _line(complete(read))
+        yield line(complete(read))
 
 
-def _line(event: dict[str, Any]) -> bytes:
-    """Return an event as a line; what UTF-8 has no bytes for (half of a pair of surrogates) stays escaped.
+def line(event: dict[str, Any]) -> bytes:
+    """Return an event as a line of a log; what UTF-8 has no bytes for (half of a pair of surrogates) stays escaped.
 
-    >>> _line({"a": "é"}).decode(), _line({"a": "\\ud800"}).decode()
+    >>> line({"a": "é"}).decode(), line({"a": "\\ud800"}).decode()
     ('{"a":"é"}\\n', '{"a":"\\\\ud800"}\\n')
     """
     try:
