@@ -6,16 +6,16 @@ names and places (`cursors`).
 
 from __future__ import annotations
 
-import random
-import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from dagster_project.contracts import EVENTS, NOTES
-from dagster_project.errors import CommitConflict, UsageError
+from dagster_project.errors import UsageError
 from dagster_project.lake.commit import Change, commit
 from dagster_project.lake.lake import Lake
-from dagster_project.steps.commit import ATTEMPTS
+from dagster_project.lake.pins import Pin
+from dagster_project.steps.commit import retried
 from dagster_project.steps.cursors import PAUSED, note_cursor, paused_since, source_cursor
 
 _RAW: Final = "raw."
@@ -40,12 +40,9 @@ def bookmarks(lake: Lake, source: str | None = None) -> tuple[Bookmark, ...]:
     Raises `UsageError` for a source that has never landed.
     """
     pins = lake.pins()
-    known = sorted(name.removeprefix(_RAW) for name in pins if name.startswith(_RAW))
-    if source is not None:
-        _refuse_unknown(source, known)
     found = []
-    for name in known if source is None else [source]:
-        raw = pins[_RAW + name]
+    for name in _known(pins) if source is None else [source]:
+        raw = _raw(pins, name)
         is_stream = any(column.name == "shard_sequence" for column in raw.table.columns)
         committed = note_cursor(lake, pins[(EVENTS if is_stream else NOTES).identifier], name)
         found.append(Bookmark(name, source_cursor(lake, raw).last_sequence, committed, paused_since(lake, raw)))
@@ -63,21 +60,22 @@ def resume(lake: Lake, source: str) -> None:
 
 
 def _set(lake: Lake, source: str, since: str) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
-        pins = lake.pins()
-        _refuse_unknown(source, sorted(name.removeprefix(_RAW) for name in pins if name.startswith(_RAW)))
-        raw = pins[_RAW + source]
-        if bool(paused_since(lake, raw)) == bool(since):
-            return
-        try:
+    def attempt() -> None:
+        raw = _raw(lake.pins(), source)
+        if bool(paused_since(lake, raw)) != bool(since):
             commit(lake, [Change(raw, properties={PAUSED: since})], summary={})
-            return
-        except CommitConflict:
-            if attempt == ATTEMPTS:
-                raise
-            time.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311  spreads the attempts, keeps no secret
+
+    retried(attempt)
 
 
-def _refuse_unknown(source: str, known: list[str]) -> None:
-    if source not in known:
-        raise UsageError(f"The lake has landed no source called {source}. There are: {', '.join(known) or 'none yet'}.")
+def _known(tables: Iterable[str]) -> list[str]:
+    """Return the sources that have landed something, in order."""
+    return sorted(name.removeprefix(_RAW) for name in tables if name.startswith(_RAW))
+
+
+def _raw(pins: Mapping[str, Pin], source: str) -> Pin:
+    """Return the pin of what `source` has landed. Raises `UsageError` for one that has never landed."""
+    if _RAW + source not in pins:
+        known = ", ".join(_known(pins)) or "none yet"
+        raise UsageError(f"The lake has landed no source called {source}. There are: {known}.")
+    return pins[_RAW + source]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 from dagster_project.contracts import AUDITS, EVENTS, LEDGER, NOTES, PARTS, QUARANTINE, SHARED, Table
 from dagster_project.errors import CommitConflict, Superseded
@@ -21,6 +21,8 @@ from dagster_project.lake.staging import discard
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.cursors import note_cursor, note_cursor_name
 
+T = TypeVar("T")
+
 ATTEMPTS: Final = 20
 _OPS: Final = (LEDGER, QUARANTINE, AUDITS)
 
@@ -31,28 +33,45 @@ def commit_batch(batch: Batch, *, moves_cursor: bool = True) -> dict[str, int]:
     Raises `Superseded` if another run was first, `CommitConflict` after many attempts: what was staged is deleted then.
     After any other error it stays, since the commit may hold all the same; upkeep deletes it if it does not.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        pins = batch.lake.pins(table.identifier for table in SHARED)
-        _refuse_superseded(batch, pins)
-        changes, rewritten = _plan(batch, pins, moves_cursor=moves_cursor)
+    try:
+        return retried(lambda: _commit_once(batch, moves_cursor=moves_cursor))
+    except CommitConflict:
+        batch.discard()
+        raise
+
+
+def retried(attempt: Callable[[], T]) -> T:
+    """Return what `attempt` returns; while another run is quicker, let it look again and decide anew.
+
+    Raises `CommitConflict` after many attempts, and `Superseded` at once, for there is nothing left to try.
+    """
+    for number in range(1, ATTEMPTS):
         try:
-            snapshots = commit(batch.lake, changes, summary=_summary(batch))
-            batch.staged.clear()  # the files are the tables' now; whatever goes wrong from here on must not delete them
-            return snapshots
+            return attempt()
+        except Superseded:
+            raise
         except CommitConflict:
-            for files in rewritten:
-                discard(batch.lake, files.added)
-            if attempt == ATTEMPTS:
-                batch.discard()
-                raise
-            time.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311  spreads the attempts, keeps no secret
-    raise AssertionError("the last attempt returns or raises")
+            time.sleep(random.uniform(0, 0.02 * number))  # noqa: S311  spreads the attempts, keeps no secret
+    return attempt()
+
+
+def _commit_once(batch: Batch, *, moves_cursor: bool) -> dict[str, int]:
+    pins = batch.lake.pins(table.identifier for table in SHARED)
+    _refuse_superseded(batch, pins)
+    changes, rewritten = _plan(batch, pins, moves_cursor=moves_cursor)
+    try:
+        snapshots = commit(batch.lake, changes, summary=_summary(batch))
+    except CommitConflict:
+        for files in rewritten:
+            discard(batch.lake, files.added)
+        raise
+    batch.staged.clear()  # the files are the tables' now; whatever goes wrong from here on must not delete them
+    return snapshots
 
 
 def _refuse_superseded(batch: Batch, pins: Mapping[str, Pin]) -> None:
     found = note_cursor(batch.lake, pins[cursor_table(batch).identifier], batch.source.name)
     if found != batch.after:
-        batch.discard()
         raise Superseded(
             f"{batch.source.name}: another run committed up to arrival {found} while this one worked on "
             f"{batch.after + 1} to {batch.to}; this one committed nothing."

@@ -8,8 +8,6 @@ that hold a chosen row are written anew, in one commit that is planned again if 
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Sequence
 
 import duckdb
@@ -22,7 +20,7 @@ from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import identifier, quoted, relation, scan
 from dagster_project.lake.staging import discard as drop_staged
 from dagster_project.lake.staging import stage_query
-from dagster_project.steps.commit import ATTEMPTS
+from dagster_project.steps.commit import retried
 
 
 def discard(lake: Lake, source: str, *, why: str, rule: str | None = None, units: Sequence[str] = ()) -> int:
@@ -33,14 +31,7 @@ def discard(lake: Lake, source: str, *, why: str, rule: str | None = None, units
     """
     if not why.strip():
         raise UsageError("Nothing was discarded, for no reason was given. Say it with --why TEXT.")
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _discard_once(lake, source, why=why.strip(), rule=rule, units=units)
-        except CommitConflict:
-            if attempt == ATTEMPTS:
-                raise
-            time.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311  spreads the attempts, keeps no secret
-    raise AssertionError("the last attempt returns or raises")
+    return retried(lambda: _discard_once(lake, source, why=why.strip(), rule=rule, units=units))
 
 
 def _discard_once(lake: Lake, source: str, *, why: str, rule: str | None, units: Sequence[str]) -> int:
