@@ -18,8 +18,8 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -33,6 +33,7 @@ from dagster_project.errors import ViewInvalid
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.pins import Pin
 from dagster_project.sources import Source
+from dagster_project.sql_words import identifier, literal
 from dagster_project.views import scans
 from dagster_project.views.sql_files import Macro, View, in_order
 
@@ -132,9 +133,11 @@ def publish(
                 prepare(connection)
             if present is not None and present.definition == definition:
                 shutil.copyfile(to, new)
-                _renew(connection, new, contents, present)
+                with _attached(connection, new):
+                    _renew(connection, contents, present)
             else:
-                _build(connection, new, contents)
+                with _attached(connection, new):
+                    _build(connection, contents)
         _sync(new)
         failpoint("serve.built")
         os.replace(new, to)
@@ -160,7 +163,7 @@ def _read(to: Path, _state: str) -> Publication | None:
     """Read what the file says; its state is part of the question, so that a file is read once and a new one again."""
     try:
         with duckdb.connect() as connection:
-            connection.execute(f"ATTACH {scans.text(str(to))} AS lake (READ_ONLY)")
+            connection.execute(f"ATTACH {literal(str(to))} AS lake (READ_ONLY)")
             about = "SELECT publication_id, epoch_us(published_at), definition FROM lake.ops.publication"
             row = connection.execute(about).fetchone()
             pins = connection.execute("SELECT * FROM lake.ops.pins ORDER BY table_name").fetchall()
@@ -227,19 +230,25 @@ class _Contents(NamedTuple):
     macros: Sequence[Macro]
 
 
-def _build(connection: duckdb.DuckDBPyConnection, new: Path, contents: _Contents) -> None:
-    """Make the file, then let go of it: DETACH writes all of it and leaves no log beside it."""
+@contextmanager
+def _attached(connection: duckdb.DuckDBPyConnection, new: Path) -> Iterator[None]:
+    """Work in `new` in one transaction, then let go of it: DETACH writes all of it and leaves no log beside it."""
+    connection.execute(f"ATTACH {literal(str(new))} AS lake (STORAGE_VERSION '{STORAGE_VERSION}')")
+    connection.execute("USE lake; BEGIN")
+    yield
+    connection.execute("COMMIT; USE memory; DETACH lake")
+
+
+def _build(connection: duckdb.DuckDBPyConnection, contents: _Contents) -> None:
+    """Put all there is into a new file."""
     publication, pins, views, sources, macros = contents
-    connection.execute(f"ATTACH {scans.text(str(new))} AS lake (STORAGE_VERSION '{STORAGE_VERSION}')")
-    connection.execute("USE lake")
-    connection.execute("BEGIN")
     by_name = {pin.table.identifier: pin for pin in pins}
     current = {f"tables.{pin.table.name}": pin for pin in pins if scans.is_table_source(pin.table)}
     given = (*by_name, *current, *_OWN, scans.CONTENTS)
     ordered = in_order(views, {*given})
     schemas = {name.split(".")[0] for name in given} | {view.schema for view in views}
     schemas |= {macro.schema for macro in macros}
-    connection.execute("".join(f"CREATE SCHEMA IF NOT EXISTS {scans.name(schema)};" for schema in sorted(schemas)))
+    connection.execute("".join(f"CREATE SCHEMA IF NOT EXISTS {identifier(schema)};" for schema in sorted(schemas)))
     _write_about(connection, publication)
     replaced = {view.identifier for view in views}
     _create_tables(connection, [pin for pin in pins if pin.table.identifier not in replaced])
@@ -254,35 +263,26 @@ def _build(connection: duckdb.DuckDBPyConnection, new: Path, contents: _Contents
     for macro in macros:
         if macro.depends_on:
             _create_macro(connection, macro)
-    connection.execute("COMMIT")
-    connection.execute("USE memory")
-    connection.execute("DETACH lake")
 
 
-def _renew(connection: duckdb.DuckDBPyConnection, new: Path, contents: _Contents, present: Publication) -> None:
+def _renew(connection: duckdb.DuckDBPyConnection, contents: _Contents, present: Publication) -> None:
     """Put the scans that moved, and what the file says of itself, into a copy of the file that was `present`."""
     served = set(present.pins)
     written = {view.identifier: view for view in contents.views}
     moved = [pin for pin in contents.pins if not served.issuperset(_served([pin]))]
-    connection.execute(f"ATTACH {scans.text(str(new))} AS lake")
-    connection.execute("USE lake")
-    connection.execute("BEGIN")
     for pin in moved:
         if view := written.get(pin.table.identifier):
             _create(connection, view.identifier, standing_on(view, scans.scan(pin)), str(view.file))
             _comment(connection, "VIEW", view.identifier, view.row, view.columns)
     _create_tables(connection, [pin for pin in moved if pin.table.identifier not in written])
     _tell(connection, contents.publication)
-    connection.execute("COMMIT")
-    connection.execute("USE memory")
-    connection.execute("DETACH lake")
 
 
 def _write_about(connection: duckdb.DuckDBPyConnection, publication: Publication) -> None:
-    for identifier, (row, columns) in _OWN.items():
-        declared = ", ".join(f"{scans.name(column)} {type_}" for column, (type_, _) in columns.items())
-        connection.execute(f"CREATE TABLE {identifier} ({declared})")
-        _comment(connection, "TABLE", identifier, row, {column: doc for column, (_, doc) in columns.items()})
+    for name, (row, columns) in _OWN.items():
+        declared = ", ".join(f"{identifier(column)} {type_}" for column, (type_, _) in columns.items())
+        connection.execute(f"CREATE TABLE {name} ({declared})")
+        _comment(connection, "TABLE", name, row, {column: doc for column, (_, doc) in columns.items()})
     _tell(connection, publication)
 
 
@@ -306,11 +306,11 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, pins: Iterable[Pin]) -
 def _create_current(
     connection: duckdb.DuckDBPyConnection, current: Mapping[str, Pin], descriptions: Mapping[str, str]
 ) -> None:
-    for identifier, pin in current.items():
-        _create(connection, identifier, scans.current_rows(pin.table), f"The table {identifier}")
+    for name, pin in current.items():
+        _create(connection, name, scans.current_rows(pin.table), f"The table {name}")
         told = descriptions.get(pin.table.name)
         row = "a row as the source has it now" + (f": {told}" if told else "")
-        _comment(connection, "VIEW", identifier, row, _docs(scans.current_columns(pin.table)))
+        _comment(connection, "VIEW", name, row, _docs(scans.current_columns(pin.table)))
 
 
 def _create_written(connection: duckdb.DuckDBPyConnection, view: View, pin: Pin | None) -> None:
@@ -358,7 +358,7 @@ def _create_macro(connection: duckdb.DuckDBPyConnection, macro: Macro) -> None:
             f"{macro.file} tells of the columns {', '.join(macro.columns)}, but its SELECT gives {', '.join(shown)}. "
             "Name each column in the header, in order."
         )
-    connection.execute(f"COMMENT ON MACRO{rows} {target} IS {scans.text(macro.told)}")
+    connection.execute(f"COMMENT ON MACRO{rows} {target} IS {literal(macro.told)}")
 
 
 def _docs(columns: Iterable[Column]) -> dict[str, str]:
@@ -375,23 +375,21 @@ def standing_on(view: View, base: str) -> str:
     token = re.compile(
         rf"(?P<own>{own})|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL | re.IGNORECASE
     )
-    inner = token.sub(lambda match: scans.name(view.name) if match["own"] else match[0], view.sql)
-    return f"WITH {scans.name(view.name)} AS NOT MATERIALIZED ({base})\nSELECT * FROM (\n{inner}\n)"
+    inner = token.sub(lambda match: identifier(view.name) if match["own"] else match[0], view.sql)
+    return f"WITH {identifier(view.name)} AS NOT MATERIALIZED ({base})\nSELECT * FROM (\n{inner}\n)"
 
 
-def _create(connection: duckdb.DuckDBPyConnection, identifier: str, sql: str, where: str) -> None:
+def _create(connection: duckdb.DuckDBPyConnection, name: str, sql: str, where: str) -> None:
     try:
-        connection.execute(f"CREATE OR REPLACE VIEW {scans.relation(identifier)} AS {sql}")
+        connection.execute(f"CREATE OR REPLACE VIEW {scans.relation(name)} AS {sql}")
     except duckdb.Error as error:
         raise ViewInvalid(
             f"{where} cannot be served: {error}. The file that was served before is unchanged."
         ) from error
 
 
-def _comment(
-    connection: duckdb.DuckDBPyConnection, kind: str, identifier: str, row: str, columns: Mapping[str, str]
-) -> None:
-    target = scans.relation(identifier)
-    told = [f"COMMENT ON {kind} {target} IS {scans.text(row)}"]
-    told += [f"COMMENT ON COLUMN {target}.{scans.name(name)} IS {scans.text(doc)}" for name, doc in columns.items()]
+def _comment(connection: duckdb.DuckDBPyConnection, kind: str, name: str, row: str, columns: Mapping[str, str]) -> None:
+    target = scans.relation(name)
+    told = [f"COMMENT ON {kind} {target} IS {literal(row)}"]
+    told += [f"COMMENT ON COLUMN {target}.{identifier(column)} IS {literal(doc)}" for column, doc in columns.items()]
     connection.execute(";".join(told))

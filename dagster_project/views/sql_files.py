@@ -39,7 +39,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -47,7 +47,7 @@ from typing import Any, Final, NamedTuple
 import duckdb
 
 from dagster_project.errors import ViewInvalid
-from dagster_project.views.scans import text
+from dagster_project.sql_words import literal
 
 ROW: Final = re.compile(r"^-- A row is: (?P<row>\S.*)$")
 FAMILY: Final = re.compile(r"^-- Macros: (?P<family>\S.*)$")
@@ -123,11 +123,8 @@ def read_macros(folder: Path) -> tuple[Macro, ...]:
 
     Raises `ViewInvalid` naming the file and what is wrong with its header or its SQL.
     """
-    with duckdb.connect() as parser:
-        files = ((file, file.read_text("utf-8")) for file in sorted(folder.glob("*/*.sql")))
-        return tuple(
-            _read_macro(file, name, block, parser) for file, whole in files for name, block in _blocks(file, whole)
-        )
+    files = ((file, file.read_text("utf-8")) for file in sorted(folder.glob("*/*.sql")))
+    return tuple(_read_macro(file, name, block) for file, whole in files for name, block in _blocks(file, whole))
 
 
 def _blocks(file: Path, whole: str) -> Iterator[tuple[str, str]]:
@@ -143,22 +140,27 @@ def _blocks(file: Path, whole: str) -> Iterator[tuple[str, str]]:
         yield named["name"], rest
 
 
-def _read_macro(file: Path, name: str, text_: str, parser: duckdb.DuckDBPyConnection) -> Macro:
-    examples = tuple((m["call"], m["result"]) for m in map(EXAMPLE.match, text_.splitlines()) if m)
-    text_ = "\n".join(line for line in text_.splitlines() if not EXAMPLE.match(line))
-    lines = text_.splitlines()
-    gives = GIVES.match(lines[0]) if lines else None
-    taken = [(TAKES.match(line), line) for line in lines[1:]]
-    parameters = tuple(Parameter(m["name"], m["doc"], m["default"]) for m, _ in taken if m)
-    kept = [lines[0].replace("-- Gives:", "-- A row is:", 1), *(line for m, line in taken if not m)] if lines else []
-    told, columns = _header("\n".join(kept), file)
-    sql = without_header(text_)
+def _read_macro(file: Path, name: str, text: str) -> Macro:
+    header, sql = _split(text)
+    gives = GIVES.match(header[0]) if header else None
+    if gives:
+        header[0] = f"-- A row is: {gives['told']}"
+    examples, parameters, contract = [], [], []
+    for line in header:
+        if example := EXAMPLE.match(line):
+            examples.append((example["call"], example["result"]))
+        elif taken := TAKES.match(line):
+            parameters.append(Parameter(taken["name"], taken["doc"], taken["default"]))
+        else:
+            contract.append(line)
+    told, columns = _header(contract, file)
     if gives is None and not columns:
         raise ViewInvalid(f"{file} gives rows, but tells of no columns. Write `-- column: what it means` for each.")
     # An expression of a family that lacks the word FROM reads nothing: to parse all would double a publication's cost.
     reads = not (gives and examples) or re.search(r"\bfrom\b", sql, re.IGNORECASE)
-    depends_on = _dependencies(f"SELECT {sql}" if gives else sql, file, parser) if reads else ()
-    return Macro(file.parent.name, name, told, parameters, columns, sql, depends_on, file, examples)
+    depends_on = _dependencies(f"SELECT {sql}" if gives else sql, file) if reads else ()
+    schema = file.parent.name
+    return Macro(schema, name, told, tuple(parameters), columns, sql, depends_on, file, tuple(examples))
 
 
 def read_views(folder: Path) -> tuple[View, ...]:
@@ -166,9 +168,7 @@ def read_views(folder: Path) -> tuple[View, ...]:
 
     Raises `ViewInvalid` naming the file and what is wrong with its header or its SQL, or the cycle.
     """
-    with duckdb.connect() as parser:
-        views = [_read(file, parser) for file in sorted(folder.glob("*/*.sql"))]
-    return _sorted(views)
+    return _sorted([_read(file) for file in sorted(folder.glob("*/*.sql"))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,15 +227,13 @@ def _sorted(views: Sequence[View]) -> tuple[View, ...]:
         raise ViewInvalid(f"The views read each other in a circle: {circle}. Take one of these reads out.") from error
 
 
-def _read(file: Path, parser: duckdb.DuckDBPyConnection) -> View:
-    text = file.read_text("utf-8")
-    row, columns = _header(text, file)
-    sql = without_header(text)
-    return View(file.parent.name, file.stem, row, columns, sql, _dependencies(sql, file, parser), file)
+def _read(file: Path) -> View:
+    header, sql = _split(file.read_text("utf-8"))
+    row, columns = _header(header, file)
+    return View(file.parent.name, file.stem, row, columns, sql, _dependencies(sql, file), file)
 
 
-def _header(text: str, file: Path) -> tuple[str, dict[str, str]]:
-    lines = text.splitlines()
+def _header(lines: Sequence[str], file: Path) -> tuple[str, dict[str, str]]:
     first = ROW.match(lines[0]) if lines else None
     if first is None:
         raise ViewInvalid(f"{file} does not begin with its contract. Write `-- A row is: …` as its first line.")
@@ -256,14 +254,26 @@ def without_header(text: str) -> str:
     >>> without_header("-- A row is: a day.\\n\\nSELECT 1;\\n")
     'SELECT 1'
     """
+    return _split(text)[1]
+
+
+def _split(text: str) -> tuple[list[str], str]:
+    """Return the lines a file begins with, comments and empty ones, and its SQL."""
     lines = text.splitlines()
     start = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("--")), len(lines))
-    return "\n".join(lines[start:]).rstrip().rstrip(";").rstrip()
+    return lines[:start], "\n".join(lines[start:]).rstrip().rstrip(";").rstrip()
 
 
-def _dependencies(sql: str, file: Path, parser: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+@cache
+def _parser() -> duckdb.DuckDBPyConnection:
+    """Return DuckDB for parsing: to start one takes longer than to parse all views and macros."""
+    return duckdb.connect(config={"threads": 1})
+
+
+def _dependencies(sql: str, file: Path) -> tuple[str, ...]:
     """Return the relations a SELECT reads, from DuckDB's own parse of it: nothing need exist for it."""
-    answer = parser.execute(f"SELECT json_serialize_sql({text(sql)})").fetchone()  # binding a value would import pandas
+    asked = f"SELECT json_serialize_sql({literal(sql)})"  # binding a value would import pandas
+    answer = _parser().cursor().execute(asked).fetchone()
     tree: dict[str, Any] = json.loads(answer[0]) if answer else {"error": True}
     if tree["error"] or len(tree["statements"]) != 1:
         raise ViewInvalid(f"{file} is no single SELECT: {tree.get('error_message', 'there are several statements')}.")
