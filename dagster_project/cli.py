@@ -22,7 +22,7 @@ from uuid import uuid4
 import click
 
 from dagster_project.errors import NotelakeError, SourceInvalid, UsageError
-from dagster_project.settings import DEFAULT_LAKE, Settings, project_root, settings
+from dagster_project.settings import DEFAULT_LAKE, Settings, bundled, project_root, settings
 
 if TYPE_CHECKING:
     import duckdb
@@ -152,6 +152,70 @@ def emit(target: str, events: tuple[str, ...], *, shard: str, fsync: Fsync, as_i
         click.secho(f"notelake: event {number} is {why}.", fg="red", err=True)
     click.echo(f"{done.written:,} {'event' if done.written == 1 else 'events'} written.", err=True)
     raise SystemExit(TROUBLE if done.refused else OK)
+
+
+@main.command(short_help="Take events over HTTP into a stream's log.")
+@click.option("--stream", metavar="SOURCE|FOLDER", help="Where to write them. Default: the one stream there is.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8711, show_default=True, help="0 is any free one.")
+@click.option("--shard", default="collected", show_default=True, help="File to append to, without its ending .jsonl.")
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    help="Tokens, one a line, one of which must be borne; beside NOTELAKE_COLLECT_TOKEN.",
+)
+@click.option("--max-body", type=click.IntRange(1), default=1024**2, show_default=True, help="Bytes of a request.")
+@click.option(
+    "--max-waiting",
+    type=click.IntRange(1),
+    default=64 * 1024**2,
+    show_default=True,
+    help="Bytes that may wait for the disk; who posts more is told to come again.",
+)
+@click.option("--as-is", is_flag=True, help="Do not give an id and a time to events that have none.")
+@_tells_errors
+def collect(
+    stream: str | None,
+    *,
+    host: str,
+    port: int,
+    shard: str,
+    token_file: str | None,
+    max_body: int,
+    max_waiting: int,
+    as_is: bool,
+) -> None:
+    """Take events over HTTP, and answer 202 once they are durable in the log of a stream. SIGTERM ends it.
+
+    Taken are JSON (an object, an array, or lines) and CloudEvents 1.0 (structured, binary, batch), posted to / or
+    /events; GET /health tells how it does. Without a token it listens on loopback only.
+
+    
+    notelake collect --stream live
+    curl -H 'content-type: application/json' -d '{"type": "note.created", "path": "a"}' localhost:8711
+    """
+    from dagster_project.landing.collector.app import Limits
+    from dagster_project.landing.collector.serve import read_tokens, serve
+    from dagster_project.landing.emit import completed
+
+    folder = _log(stream or _only_log())
+    serve(
+        folder,
+        shard=shard,
+        address=(host, port),
+        tokens=read_tokens(token_file, os.environ.get("NOTELAKE_COLLECT_TOKEN")),
+        limits=Limits(max_body, max_waiting),
+        complete=(lambda event: event) if as_is else lambda event: completed(event, new_id=_new_id, now=_now()),
+        tell=lambda address: click.echo(f"Events posted to {address} go to {folder}.", err=True),
+    )
+
+
+def _only_log() -> str:
+    """Return the name of the one declared stream in a local folder."""
+    names = [source.name for source in _declared() if source.kind == "stream" and not source.is_remote]
+    if len(names) != 1:
+        raise UsageError(f"Which stream? Give --stream: a folder, or one of {', '.join(names) or 'none declared'}.")
+    return names[0]
 
 
 def _log(target: str) -> Path:
@@ -362,10 +426,10 @@ def _served(where: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         with duckdb.connect(str(file), read_only=True) as con:
             yield con
         return
-    from dagster_project.lake.read import quoted
+    from dagster_project.sql_words import literal
 
     with _open(where).connect() as con:
-        con.execute(f"ATTACH {quoted(str(file))} AS served (READ_ONLY)")
+        con.execute(f"ATTACH {literal(str(file))} AS served (READ_ONLY)")
         con.execute("USE served")
         yield con
 
@@ -377,20 +441,29 @@ def _served(where: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     metavar="FILE",
     help="Where to write the suite; - is standard output. Default: a file below expectations/suggested.",
 )
+@click.option("--write", is_flag=True, help="Put it in force: add its rules to expectations/raw.SOURCE.json.")
 @lake_option
 @_tells_errors
-def suggest(source: str, *, out: str | None, lake_uri: str | None) -> None:
+def suggest(source: str, *, out: str | None, write: bool, lake_uri: str | None) -> None:
     """Profile what SOURCE has brought, and propose the rules it has kept so far as a suite, for review.
 
     The suite is in great_expectations' own format, with the reason of each rule in its `meta`. Nothing is in force
-    before you move it, or rules of it, into expectations/.
+    before you move it, or rules of it, into expectations/. For a table source --write does that: the next run reads
+    it, and refuses rows that break its row rules by name. Rules that are there already stay as they are.
     """
-    from dagster_project.suggest import as_text, reasons
+    from dagster_project.suggest import as_text, put_in_force, reasons
     from dagster_project.suggest import suggest as propose
+
+    if write and out:
+        raise UsageError("--write says where the suite goes: give it or --out.")
 
     with _served(settings(lake_uri)) as con:
         con.execute("SET TimeZone = 'UTC'")
         suite = propose(con, source)
+    if write:
+        file, added = put_in_force(suite, bundled("expectations"))
+        click.echo(f"{added} rules were added to {file}; the next run judges by them.", err=True)
+        return
     text = as_text(suite)
     if out == "-":
         click.echo(text, nl=False)

@@ -66,6 +66,11 @@ def variant_doc(name: str) -> str:
     return f"Values of {name} that do not fit its type, as text"
 
 
+def struct_fields(type_: pa.DataType) -> list[pa.Field]:
+    """Return the fields of a struct."""
+    return [type_.field(i) for i in range(type_.num_fields)]
+
+
 def inner_fields(type_: pa.DataType) -> int:
     """Return how many fields a type has within: each has an id of its own.
 
@@ -75,7 +80,7 @@ def inner_fields(type_: pa.DataType) -> int:
     >>> inner_fields(pa.list_(pa.struct([("a", pa.int64()), ("b", pa.map_(pa.string(), pa.int64()))])))
     5
     """
-    inner = [type_.field(i).type for i in range(type_.num_fields)] if pa.types.is_struct(type_) else []
+    inner = [field.type for field in struct_fields(type_)] if pa.types.is_struct(type_) else []
     if pa.types.is_list(type_):
         inner = [type_.value_type]
     if pa.types.is_map(type_):
@@ -95,8 +100,7 @@ def _with_ids(type_: pa.DataType, ids: Iterator[int]) -> pa.DataType:
         key = numbered("key", next(ids), type_.key_type, nullable=False)
         return pa.map_(key, numbered("value", next(ids), type_.item_type))
     if pa.types.is_struct(type_):
-        inner = (type_.field(i) for i in range(type_.num_fields))
-        return pa.struct([numbered(field.name, next(ids), field.type) for field in inner])
+        return pa.struct([numbered(field.name, next(ids), field.type) for field in struct_fields(type_)])
     return type_
 
 

@@ -29,9 +29,9 @@ from dagster_project.contracts import Column
 from dagster_project.errors import UsageError
 from dagster_project.guess import name_of
 from dagster_project.landing import table_files, tables
-from dagster_project.landing.table_columns import quoted, sql_type
 from dagster_project.shaping.rows import guess_mapping, mapping_facts, settle_mapping
 from dagster_project.sources import NoteMapping, TableSource
+from dagster_project.sql_words import identifier, sql_type
 from dagster_project.suggest import LEAST_ROWS, as_text, suggest
 
 FILES: Final = 5
@@ -245,9 +245,9 @@ def _sample(con: duckdb.DuckDBPyConnection, source: TableSource, group: _Group) 
         except tables.Retyped as again:
             landing = again.landing
     con.register("sample", sample)
-    con.execute(f"CREATE TABLE raw.{quoted(source.name)} AS SELECT * FROM sample WHERE _op = 'put' LIMIT {ROWS}")
+    con.execute(f"CREATE TABLE raw.{identifier(source.name)} AS SELECT * FROM sample WHERE _op = 'put' LIMIT {ROWS}")
     con.unregister("sample")
-    (count,) = con.execute(f"SELECT count(*) FROM raw.{quoted(source.name)}").fetchone() or (0,)
+    (count,) = con.execute(f"SELECT count(*) FROM raw.{identifier(source.name)}").fetchone() or (0,)
     return landing.columns, int(count)
 
 
@@ -271,7 +271,7 @@ def _mapping(
     con: duckdb.DuckDBPyConnection, source: TableSource, columns: Sequence[Column]
 ) -> tuple[NoteMapping, tuple[str, ...]]:
     """Return a mapping the sample bears out, and in words what speaks for its key."""
-    raw = f"raw.{quoted(source.name)}"
+    raw = f"raw.{identifier(source.name)}"
     guess = guess_mapping(columns)
     found = con.execute(mapping_facts(guess, columns, raw)).fetchone() or (False, None, None)
     mapping = settle_mapping(guess, is_unique=bool(found[0]), created_at=found[1], modified_at=found[2])
@@ -287,7 +287,7 @@ def _unique(con: duckdb.DuckDBPyConnection, raw: str, columns: Sequence[Column])
     for column in columns:
         if pa.types.is_nested(column.type) or pa.types.is_floating(column.type):
             continue
-        value = quoted(column.name)
+        value = identifier(column.name)
         row = con.execute(f"SELECT count(*) = count(DISTINCT {value}) AND count(*) > 1 FROM {raw}").fetchone()
         if row and row[0]:
             yield column.name

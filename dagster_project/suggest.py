@@ -1,7 +1,11 @@
 """Profile what a source has brought, and propose the rules it has kept so far, as a suite for somebody to review.
 
 What belongs here: facts about columns and properties, and the rules they suggest, each with its reason. What does not:
-judging (`audit`), and putting a suite in force: that is done by hand, by moving rules into `expectations/`.
+judging (`audit`), and deciding what is put in force: that is done by hand, by moving rules into `expectations/`, or for
+a table source by asking that it be written there.
+
+What was so over the landings of a source (rows, missing values, how old the newest row was) becomes a rule that is
+watched: it refuses nothing.
 
 What holds: a suite is in great_expectations' own format as `audit` reads it, and every rule in it holds for all rows it
 came from. What holds for nearly all is told in the suite's `meta`, with an example, and is no rule: mend the notes, and
@@ -11,16 +15,18 @@ ask again.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import duckdb
 
 from dagster_project.contracts import EVENTS, NOTES
 from dagster_project.errors import UsageError
-from dagster_project.lake.read import identifier, quoted
+from dagster_project.sql_words import identifier, literal
 from dagster_project.views.scans import ARRIVAL, relation
 
 NEARLY: Final = 0.95
@@ -31,6 +37,11 @@ LEAST_ROWS: Final = 5
 """Fewer rows suggest nothing."""
 UNIQUE_FROM: Final = 20
 """Rows from which on it is no chance that all values differ."""
+LEAST_LANDINGS: Final = 5
+"""Landings from which on they tell how many rows are usual."""
+SOMETIMES: Final = 0.5
+"""Share of rows from which on a value is one that rows are expected to have."""
+_OLD: Final = 31 * 86400
 _TIMES_EACH: Final = 5
 _WHOLE: Final = 1e15
 _DATE: Final = r"\d{4}-\d{2}-\d{2}"
@@ -59,6 +70,8 @@ class Profiled:
     """Column that holds more of them as a JSON object."""
     once: str
     """SQL columns within which a value that is unique stands once."""
+    landed: str | None = None
+    """Column with the instant of a row's landing, where the table keeps all of them."""
 
     @property
     def relation(self) -> str:
@@ -110,7 +123,8 @@ def suggest(con: duckdb.DuckDBPyConnection, source: str) -> dict[str, Any]:
     if rows < LEAST_ROWS:
         raise UsageError(f"{source} has {rows} rows; {LEAST_ROWS} are the least that suggest a rule.")
     facts = [_facts(con, subject, value, rows) for value in _values(con, subject)]
-    rules = [rule for fact in facts for rule in _rules(subject, fact)]
+    rules = [*_rows_as_usual(con, subject), *(rule for fact in facts for rule in _rules(subject, fact))]
+    rules += [rule for fact in facts for rule in _watched(con, subject, fact)]
     about = {"source": source, "rows": rows, "nearly": [_nearly(fact) for fact in facts if _is_nearly(fact)]}
     return {"name": subject.suite, "expectations": rules, "meta": {"suggested": about}}
 
@@ -121,13 +135,13 @@ def _subject(con: duckdb.DuckDBPyConnection, source: str) -> Profiled:
         known = [name for (name,) in con.execute("SELECT DISTINCT source FROM ops.ledger ORDER BY 1").fetchall()]
         raise UsageError(f"The lake holds no source called {source}. There are: {', '.join(known) or 'none yet'}.")
     ops = {op for op, _ in kinds}
-    mine = f"source = {quoted(source)}"
+    mine = f"source = {literal(source)}"
     if "events" in ops:
         columns = ("type", "occurred_at", "path", "actor")
-        return Profiled(EVENTS.identifier, mine, "event_id", "event_id", columns, "detail", "source")
+        return Profiled(EVENTS.identifier, mine, "event_id", "event_id", columns, "detail", "source", "landed_at")
     if _is_table(con, source):
         name, row = f"raw.{source}", "_file || ' row ' || _row"
-        return Profiled(name, "_op = 'put'", "sequence", row, None, None, "_file, _file_sha256")
+        return Profiled(name, "_op = 'put'", "sequence", row, None, None, "_file, _file_sha256", "_landed_at")
     told = ("title", "author", "created_at")
     return Profiled(NOTES.identifier, mine, "note_id", "path", told, "properties", "source")
 
@@ -171,7 +185,7 @@ def _properties(con: duckdb.DuckDBPyConnection, subject: Profiled) -> Iterator[V
     for key, types in rows:
         sorts = {_JSON_TYPES.get(type_, "number") for type_ in types if type_ != "NULL"}
         if len(sorts) == 1:
-            at = f"{subject.properties}, {quoted('/' + key.replace('~', '~0').replace('/', '~1'))}"
+            at = f"{subject.properties}, {literal('/' + key.replace('~', '~0').replace('/', '~1'))}"
             sort: Sort = sorts.pop()  # type: ignore[assignment]
             yield Value(key, _PROPERTY.get(sort, "json_extract({at})").format(at=at), sort)
 
@@ -226,7 +240,7 @@ def _rules(subject: Profiled, fact: Facts) -> Iterator[dict[str, Any]]:
     if fact.value.sort == "number":
         yield from _range(subject, fact)
     if fact.value.sort == "time":
-        condition = f"({value} IS NULL OR {value} >= TIMESTAMPTZ {quoted(fact.least)})"
+        condition = f"({value} IS NULL OR {value} >= TIMESTAMPTZ {literal(fact.least)})"
         said = f"`{name}`, where given, is not before {fact.least}."
         because = f"all {fact.present:,} are well after it, up to {fact.greatest}"
         yield _row_rule(subject, name, "not_too_early", condition, said, because)
@@ -239,12 +253,12 @@ def _rules(subject: Profiled, fact: Facts) -> Iterator[dict[str, Any]]:
 def _text_rules(subject: Profiled, fact: Facts) -> Iterator[dict[str, Any]]:
     name, value = fact.value.name, fact.value.sql
     if fact.few and fact.present >= _TIMES_EACH * fact.distinct:
-        listed = ", ".join(map(quoted, fact.few))
+        listed = ", ".join(map(literal, fact.few))
         said = f"`{name}`, where given, is one of {', '.join(fact.few)}."
         because = f"{fact.present:,} rows have {fact.distinct} values"
         yield _row_rule(subject, name, "known", f"({value} IS NULL OR {value} IN ({listed}))", said, because)
     elif fact.are_dates:
-        condition = f"({value} IS NULL OR regexp_full_match({value}, {quoted(_DATE)}))"
+        condition = f"({value} IS NULL OR regexp_full_match({value}, {literal(_DATE)}))"
         said = f"`{name}`, where given, is a date as YYYY-MM-DD."
         yield _row_rule(subject, name, "is_date", condition, said, f"all {fact.present:,} values are")
 
@@ -263,6 +277,72 @@ def _range(subject: Profiled, fact: Facts) -> Iterator[dict[str, Any]]:
     yield _row_rule(subject, name, "in_range", condition, said, because)
 
 
+# --- over the landings of a source ------------------------------------------------------------------------------------
+
+
+def _rows_as_usual(con: duckdb.DuckDBPyConnection, subject: Profiled) -> Iterator[dict[str, Any]]:
+    """Yield a rule of how many rows a landing brings, with as much room on either side as there is between them."""
+    if subject.landed is None:
+        return
+    least, greatest, landings = _row(
+        con, f"SELECT min(n), max(n), count(*) FROM (SELECT count(*) AS n {subject.rows} GROUP BY {subject.landed})"
+    )
+    if landings < LEAST_LANDINGS:
+        return
+    room = (greatest - least) or greatest // 2
+    ends = (max(0, least - room), greatest + room)
+    query = f"SELECT count(*) AS rows FROM {{batch}} WHERE {_braced(subject.scope)} HAVING "
+    said = f"A landing brings from {ends[0]:,} to {ends[1]:,} rows."
+    because = f"{landings} landings brought from {least:,} to {greatest:,}"
+    yield _rule("rows", "as_usual", "watch", f"{query}count(*) NOT BETWEEN {ends[0]} AND {ends[1]}", said, because)
+
+
+def _watched(con: duckdb.DuckDBPyConnection, subject: Profiled, fact: Facts) -> Iterator[dict[str, Any]]:
+    """Yield rules of how many rows lack a value, and how old the newest one is, in a landing."""
+    if SOMETIMES * fact.rows <= fact.present < fact.rows:
+        yield _mostly_given(con, subject, fact)
+    if fact.value.sort == "time" and subject.landed is not None and fact.present >= NEARLY * fact.rows:
+        yield from _fresh(con, subject, fact)
+
+
+def _mostly_given(con: duckdb.DuckDBPyConnection, subject: Profiled, fact: Facts) -> dict[str, Any]:
+    """Return a rule that allows twice the share of missing values there was in the worst landing of enough rows."""
+    name, value = fact.value.name, fact.value.sql
+    lacking = f"avg(CASE WHEN {value} IS NULL THEN 1 ELSE 0 END)"
+    by = f"GROUP BY {subject.landed} HAVING count(*) >= {UNIQUE_FROM}" if subject.landed else ""
+    (worst,) = _row(con, f"SELECT max(share) FROM (SELECT {lacking} AS share {subject.rows} {by}) AS landing")
+    share = 1 - fact.present / fact.rows if worst is None else float(worst)
+    most = min(1.0, math.ceil(200 * share) / 100)
+    query = (
+        f"SELECT {_braced(lacking)} AS lacking FROM {{batch}} WHERE {_braced(subject.scope)} "
+        f"HAVING count(*) >= {UNIQUE_FROM} AND {_braced(lacking)} > {most}"
+    )
+    said = f"`{name}` is missing in at most {100 * most:.0f} % of the rows, where there are {UNIQUE_FROM}."
+    because = f"{fact.rows - fact.present:,} of {fact.rows:,} rows lack it, at most {100 * share:.1f} % at once"
+    return _rule(name, "mostly_given", "watch", query, said, because)
+
+
+def _fresh(con: duckdb.DuckDBPyConnection, subject: Profiled, fact: Facts) -> Iterator[dict[str, Any]]:
+    """Yield a rule that the newest value is at most twice as old, when it lands, as it ever was; not for old exports."""
+    name, value = fact.value.name, fact.value.sql
+    age = f"epoch(max({subject.landed})) - epoch(max({value})::TIMESTAMPTZ)"
+    least, oldest, landings = _row(
+        con,
+        "SELECT min(age), max(age), count(*) FROM "
+        f"(SELECT {age} AS age {subject.rows} GROUP BY {subject.landed}) AS landing WHERE age IS NOT NULL",
+    )
+    if not landings or least < 0 or (oldest > _OLD and landings < LEAST_LANDINGS):
+        return
+    hours = max(1, math.ceil(2 * oldest / 3600))
+    query = (
+        f"SELECT max({_braced(value)}) AS newest FROM {{batch}} WHERE {_braced(subject.scope)} "
+        f"HAVING {_braced(age)} > {3600 * hours}"
+    )
+    said = f"The newest `{name}` is at most {hours:,} hours old when it lands."
+    because = f"in {landings} {'landing' if landings == 1 else 'landings'} it was at most {oldest / 3600:,.1f} hours old"
+    yield _rule(name, "fresh", "watch", query, said, because)
+
+
 def _number(value: float) -> str:
     """Return a number as it is written, without the fraction of a whole one.
 
@@ -274,11 +354,11 @@ def _number(value: float) -> str:
 
 def _type_rule(subject: Profiled, fact: Facts) -> dict[str, Any]:
     name, sort = fact.value.name, fact.value.sort
-    pointer = quoted("/" + name.replace("~", "~0").replace("/", "~1"))
+    pointer = literal("/" + name.replace("~", "~0").replace("/", "~1"))
     type_ = f"json_type(json_extract({subject.properties}, {pointer}))"
     wanted = [json_type for json_type, own in _JSON_TYPES.items() if own == sort]
-    others = ", ".join(map(quoted, _JSON_TYPES))
-    is_so = f"{type_} = {quoted(wanted[0])}" if wanted else f"{type_} NOT IN ({others})"
+    others = ", ".join(map(literal, _JSON_TYPES))
+    is_so = f"{type_} = {literal(wanted[0])}" if wanted else f"{type_} NOT IN ({others})"
     condition = f"({type_} IS NULL OR {type_} = 'NULL' OR {is_so})"
     said = f"`{name}`, where given, is a {sort}."
     return _row_rule(subject, name, f"is_{sort}", condition, said, f"all {fact.present:,} values are")
@@ -308,7 +388,7 @@ def _rule(name: str, what: str, rule: str, query: str, said: str, because: str) 
         "type": "unexpected_rows_expectation",
         "kwargs": {"unexpected_rows_query": query},
         "description": said,
-        "severity": "warning" if rule == "row" else "critical",
+        "severity": "critical" if rule == "table" else "warning",
         "meta": {
             "notelake": {"name": f"{words}_{what}", "rule": rule, "on": "staged", "reason": f"not so: {said}"},
             "suggested": {"because": because},
@@ -325,6 +405,32 @@ def as_text(suite: Mapping[str, Any]) -> str:
         if named[ours["name"]] > 1:
             ours["name"] += f"_{named[ours['name']]}"
     return json.dumps(suite, indent=2, ensure_ascii=False) + "\n"
+
+
+def put_in_force(suite: Mapping[str, Any], folder: Path) -> tuple[Path, int]:
+    """Add the rules of a table source's suite to its file in `folder`; return the file and how many were new.
+
+    A rule that is there already stays as it is, for somebody may have mended it. Raises `UsageError` for the suite of a
+    table that sources share: its rules judge the notes of all, and are moved by hand.
+    """
+    name = suite["name"]
+    if not name.startswith("raw."):
+        raise UsageError(
+            f"Nothing was written: {name} is shared by all sources, and its suite judges the notes of each. Leave "
+            "--write out, and move the rules you want to keep by hand."
+        )
+    if not folder.is_dir():
+        raise UsageError(f"Nothing was written: there is no folder {folder}. Run this in a project, or make it.")
+    file = folder / f"{name}.json"
+    present = json.loads(file.read_text("utf-8")) if file.is_file() else {"expectations": []}
+    proposed = json.loads(as_text(suite))
+    known = {rule["meta"]["notelake"]["name"] for rule in present["expectations"]}
+    added = [rule for rule in proposed["expectations"] if rule["meta"]["notelake"]["name"] not in known]
+    together = {**proposed, **present, "expectations": [*present["expectations"], *added], "meta": proposed["meta"]}
+    new = file.with_suffix(".json.tmp")
+    new.write_text(as_text(together), "utf-8")
+    new.replace(file)
+    return file, len(added)
 
 
 def reasons(suite: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

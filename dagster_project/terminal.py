@@ -26,9 +26,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from dagster_project.errors import LakeMoved, UsageError
-from dagster_project.lake.read import quoted
 from dagster_project.reports import Observer, Report
 from dagster_project.settings import Settings, bundled, settings
+from dagster_project.sql_words import literal
 from dagster_project.views.sql_files import read_queries
 
 if TYPE_CHECKING:
@@ -468,7 +468,7 @@ def _place_of(sources: Sequence[Source]) -> str:
     "path || coalesce(':' || line, '')"
     """
     local = [(source.name, root) for source in sources if (root := _root_of(source))]
-    whole = "".join(f" WHEN {quoted(name)} THEN {_ROOTED.format(root=quoted(root))}" for name, root in local)
+    whole = "".join(f" WHEN {literal(name)} THEN {_ROOTED.format(root=literal(root))}" for name, root in local)
     return f"{f'CASE source{whole} ELSE path END' if whole else 'path'} || coalesce(':' || line, '')"
 
 

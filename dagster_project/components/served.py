@@ -171,7 +171,7 @@ def _pin_metadata(pin: "Served") -> dict[str, Any]:
 @contextmanager
 def _view_file(resource: LakeResource) -> Iterator[tuple["Publication", "duckdb.DuckDBPyConnection"]]:
     """Open `lake.duckdb` read-only. Raises `dagster.Failure` if there is none yet."""
-    from dagster_project.lake.read import quoted
+    from dagster_project.sql_words import literal
     from dagster_project.views.publish import published
 
     settings = resource.settings
@@ -181,7 +181,7 @@ def _view_file(resource: LakeResource) -> Iterator[tuple["Publication", "duckdb.
             f"Nothing is served at {settings.view_file} yet. Materialize a source first.", allow_retries=False
         )
     with resource.open().connect() as con:
-        con.execute(f"ATTACH {quoted(str(settings.view_file))} AS served (READ_ONLY)")
+        con.execute(f"ATTACH {literal(str(settings.view_file))} AS served (READ_ONLY)")
         con.execute("USE served")
         yield publication, con
 

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from dagster_project.contracts import struct_fields
 from dagster_project.errors import SchemaMismatch
 
 ROWS_PER_GROUP: Final = 250_000
@@ -296,8 +297,7 @@ def _leaves(type_: pa.DataType, path: str) -> list[str]:
         inner = (("key", type_.key_type), ("value", type_.item_type))
         return [leaf for name, each in inner for leaf in _leaves(each, f"{path}.key_value.{name}")]
     if pa.types.is_struct(type_):
-        fields = (type_.field(i) for i in range(type_.num_fields))
-        return [leaf for field in fields for leaf in _leaves(field.type, f"{path}.{field.name}")]
+        return [leaf for field in struct_fields(type_) for leaf in _leaves(field.type, f"{path}.{field.name}")]
     return [path]
 
 
@@ -367,5 +367,5 @@ def _plain(type_: pa.DataType) -> pa.DataType:
     if pa.types.is_map(type_):
         return pa.map_(_plain(type_.key_type), _plain(type_.item_type))
     if pa.types.is_struct(type_):
-        return pa.struct([(f.name, _plain(f.type)) for f in (type_.field(i) for i in range(type_.num_fields))])
+        return pa.struct([(f.name, _plain(f.type)) for f in struct_fields(type_)])
     return type_

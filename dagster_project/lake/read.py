@@ -11,48 +11,12 @@ import pyarrow.parquet as pq
 
 from dagster_project.contracts import Column
 from dagster_project.lake.pins import Pin
+from dagster_project.sql_words import identifier, literal, sql_type
 
 if TYPE_CHECKING:
     from dagster_project.lake.store import Store
 
 _STEP: Final = 256
-
-_DUCKDB: Final[dict[pa.DataType, str]] = {
-    pa.string(): "VARCHAR",
-    pa.int64(): "BIGINT",
-    pa.float64(): "DOUBLE",
-    pa.bool_(): "BOOLEAN",
-    pa.binary(): "BLOB",
-    pa.date32(): "DATE",
-    pa.timestamp("us"): "TIMESTAMP",
-    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
-}
-
-
-def duckdb_type(type_: pa.DataType) -> str:
-    """Return DuckDB's name of an Arrow type of the contracts.
-
-    >>> duckdb_type(pa.list_(pa.struct([("a b", pa.string())]))), duckdb_type(pa.map_(pa.string(), pa.int64()))
-    ('STRUCT("a b" VARCHAR)[]', 'MAP(VARCHAR, BIGINT)')
-    """
-    if pa.types.is_list(type_):
-        return f"{duckdb_type(type_.value_type)}[]"
-    if pa.types.is_map(type_):
-        return f"MAP({duckdb_type(type_.key_type)}, {duckdb_type(type_.item_type)})"
-    if pa.types.is_struct(type_):
-        fields = (type_.field(i) for i in range(type_.num_fields))
-        return f"STRUCT({', '.join(f'{identifier(field.name)} {duckdb_type(field.type)}' for field in fields)})"
-    return _DUCKDB[type_]
-
-
-def quoted(text: str) -> str:
-    """Return `text` as a SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    """Return `name` as a quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def relation(pin: Pin, files: Sequence[str] | None = None) -> str:
@@ -64,9 +28,9 @@ def scan(columns: Sequence[Column], files: Sequence[str]) -> str:
     """Return SQL that can stand after FROM and gives `columns` of these Parquet files: typed, empty without files."""
     if not files:
         return f"({_empty(columns)})"
-    listed = ", ".join(map(quoted, files))
+    listed = ", ".join(map(literal, files))
     fields = ", ".join(
-        f"{column.field_id}: {{name: {quoted(column.name)}, type: {quoted(duckdb_type(column.type))}, "
+        f"{column.field_id}: {{name: {literal(column.name)}, type: {literal(sql_type(column.type))}, "
         "default_value: NULL}"
         for column in columns
     )
@@ -75,7 +39,7 @@ def scan(columns: Sequence[Column], files: Sequence[str]) -> str:
 
 
 def _empty(columns: Sequence[Column]) -> str:
-    nulls = ", ".join(f"CAST(NULL AS {duckdb_type(column.type)}) AS {identifier(column.name)}" for column in columns)
+    nulls = ", ".join(f"CAST(NULL AS {sql_type(column.type)}) AS {identifier(column.name)}" for column in columns)
     return f"SELECT {nulls} WHERE false"
 
 

@@ -16,8 +16,9 @@ from pyiceberg.manifest import DataFile
 
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
-from dagster_project.lake.read import quoted, relation
+from dagster_project.lake.read import relation
 from dagster_project.lake.staging import StagedFile, stage_query
+from dagster_project.sql_words import literal
 
 SMALL_BYTES: Final = 16 * 1024 * 1024
 MANY: Final = 10
@@ -53,7 +54,7 @@ def without_keys(
 
 
 def _holding(con: duckdb.DuckDBPyConnection, paths: Sequence[str], key: str, keys: str) -> set[str]:
-    listed = ", ".join(map(quoted, paths))
+    listed = ", ".join(map(literal, paths))
     query = (
         f"SELECT DISTINCT filename FROM read_parquet([{listed}], filename = true, union_by_name = true) "
         f"WHERE {key} IN (SELECT {key} FROM {keys})"

@@ -30,6 +30,7 @@ from pyiceberg.types import (
 )
 
 from dagster_project import contracts
+from dagster_project.contracts import struct_fields
 from dagster_project.errors import LakeUnsupported
 
 _ICEBERG: Final[dict[pa.DataType, IcebergType]] = {
@@ -80,8 +81,8 @@ def _typed(type_: pa.DataType, ids: Iterator[int]) -> IcebergType:
             value_required=False,
         )
     if pa.types.is_struct(type_):
-        fields = [type_.field(i) for i in range(type_.num_fields)]
-        return StructType(*[NestedField(next(ids), f.name, _typed(f.type, ids), required=False) for f in fields])
+        fields = (NestedField(next(ids), f.name, _typed(f.type, ids), required=False) for f in struct_fields(type_))
+        return StructType(*fields)
     return _ICEBERG[type_]
 
 

@@ -23,7 +23,7 @@ from pyiceberg.io.pyarrow import (
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.typedef import Record
 
-from dagster_project.contracts import FIELD_ID, Table
+from dagster_project.contracts import FIELD_ID, Table, struct_fields
 from dagster_project.errors import SchemaMismatch
 from dagster_project.lake.parquet import ParquetSink, WrittenFile
 from dagster_project.lake.schema import iceberg_schema
@@ -188,6 +188,6 @@ def _field_ids(field_: pa.Field, path: str) -> Iterator[tuple[str, str]]:
     elif pa.types.is_map(type_):
         inner = [("key", type_.key_field), ("value", type_.item_field)]
     elif pa.types.is_struct(type_):
-        inner = [(type_.field(i).name, type_.field(i)) for i in range(type_.num_fields)]
+        inner = [(field_.name, field_) for field_ in struct_fields(type_)]
     for name, each in inner:
         yield from _field_ids(each, f"{path}.{name}")

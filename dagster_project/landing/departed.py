@@ -18,9 +18,9 @@ import pyarrow as pa
 from dagster_project.contracts import Column, variant_doc
 from dagster_project.errors import SourceInvalid
 from dagster_project.landing.reading import cursor_of
-from dagster_project.landing.table_columns import quoted
 from dagster_project.landing.table_files import Scan
 from dagster_project.sources import TableSource
+from dagster_project.sql_words import identifier
 
 _ROWS: Final = 65_536
 
@@ -71,7 +71,7 @@ class Departed:
         """Give the rows that are gone: `_file`, `_row`, `_row_hash` and the columns of the key."""
         left = [path for path in self.left if path not in self.failed]
         self.con.execute("DELETE FROM arrived_keys WHERE list_contains(?, file)", [self.failed])
-        shown = ", ".join(f"r.{name}" for name in ("_file", "_row", "_row_hash", *map(quoted, self._columns)))
+        shown = ", ".join(f"r.{name}" for name in ("_file", "_row", "_row_hash", *map(identifier, self._columns)))
         asked = f"""
 WITH marker AS (
   SELECT _file, max_by(sequence - _row, sequence) AS first, max(sequence) AS mark, max_by(_op, sequence) AS op
@@ -97,7 +97,7 @@ ON r.sequence = w.sequence ORDER BY r.sequence"""
     def _hash(self) -> str:
         """SQL of the hash of a row's key; null if it has none."""
         parts = [
-            f"nullif(coalesce(CAST({quoted(name)} AS VARCHAR), {quoted(variant) if variant else 'NULL'}), '')"
+            f"nullif(coalesce(CAST({identifier(name)} AS VARCHAR), {identifier(variant) if variant else 'NULL'}), '')"
             for name, variant in zip(self.key, self.variants, strict=True)
         ]
         told = [f"coalesce(length({part}) || ':' || {part}, '-')" for part in parts]

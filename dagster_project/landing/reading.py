@@ -24,7 +24,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dagster_project.contracts import TEXT
-from dagster_project.landing.table_columns import Wanted, json_holds, sql_type, survives
+from dagster_project.landing.table_columns import Wanted, json_holds, survives
+from dagster_project.sql_words import sql_type
 
 BATCH_BYTES: Final = 16 << 20
 """What a piece holds, about; a few are under way at once."""

@@ -13,7 +13,6 @@ xxHash's XXH3 is frozen since 0.8 (https://xxhash.com); SplitMix64 is Steele, Le
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -53,11 +52,8 @@ def _length_part(column: pa.Array[Any], ordinal: int) -> UINT:
 def _content_part(columns: list[pa.Array[Any]], rows: int) -> UINT:
     joiner: Any = pc.binary_join_element_wise
     joined = joiner(*columns, "", null_handling="replace", null_replacement="")
-    _, offsets, data = joined.buffers()
-    ends = np.frombuffer(offsets, np.int32)[joined.offset : joined.offset + rows + 1].tolist()
-    text = memoryview(data or b"")
-    digest = xxhash.xxh3_64_intdigest
-    return np.array([digest(text[start:end]) for start, end in pairwise(ends)], np.uint64)
+    texts = joined.view(pa.binary()).to_numpy(zero_copy_only=False)
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, texts), np.uint64, rows)
 
 
 def _mix(words: UINT) -> UINT:

@@ -20,21 +20,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from dagster_project.contracts import BOOL, BYTES, INSTANT, INT, TEXT, Column, inner_fields, raw_table
+from dagster_project.contracts import BOOL, BYTES, INSTANT, INT, TEXT, Column, inner_fields, raw_table, struct_fields
+from dagster_project.sql_words import literal, sql_type
 
 DOUBLE: Final = pa.float64()
 DATE: Final = pa.date32()
 TIMESTAMP: Final = pa.timestamp("us")
-SQL_TYPES: Final[Mapping[pa.DataType, str]] = {
-    TEXT: "VARCHAR",
-    INT: "BIGINT",
-    DOUBLE: "DOUBLE",
-    BOOL: "BOOLEAN",
-    DATE: "DATE",
-    TIMESTAMP: "TIMESTAMP",
-    INSTANT: "TIMESTAMPTZ",
-    BYTES: "BLOB",
-}
 GUESSED: Final[tuple[pa.DataType, ...]] = (INT, DOUBLE, BOOL, DATE, TIMESTAMP)
 """What is tried on the values of a CSV file, in this order."""
 _OURS: Final = raw_table("any", "table").columns
@@ -67,26 +58,6 @@ class Wanted:
 
     header: str
     type: pa.DataType
-
-
-def sql_type(type_: pa.DataType) -> str:
-    """Return DuckDB's name for a column type.
-
-    >>> sql_type(pa.list_(pa.int64())), sql_type(pa.struct([("a", pa.string())]))
-    ('BIGINT[]', 'STRUCT("a" VARCHAR)')
-    """
-    if pa.types.is_list(type_):
-        return f"{sql_type(type_.value_type)}[]"
-    if pa.types.is_map(type_):
-        return f"MAP({sql_type(type_.key_type)}, {sql_type(type_.item_type)})"
-    if pa.types.is_struct(type_):
-        return f"STRUCT({', '.join(f'{quoted(f.name)} {sql_type(f.type)}' for f in struct_fields(type_))})"
-    return SQL_TYPES[type_]
-
-
-def struct_fields(type_: pa.DataType) -> list[pa.Field]:
-    """Return the fields of a struct."""
-    return [type_.field(i) for i in range(type_.num_fields)]
 
 
 def kept_type(type_: pa.DataType) -> pa.DataType:
@@ -273,16 +244,6 @@ def json_holds(value: str, type_: pa.DataType) -> str:
 
 def _pointer(key: str) -> str:
     return literal("/" + key.replace("~", "~0").replace("/", "~1"))
-
-
-def quoted(name: str) -> str:
-    """Return a SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return a SQL string."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _exact(headers: Sequence[str], known: Sequence[Column]) -> dict[int, str]:

@@ -41,12 +41,12 @@ from dagster_project.landing.table_columns import (
     add_columns,
     common_type,
     place,
-    sql_type,
     variant_name,
 )
 from dagster_project.landing.table_files import KnownFile, Scan, SeenFile, Stamp, has_changed, local_copy, look
 from dagster_project.landing.unpacked import Unpacked, unpacked
 from dagster_project.sources import TableSource
+from dagster_project.sql_words import sql_type
 
 __all__ = ["KnownFile", "Landing", "Retyped", "Scan", "SeenFile", "Stamp", "arrivals", "look"]
 

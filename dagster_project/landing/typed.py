@@ -25,7 +25,8 @@ from dagster_project.landing.reading import (
     query,
     text_value,
 )
-from dagster_project.landing.table_columns import is_in_years, kept_type, sql_type
+from dagster_project.landing.table_columns import is_in_years, kept_type
+from dagster_project.sql_words import sql_type
 
 
 def typed_value(name: str, index: int, own: pa.DataType, field: Field) -> Value:

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from dagster_project.contracts import EVENTS, NOTES, TAGS, VERSIONS, Shape
 from dagster_project.sources import StreamSource
+from dagster_project.sql_words import literal
 
 Fold = Callable[[pa.Table, str], tuple[pa.Table, pa.Table]]
 """events of connected notes, source -> the notes they leave, what each event did; as `model.fold.fold_table`."""
@@ -86,13 +87,9 @@ def _names(schema: pa.Schema) -> str:
     return ", ".join(f'"{name}"' for name in schema.names)
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _pointer(path: str) -> str:
     """Return a dotted path as a JSON pointer (RFC 6901), as a literal of SQL."""
-    return _literal("".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path.split(".")))
+    return literal("".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path.split(".")))
 
 
 _RULE: Final = """CASE WHEN undecoded IS NOT NULL THEN 'encoding' WHEN error IS NOT NULL THEN 'json'
@@ -111,7 +108,7 @@ class _Batch:
     def __init__(self, con: duckdb.DuckDBPyConnection, source: StreamSource, arrivals: str, after: int) -> None:
         self._con = con
         self._source = source
-        self._name = _literal(source.name)
+        self._name = literal(source.name)
         self._history: str | None = None
         self._after = after
         self._arrivals = arrivals
@@ -276,7 +273,7 @@ class _Batch:
 
     def notes_rows(self, observed_at: datetime) -> str:
         """The rows of notes.notes."""
-        at = f"TIMESTAMPTZ {_literal(observed_at.isoformat())}"
+        at = f"TIMESTAMPTZ {literal(observed_at.isoformat())}"
         return f"""
             SELECT note_id, {self._name} AS source, 'event' AS kind, path, title, body, author, created_at, modified_at,
                    list_sort(list_distinct(tags)) AS tags, []::VARCHAR[] AS aliases, properties,
@@ -355,7 +352,7 @@ def _first(start: int, count: int) -> str:
 def _without(keys: Iterable[str], column: str) -> str:
     """The object without these keys (RFC 7396: null takes a key out)."""
     patch = json.dumps(dict.fromkeys(keys), separators=(",", ":"), ensure_ascii=False)
-    return f"json_merge_patch({column}, {_literal(patch)})::VARCHAR"
+    return f"json_merge_patch({column}, {literal(patch)})::VARCHAR"
 
 
 def _tags(text: str) -> str:

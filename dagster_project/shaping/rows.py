@@ -21,6 +21,7 @@ import pyarrow as pa
 from dagster_project.contracts import INT, NOTES, TAGS, TEXT, VERSIONS, Column, Shape, variant_doc
 from dagster_project.errors import SourceInvalid
 from dagster_project.sources import NoteMapping, TableSource
+from dagster_project.sql_words import literal
 
 UNIT_SEPARATOR: Final = "chr(31)"
 GUESSES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -293,7 +294,7 @@ WHERE m.now_sequence IS NULL AND m.is_present
 def _note_columns(source: TableSource, names: _Names) -> str:
     values = {
         "note_id": "c.note_id",
-        "source": _literal(source.name),
+        "source": literal(source.name),
         "kind": "'row'",
         "path": "c.path",
         "title": _title(names),
@@ -319,20 +320,20 @@ def _note_columns(source: TableSource, names: _Names) -> str:
 
 def _versions(source: TableSource, names: _Names, standing: str, changes: str) -> str:
     own = (
-        f"SELECT c.note_id, {_literal(source.name)} AS source, c.sequence, c.what AS op, c.path, "
+        f"SELECT c.note_id, {literal(source.name)} AS source, c.sequence, c.what AS op, c.path, "
         f"NULL::VARCHAR AS moved_from, {_title(names)} AS title, NULL::VARCHAR AS content_sha256, "
         f"{_words(names.body)} AS word_count, "
         f"{_instant(names.modified_at)} AS modified_at, c.changed_at AS valid_from FROM {standing}"
     )
     return (
-        f"{own} UNION ALL SELECT note_id, {_literal(source.name)}, sequence, what, path, "
+        f"{own} UNION ALL SELECT note_id, {literal(source.name)}, sequence, what, path, "
         f"NULL, NULL, NULL, NULL, NULL, changed_at FROM {changes} WHERE what = 'deleted'"
     )
 
 
 def _tag_rows(source: TableSource, names: _Names, standing: str) -> str:
     return (
-        f"SELECT note_id, {_literal(source.name)} AS source, (i - 1)::BIGINT AS ordinal, tags[i] AS tag, "
+        f"SELECT note_id, {literal(source.name)} AS source, (i - 1)::BIGINT AS ordinal, tags[i] AS tag, "
         "'column' AS origin, NULL::BIGINT AS line, NULL::BIGINT AS byte_start, NULL::BIGINT AS byte_end "
         "FROM (SELECT note_id, tags, "
         f"unnest(range(1, len(tags) + 1)) AS i FROM (SELECT c.note_id, {_tags(names.tags)} AS tags FROM {standing}))"
@@ -341,7 +342,7 @@ def _tag_rows(source: TableSource, names: _Names, standing: str) -> str:
 
 def _refusals(raw: str, columns: Sequence[Column], names: _Names, changes: str) -> str:
     told = " ".join(_no_time(field, column) for field, column in names.times())
-    keys = _literal(", ".join(column.name for column in names.key))
+    keys = literal(", ".join(column.name for column in names.key))
     keyless = f"'the row has no key in ' || {keys} || '; row ' || r._row || ' of ' || c.file"
     return (
         "SELECT CASE WHEN c.what = 'refused' OR c.note_id IS NULL THEN CAST(c.sequence AS VARCHAR) "
@@ -357,8 +358,8 @@ def _refusals(raw: str, columns: Sequence[Column], names: _Names, changes: str) 
 
 def _no_time(field: str, column: Column) -> str:
     """Return the SQL case that tells why a row's time was refused."""
-    what = _literal(f"column {column.name} ({field}) holds ")
-    form = _literal(", which is no date or time like 2026-01-31 or 2026-01-31T10:00:00Z; row ")
+    what = literal(f"column {column.name} ({field}) holds ")
+    form = literal(", which is no date or time like 2026-01-31 or 2026-01-31T10:00:00Z; row ")
     told = f"{what} || coalesce({_text(column)}, '') || {form} || coalesce(c.path, '') || ' of ' || c.file"
     return f"WHEN c.rule = 'mapping.{field}' THEN {told}"
 
@@ -447,7 +448,7 @@ def _key_part(column: Column) -> str:
 
 def _note_id(source: TableSource, path: str) -> str:
     """Return SQL of the id of the note first seen at `path`, as `model.identity.note_id` gives it."""
-    return f"md5({_literal(source.name)} || {UNIT_SEPARATOR} || {path} || {UNIT_SEPARATOR} || '0')"
+    return f"md5({literal(source.name)} || {UNIT_SEPARATOR} || {path} || {UNIT_SEPARATOR} || '0')"
 
 
 def _time_rule(names: _Names) -> str:
@@ -470,7 +471,7 @@ def _instant(column: Column | None) -> str:
     if pa.types.is_timestamp(column.type):
         return name
     day, minute, second, zone = (
-        f"regexp_extract({_text(column)}, {_literal(_TIME)}, {group})" for group in (1, 2, 3, 4)
+        f"regexp_extract({_text(column)}, {literal(_TIME)}, {group})" for group in (1, 2, 3, 4)
     )
     spelled = f"regexp_replace({zone}, '(\\d{{2}})(\\d{{2}})$', '\\1:\\2')"
     zone = f"CASE WHEN {zone} IN ('', 'Z', 'z') THEN '+00' ELSE {spelled} END"
@@ -532,7 +533,7 @@ def _words(body: Column | None) -> str:
 
 def _json(columns: Sequence[Column]) -> str:
     """Return SQL of a JSON object of columns, each as it is typed."""
-    pairs = (f"{_literal(column.name)}, {_json_value(column)}" for column in columns)
+    pairs = (f"{literal(column.name)}, {_json_value(column)}" for column in columns)
     return f"CAST(json_object({', '.join(pairs)}) AS VARCHAR)"
 
 
@@ -546,7 +547,3 @@ def _json_value(column: Column) -> str:
 def _ref(column: Column) -> str:
     """Return SQL of a raw column: always by its table, for a user's column may be called like one of ours."""
     return 'r."' + column.name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -19,9 +19,10 @@ import duckdb
 
 from dagster_project.contracts import BY_IDENTIFIER, Table
 from dagster_project.lake.pins import Pin
-from dagster_project.lake.read import quoted, relation, scan
+from dagster_project.lake.read import relation, scan
 from dagster_project.lake.staging import StagedFile, discard
 from dagster_project.sources import Source
+from dagster_project.sql_words import literal
 
 if TYPE_CHECKING:
     from dagster_project.lake.lake import Lake  # workers import this module, and need no catalog
@@ -96,9 +97,9 @@ class Batch:
     def spilled(self, name: str) -> str:
         """Write a temporary table to a file, so that other connections can read it; return it as SQL."""
         file = self.lake.settings.scratch / f"{self.lake.ids()}.parquet"
-        self.con.execute(f"COPY {name} TO {quoted(str(file))} (FORMAT parquet)")
+        self.con.execute(f"COPY {name} TO {literal(str(file))} (FORMAT parquet)")
         self._spilled.append(file)
-        return f"read_parquet([{quoted(str(file))}])"
+        return f"read_parquet([{literal(str(file))}])"
 
     def close(self) -> None:
         """Let go of the connection and of temporary files; staged files stay."""

@@ -15,11 +15,11 @@ from dagster_project.contracts import AUDITS, EVENTS, LEDGER, NOTES, PARTS, QUAR
 from dagster_project.errors import CommitConflict, Superseded
 from dagster_project.lake.commit import Change, commit
 from dagster_project.lake.pins import Pin
-from dagster_project.lake.read import quoted
 from dagster_project.lake.replace import Rewritten, without_keys
 from dagster_project.lake.staging import discard
+from dagster_project.sql_words import literal
 from dagster_project.steps.batch import Batch
-from dagster_project.steps.cursors import note_cursor, note_cursor_name
+from dagster_project.steps.cursors import note_cursor, note_cursor_name, rewinds
 
 T = TypeVar("T")
 
@@ -70,10 +70,13 @@ def _commit_once(batch: Batch, *, moves_cursor: bool) -> dict[str, int]:
 
 
 def _refuse_superseded(batch: Batch, pins: Mapping[str, Pin]) -> None:
-    found = note_cursor(batch.lake, pins[cursor_table(batch).identifier], batch.source.name)
+    name, notes = batch.source.name, NOTES.identifier
+    if rewinds(batch.lake, pins[notes], name) != rewinds(batch.lake, batch.pins[notes], name):
+        raise Superseded(f"{name} was rewound while this run worked on it; this one committed nothing.")
+    found = note_cursor(batch.lake, pins[cursor_table(batch).identifier], name)
     if found != batch.after:
         raise Superseded(
-            f"{batch.source.name}: another run committed up to arrival {found} while this one worked on "
+            f"{name}: another run committed up to arrival {found} while this one worked on "
             f"{batch.after + 1} to {batch.to}; this one committed nothing."
         )
 
@@ -114,7 +117,7 @@ def _make_way(batch: Batch, table: Table, pin: Pin) -> Rewritten:
     elif table in PARTS:
         keys = "replaced"
     elif table in _OPS:
-        keys = f"(SELECT {quoted(batch.batch_id)} AS batch_id)"
+        keys = f"(SELECT {literal(batch.batch_id)} AS batch_id)"
     if table.identifier not in batch.staged and table not in (NOTES, *PARTS):
         return Rewritten()
     return without_keys(batch.lake, batch.con, pin, source=batch.source.name, key=key, keys=keys)

@@ -26,6 +26,7 @@ from dagster_project.landing.documents import Step
 from dagster_project.model.fold import stem
 from dagster_project.settings import bundled
 from dagster_project.shaping.parsed import Parsed
+from dagster_project.sql_words import identifier, literal
 from dagster_project.steps.peek import Peek, Trouble
 from dagster_project.steps.serve import views_in
 from dagster_project.views import scans
@@ -239,7 +240,7 @@ def _place(path: str, away: Mapping[str, str | None]) -> Iterator[str | None]:
 
 def _as_they_would_stand(pins: Mapping[str, Pin], source: str) -> dict[str, str]:
     """Return the SELECTs of notes, attachments and those links that count, over the tables that tell of the changes."""
-    own = f"source = {scans.text(source)}"
+    own = f"source = {literal(source)}"
     moved = (
         "SELECT t.* REPLACE ({0}) FROM ({1}) AS t "
         f"LEFT JOIN places AS p ON t.path = p.path AND t.{own} WHERE p.path IS NULL OR p.place IS NOT NULL"
@@ -247,13 +248,13 @@ def _as_they_would_stand(pins: Mapping[str, Pin], source: str) -> dict[str, str]
     place = "coalesce(p.place, t.path) AS path"
     notes = moved.format(f"{place}, coalesce(p.title, t.title) AS title", scans.scan(pins[NOTES.identifier]))
     attachments = moved.format(place, scans.scan(pins[ATTACHMENTS.identifier]))
-    new = f"SELECT {scans.text(source)} AS source, path AS note_id, path, title, aliases, 'document' AS kind FROM added"
+    new = f"SELECT {literal(source)} AS source, path AS note_id, path, title, aliases, 'document' AS kind FROM added"
     kept = (
         f"SELECT k.* FROM ({scans.scan(pins[LINKS.identifier])}) AS k SEMI JOIN leads USING (note_id, kind, target) "
         f"WHERE note_id NOT IN (SELECT e.note_id FROM ({scans.scan(pins[NOTES.identifier])}) AS e JOIN edited "
         f"USING (path) WHERE e.{own})"
     )
-    now = f"SELECT {scans.text(source)} AS source, row_number() OVER () AS ordinal, * FROM written"
+    now = f"SELECT {literal(source)} AS source, row_number() OVER () AS ordinal, * FROM written"
     return {
         NOTES.identifier: f"{notes} UNION ALL BY NAME {new}",
         ATTACHMENTS.identifier: attachments,
@@ -270,11 +271,11 @@ def _build(con: duckdb.DuckDBPyConnection, pins: Mapping[str, Pin], instead: Map
     }
     views = _needed({view.identifier: view for view in views_in(bundled("sql") / "views")})
     for schema in sorted({name.split(".")[0] for name in (*base, *(view.identifier for view in views))}):
-        con.execute(f"CREATE SCHEMA IF NOT EXISTS {scans.name(schema)}")
+        con.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(schema)}")
     own = {view.identifier: view for view in views}
-    for identifier, sql in base.items():
-        if identifier not in own:
-            con.execute(f"CREATE VIEW {scans.relation(identifier)} AS {sql}")
+    for name, sql in base.items():
+        if name not in own:
+            con.execute(f"CREATE VIEW {scans.relation(name)} AS {sql}")
     for view in views:
         sql = standing_on(view, base[view.identifier]) if view.identifier in base else view.sql
         con.execute(f"CREATE VIEW {scans.relation(view.identifier)} AS {sql}")

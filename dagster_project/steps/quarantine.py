@@ -17,9 +17,10 @@ from dagster_project.errors import CommitConflict, UsageError
 from dagster_project.lake.commit import Change, commit
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
-from dagster_project.lake.read import identifier, quoted, relation, scan
+from dagster_project.lake.read import relation, scan
 from dagster_project.lake.staging import discard as drop_staged
 from dagster_project.lake.staging import stage_query
+from dagster_project.sql_words import identifier, literal
 from dagster_project.steps.commit import retried
 
 
@@ -43,7 +44,7 @@ def _discard_once(lake: Lake, source: str, *, why: str, rule: str | None, units:
         held = {path: rows for path in paths if (rows := _count(con, pin, path, chosen))}
         if not held:
             return 0
-        given = {"discarded_at": f"TIMESTAMPTZ {quoted(lake.clock().isoformat())}", "discarded_why": quoted(why)}
+        given = {"discarded_at": f"TIMESTAMPTZ {literal(lake.clock().isoformat())}", "discarded_why": literal(why)}
         columns = ", ".join(
             f"CASE WHEN {chosen} THEN {given[name]} ELSE {name} END AS {name}" if name in given else identifier(name)
             for name in (column.name for column in QUARANTINE.columns)
@@ -65,11 +66,11 @@ def _chosen(source: str, rule: str | None, units: Sequence[str]) -> str:
     >>> _chosen("vault", None, ["it's"])
     "source = 'vault' AND released_at IS NULL AND discarded_at IS NULL AND (unit IN ('it''s') OR coalesce(key, unit) IN ('it''s'))"
     """  # noqa: E501  a doctest's answer is one line
-    told = [f"source = {quoted(source)}", "released_at IS NULL", "discarded_at IS NULL"]
+    told = [f"source = {literal(source)}", "released_at IS NULL", "discarded_at IS NULL"]
     if rule is not None:
-        told.append(f"rule = {quoted(rule)}")
+        told.append(f"rule = {literal(rule)}")
     if units:
-        listed = ", ".join(map(quoted, units))
+        listed = ", ".join(map(literal, units))
         told.append(f"(unit IN ({listed}) OR coalesce(key, unit) IN ({listed}))")
     return " AND ".join(told)
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 from dagster_project.audit.verdict import Result, Verdict
 from dagster_project.contracts import AUDITS, LEDGER, QUARANTINE, Table
 from dagster_project.errors import AuditFailed
-from dagster_project.lake.read import quoted
 from dagster_project.lake.staging import Stager, stage_query
 from dagster_project.reports import Counts
+from dagster_project.sql_words import literal
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.commit import commit_batch
 from dagster_project.steps.judge import judge
@@ -127,8 +127,8 @@ def _stage(batch: Batch, table: Table, query: str) -> None:
 
 
 def _head(batch: Batch) -> str:
-    return f"{quoted(batch.batch_id)} AS batch_id, {quoted(batch.source.name)} AS source"
+    return f"{literal(batch.batch_id)} AS batch_id, {literal(batch.source.name)} AS source"
 
 
 def _now(batch: Batch) -> str:
-    return f"TIMESTAMPTZ {quoted(batch.now.isoformat())}"
+    return f"TIMESTAMPTZ {literal(batch.now.isoformat())}"

@@ -13,25 +13,8 @@ import pyarrow as pa
 
 from dagster_project.contracts import BOOL, INSTANT, Column, Current, Table, raw_table, variant_doc
 from dagster_project.lake.pins import Pin
-from dagster_project.lake.read import duckdb_type as sql_type
-from dagster_project.lake.read import identifier as name
-from dagster_project.lake.read import quoted as text
 from dagster_project.lake.read import relation as rows_of
-
-__all__ = [
-    "CONTENTS",
-    "CONTENT_COLUMNS",
-    "contents",
-    "current_columns",
-    "current_rows",
-    "is_document_source",
-    "is_table_source",
-    "name",
-    "relation",
-    "scan",
-    "sql_type",
-    "text",
-]
+from dagster_project.sql_words import identifier, literal, sql_type
 
 ARRIVAL: Final = tuple(column.name for column in raw_table("any", "table").columns)
 """The columns every raw table of a table source begins with; those after them are the source's own."""
@@ -43,14 +26,14 @@ PLACE: Final = ("_file", "_row")
 """What a current row keeps of its arrival."""
 
 
-def relation(identifier: str) -> str:
+def relation(name: str) -> str:
     """Return `schema.name` with both parts quoted."""
-    return ".".join(name(part) for part in identifier.split(".", 1))
+    return ".".join(identifier(part) for part in name.split(".", 1))
 
 
 def scan(pin: Pin) -> str:
     """Return the SELECT that reads the table as pinned, its columns found by field id."""
-    names = ", ".join(name(column.name) for column in pin.table.columns)
+    names = ", ".join(identifier(column.name) for column in pin.table.columns)
     return f"SELECT {names} FROM {rows_of(pin)} AS pinned"
 
 
@@ -92,7 +75,7 @@ def current_rows(table: Table) -> str:
     if current.mode == "history":
         return _history(table, current)
     raw = relation(table.identifier)
-    shown = ", ".join(f"arrival.{name(column.name)}" for column in current_columns(table))
+    shown = ", ".join(f"arrival.{identifier(column.name)}" for column in current_columns(table))
     latest = ""
     if current.mode == "merge":
         parts = _key_parts(table, current)
@@ -127,11 +110,11 @@ def _history(table: Table, current: Current) -> str:
     keys = ", ".join(f"{part} AS key_{i}" for i, part in enumerate(parts))
     key = ", ".join(f"key_{i}" for i in range(len(parts)))
     same = " AND ".join(f"a.key_{i} IS NOT DISTINCT FROM t.key_{i}" for i in range(len(parts)))
-    own = [f"arrival.{name(column.name)}" for column in table.columns[len(ARRIVAL) :]]
+    own = [f"arrival.{identifier(column.name)}" for column in table.columns[len(ARRIVAL) :]]
     validity = [
-        f"version.{plain} AS {name(c.name)}" for (plain, *_), c in zip(_VALIDITY, _validity(table), strict=True)
+        f"version.{plain} AS {identifier(c.name)}" for (plain, *_), c in zip(_VALIDITY, _validity(table), strict=True)
     ]
-    shown = ", ".join([*own, *validity, *(f"arrival.{name(column)}" for column in PLACE)])
+    shown = ", ".join([*own, *validity, *(f"arrival.{identifier(column)}" for column in PLACE)])
     return f"""
 WITH segment AS (
   SELECT _file, _op, sequence - _row AS from_sequence, sequence AS to_sequence, _landed_at AS born,
@@ -182,11 +165,11 @@ def _key_parts(table: Table, current: Current) -> list[str]:
     variants = {column.doc: column for column in table.columns}
     parts = []
     for column in map(table.column, current.key):
-        value = f"CAST(arrival.{name(column.name)} AS VARCHAR)"
+        value = f"CAST(arrival.{identifier(column.name)} AS VARCHAR)"
         no_key = "'nan'" if pa.types.is_floating(column.type) else "''"
         part = f"nullif({value}, {no_key})"
         variant = variants.get(variant_doc(column.name))
-        parts.append(f"coalesce({part}, nullif(arrival.{name(variant.name)}, ''))" if variant else part)
+        parts.append(f"coalesce({part}, nullif(arrival.{identifier(variant.name)}, ''))" if variant else part)
     return parts
 
 
@@ -213,11 +196,11 @@ CONTENT_COLUMNS: Final[Mapping[str, str]] = {
 def contents(tables: Iterable[Table]) -> str:
     """Return the SELECT of all bytes that raw holds of files, over the raw tables of document sources."""
     columns = [column for column in raw_table("any", "documents").columns if column.name in CONTENT_COLUMNS]
-    listed = ", ".join(name(column.name) for column in columns)
+    listed = ", ".join(identifier(column.name) for column in columns)
     held = [
-        f"SELECT {text(table.name)} AS source, {listed} FROM {relation(table.identifier)} WHERE content IS NOT NULL"
+        f"SELECT {literal(table.name)} AS source, {listed} FROM {relation(table.identifier)} WHERE content IS NOT NULL"
         for table in tables
         if is_document_source(table)
     ]
-    nothing = ", ".join(f"CAST(NULL AS {sql_type(column.type)}) AS {name(column.name)}" for column in columns)
+    nothing = ", ".join(f"CAST(NULL AS {sql_type(column.type)}) AS {identifier(column.name)}" for column in columns)
     return "\nUNION ALL\n".join(held) or f"SELECT CAST(NULL AS VARCHAR) AS source, {nothing} WHERE false"

@@ -48,9 +48,10 @@ from dagster_project.landing.reading import (
     shown,
     text_value,
 )
-from dagster_project.landing.table_columns import DOUBLE, GUESSED, Wanted, literal, survives
+from dagster_project.landing.table_columns import DOUBLE, GUESSED, Wanted, survives
 from dagster_project.landing.unpacked import Unpacked
 from dagster_project.sources import TableSource
+from dagster_project.sql_words import literal
 
 NAME: Final = "csv"
 SUFFIXES: Final = (".csv", ".tsv", ".tab", ".psv")

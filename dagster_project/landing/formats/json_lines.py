@@ -41,9 +41,10 @@ from dagster_project.landing.reading import (
     shown,
     text_value,
 )
-from dagster_project.landing.table_columns import DOUBLE, Wanted, literal, whole_or_exact
+from dagster_project.landing.table_columns import DOUBLE, Wanted, whole_or_exact
 from dagster_project.landing.unpacked import CHUNK, Unpacked
 from dagster_project.sources import TableSource
+from dagster_project.sql_words import literal
 
 NAME: Final = "jsonl"
 SUFFIXES: Final = (".jsonl", ".ndjson")

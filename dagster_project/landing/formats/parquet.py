@@ -20,10 +20,11 @@ from dagster_project.landing.reading import (
     pieces,
     query,
 )
-from dagster_project.landing.table_columns import Wanted, kept_type, literal, quoted
+from dagster_project.landing.table_columns import Wanted, kept_type
 from dagster_project.landing.typed import typed_value
 from dagster_project.landing.unpacked import Unpacked
 from dagster_project.sources import TableSource
+from dagster_project.sql_words import identifier, literal
 
 NAME: Final = "parquet"
 SUFFIXES: Final = (".parquet", ".pq")
@@ -49,7 +50,7 @@ def read(con: duckdb.DuckDBPyConnection, file: Unpacked, head: Head, fields: Seq
     cursor = cursor_of(con)
     schema: pa.Schema = head.how
     values = [
-        typed_value(quoted(own.name), i, own.type, f) for i, (own, f) in enumerate(zip(schema, fields, strict=True))
+        typed_value(identifier(own.name), i, own.type, f) for i, (own, f) in enumerate(zip(schema, fields, strict=True))
     ]
     try:
         stream = cursor.execute(query(values, fields, _relation(file))).to_arrow_reader(BATCH_ROWS[0] * 4)

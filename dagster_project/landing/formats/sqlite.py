@@ -18,10 +18,11 @@ import pyarrow as pa
 
 from dagster_project.contracts import BYTES, INT, TEXT
 from dagster_project.landing.reading import Field, Head, Piece, Unreadable, shown
-from dagster_project.landing.table_columns import DOUBLE, Wanted, quoted
+from dagster_project.landing.table_columns import DOUBLE, Wanted
 from dagster_project.landing.typed import read_batches
 from dagster_project.landing.unpacked import Unpacked
 from dagster_project.sources import TableSource
+from dagster_project.sql_words import identifier
 
 NAME: Final = "sqlite"
 SUFFIXES: Final = (".sqlite", ".sqlite3", ".db", ".db3")
@@ -50,9 +51,11 @@ def inside(path: str) -> Sequence[str]:
 def find(con: duckdb.DuckDBPyConnection, file: Unpacked, source: TableSource) -> Head:  # noqa: ARG001
     """Return the columns of the table with the types of their values. Raises `Unreadable`."""
     with _opened(file.path) as database:
-        columns = [name for name, *_ in database.execute(f"SELECT * FROM {quoted(file.inside)} LIMIT 0").description]
-        sorts = ", ".join(f"group_concat(DISTINCT typeof({quoted(name)}))" for name in columns)
-        found = database.execute(f"SELECT {sorts} FROM {quoted(file.inside)}").fetchone()
+        columns = [
+            name for name, *_ in database.execute(f"SELECT * FROM {identifier(file.inside)} LIMIT 0").description
+        ]
+        sorts = ", ".join(f"group_concat(DISTINCT typeof({identifier(name)}))" for name in columns)
+        found = database.execute(f"SELECT {sorts} FROM {identifier(file.inside)}").fetchone()
     types = [_type(frozenset((kinds or "").split(",")) - {"null", ""}) for kinds in found]
     return Head(tuple(Wanted(*pair) for pair in zip(columns, types, strict=True)))
 
@@ -64,7 +67,7 @@ def read(con: duckdb.DuckDBPyConnection, file: Unpacked, head: Head, fields: Seq
 
     def batches() -> Iterator[pa.RecordBatch]:
         with _opened(file.path) as database:
-            rows = database.execute(f"SELECT * FROM {quoted(file.inside)}")
+            rows = database.execute(f"SELECT * FROM {identifier(file.inside)}")
             while held := rows.fetchmany(_ROWS):
                 columns = zip(*held, strict=True)
                 arrays = [_array(column, type_) for column, type_ in zip(columns, types, strict=True)]

@@ -1,0 +1,58 @@
+"""Values, names and types as DuckDB's SQL writes them.
+
+What belongs here: how one word is written, so that no text of a user is ever taken for SQL. What does not: statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import pyarrow as pa
+
+from dagster_project.contracts import struct_fields
+
+SQL_TYPES: Final[Mapping[pa.DataType, str]] = {
+    pa.string(): "VARCHAR",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.bool_(): "BOOLEAN",
+    pa.binary(): "BLOB",
+    pa.date32(): "DATE",
+    pa.timestamp("us"): "TIMESTAMP",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
+}
+"""DuckDB's name of every type that is not nested and that a column of the lake can have."""
+
+
+def literal(text: str) -> str:
+    """Return `text` as a string of SQL.
+
+    >>> literal("it's")
+    "'it''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Return `name` as a quoted identifier of SQL.
+
+    >>> identifier('a "b" c')
+    '"a ""b"" c"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def sql_type(type_: pa.DataType) -> str:
+    """Return DuckDB's name of the type of a column. Raises `KeyError` for a type that no column of the lake has.
+
+    >>> sql_type(pa.list_(pa.struct([("a b", pa.string())]))), sql_type(pa.map_(pa.string(), pa.int64()))
+    ('STRUCT("a b" VARCHAR)[]', 'MAP(VARCHAR, BIGINT)')
+    """
+    if pa.types.is_list(type_):
+        return f"{sql_type(type_.value_type)}[]"
+    if pa.types.is_map(type_):
+        return f"MAP({sql_type(type_.key_type)}, {sql_type(type_.item_type)})"
+    if pa.types.is_struct(type_):
+        return f"STRUCT({', '.join(f'{identifier(f.name)} {sql_type(f.type)}' for f in struct_fields(type_))})"
+    return SQL_TYPES[type_]
