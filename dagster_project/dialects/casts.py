@@ -341,11 +341,16 @@ def double_text(x: str) -> str:
     plain = f"regexp_replace(replace({shortest}, '.', ''), '^0+|0+$', '', 'g')"
     sign = f"CASE WHEN signbit({x}) THEN '-' ELSE '' END"
     exponent = (
-        f"CASE WHEN contains({shortest}, 'e') THEN CAST(split_part({shortest}, 'e', 2) AS INTEGER) "
+        f"CASE WHEN abs({x}) < 1e-320 THEN CAST(split_part(printf('%.1e', abs({x})), 'e', 2) AS INTEGER) "
+        f"WHEN contains({shortest}, 'e') THEN CAST(split_part({shortest}, 'e', 2) AS INTEGER) "
         f"WHEN abs({x}) >= 1 THEN length(split_part({shortest}, '.', 1)) - 1 "
         f"ELSE length(regexp_extract({shortest}, '^0\\.(0*)', 1)) * -1 - 1 END"
     )
-    digits = f"CASE WHEN contains({shortest}, 'e') THEN regexp_replace(replace(split_part({shortest}, 'e', 1), '.', ''), '0+$', '') ELSE {plain} END"
+    # Java takes two digits at least, so where the smallest doubles lie 9.9E-324 and not 1.0E-323.
+    digits = (
+        f"CASE WHEN abs({x}) < 1e-320 AND length(split_part({shortest}, 'e', 1)) = 1 THEN replace(left(printf('%.1e', abs({x})), 3), '.', '') "
+        f"WHEN contains({shortest}, 'e') THEN regexp_replace(replace(split_part({shortest}, 'e', 1), '.', ''), '0+$', '') ELSE {plain} END"
+    )
     mantissa = f"(left({digits}, 1) || CASE WHEN length({digits}) > 1 THEN '.' || substr({digits}, 2) ELSE '.0' END)"
     return (
         f"CASE WHEN isnan({x}) THEN 'NaN' WHEN isinf({x}) THEN {sign} || 'Infinity' WHEN {x} = 0 THEN {sign} || '0E0' "

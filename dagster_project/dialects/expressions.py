@@ -233,7 +233,7 @@ def _hex(_: Expressions, node: Any, __: Scope) -> Typed:
     digits = node.this.replace(" ", "")
     if len(digits) % 2 or not re.fullmatch(r"[0-9a-fA-F]*", digits):
         raise Unsupported(f"X'{node.this}' has no two hexadecimal digits per byte. Mend it.")
-    return Typed(f"from_hex({string(digits)})" if digits else "CAST('' AS BLOB)", VARBINARY)
+    return Typed(f"from_hex({string(digits)})" if digits else "CAST('' AS BLOB)", VARBINARY, bytes.fromhex(digits))
 
 
 def _unicode(_: Expressions, node: Any, __: Scope) -> Typed:

@@ -172,6 +172,8 @@ def _folded(sign: str, a: Decimal, b: Decimal, kind: Type) -> Typed:
             value = {"+": a + b, "-": a - b, "*": a * b, "/": a / b}[sign]
         value = value.quantize(Decimal(1).scaleb(-kind.args[1]), rounding=ROUND_HALF_UP)
     if len(value.as_tuple().digits) > kind.args[0]:
+        if abs(int(value.scaleb(kind.args[1], context))) < 2**127:
+            raise Unsupported(f"{a} {sign} {b} has more than 38 digits, which DuckDB does not keep. CAST one of them.")
         return Typed(fail("Decimal overflow", kind), kind)
     return Typed(f"CAST({string(format(value, 'f'))} AS {duckdb_type(kind)})", kind, value)
 

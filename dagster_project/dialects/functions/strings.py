@@ -86,12 +86,18 @@ def lower(call: Call) -> Typed:
 
 simple("starts_with", "TT", "starts_with({0}, {1})", BOOLEAN)
 simple("ends_with", "TT", "ends_with({0}, {1})", BOOLEAN)
-simple("to_utf8", "P", "encode({0})", VARBINARY)
 simple("to_hex", "B", "hex({0})", VARCHAR)
 simple("to_base64", "B", "to_base64({0})", VARCHAR)
 simple("md5", "B", "from_hex(md5({0}))", VARBINARY)
 simple("sha1", "B", "from_hex(sha1({0}))", VARBINARY)
 simple("sha256", "B", "from_hex(sha256({0}))", VARBINARY)
+
+
+@function("to_utf8")
+def to_utf8(call: Call) -> Typed:
+    """Give the bytes of a text, of a char with its blanks."""
+    value = call.padded(0)
+    return Typed(f"encode({value.sql})", VARBINARY, value.text.encode() if value.text is not None else None)
 
 
 @function("chr")
@@ -645,8 +651,14 @@ def regexp_position(call: Call) -> Typed:
 
 @function("from_hex")
 def from_hex(call: Call) -> Typed:
-    """Give the bytes of hexadecimal digits."""
-    return Typed(f"from_hex({call.text(0).sql})", VARBINARY)
+    """Give the bytes of hexadecimal digits, two to a byte."""
+    value = call.text(0)
+    if value.text is not None:
+        if len(value.text) % 2 or not re.fullmatch(r"[0-9a-fA-F]*", value.text):
+            return Typed(fail(f"Invalid hex: {value.text}", VARBINARY), VARBINARY)
+        return Typed(f"from_hex({value.sql})", VARBINARY, bytes.fromhex(value.text))
+    odd = fail("from_hex() takes two hexadecimal digits per byte", VARBINARY)
+    return Typed(let([value], lambda x: f"CASE WHEN length({x}) % 2 = 1 THEN {odd} ELSE from_hex({x}) END"), VARBINARY)
 
 
 @function("from_base64")
@@ -667,10 +679,47 @@ def from_base64url(call: Call) -> Typed:
     return Typed(f"from_base64(translate({call.text(0).sql}, '-_', '+/'))", VARBINARY)
 
 
-@function("from_utf8", args=1)
+@function("from_utf8", args=(1, 2))
 def from_utf8(call: Call) -> Typed:
-    """Give the text of bytes; bytes that are none raise here, where Trino puts U+FFFD."""
-    return Typed(f"decode({call.bytes(0).sql})", VARCHAR)
+    """Give the text of bytes, U+FFFD or the character told for a sequence that is none; of a column such a one raises."""
+    value = call.bytes(0)
+    by = _replacement(call) if len(call) == 2 else "\ufffd"
+    if isinstance(value.const, bytes):
+        return text(utf8(value.const, by))
+    if len(call) == 2:
+        raise call.refuse("with a replacement is given here for constants", "Leave the replacement out.")
+    return Typed(f"decode({value.sql})", VARCHAR)
+
+
+def _replacement(call: Call) -> str:
+    told = call.values[1]
+    if told.integer is not None and 0 <= told.integer < 0x110000 and not 0xD800 <= told.integer < 0xE000:
+        return chr(told.integer)
+    if told.text is None or len(told.text) > 1:
+        raise call.refuse("takes a constant replacement of one character or none", "Write it out.")
+    return told.text
+
+
+def utf8(value: bytes, by: str) -> str:
+    """Return bytes as a text, with `by` in place of each sequence that is no UTF-8: as far as it looks like one.
+
+    >>> utf8(b"X\\xbf", "#"), utf8(b"\\xe2\\x82", "#"), utf8(b"\\xed\\xa0\\x80", "#")
+    ('X#', '#', '#')
+    """
+    made, at = [], 0
+    while at < len(value):
+        first = value[at]
+        told = next((n for n in range(2, 7) if first >> (7 - n) == (1 << (n + 1)) - 2), 1)
+        found = 1
+        while found < told and at + found < len(value) and value[at + found] >> 6 == 0b10:
+            found += 1
+        sequence = value[at : at + found]
+        try:
+            made.append(sequence.decode("utf-8"))
+        except UnicodeDecodeError:
+            made.append(by)
+        at += found
+    return "".join(made)
 
 
 def _big_endian(bits: int) -> None:
