@@ -58,7 +58,7 @@ _NUMBERS: Final = (
     "UINTEGER",
 )
 _ALWAYS: Final = ("unchanged", "committed", "quarantined")
-_OUTCOMES: Final = ("unchanged", "committed", "removed", "duplicate", "quarantined", "failed", "partial")
+_OUTCOMES: Final = ("unchanged", "committed", "removed", "duplicate", "quarantined", "discarded", "failed", "partial")
 _VERBS: Final = {"land": "landing", "shape": "shaping", "audit": "auditing", "commit": "committing", "serve": "serving"}
 _STATES: Final = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 

@@ -76,7 +76,7 @@ def whole_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
 def whole_result(lake: Lake, source: Source, asset: dg.AssetKey) -> dg.AssetCheckResult:
     """Return which share of a source's files came through whole when they were last looked at; the figure is plotted.
 
-    Files that are gone count no more. A share below 100 % is a warning: the notes of these files are served as far as
+    Files that are gone, or were given up, count no more. A share below 100 % is a warning: the notes of these files are served as far as
     they could be read, or as they were before.
     """
     standing = _last_status(lake, source)
@@ -104,7 +104,7 @@ def _last_status(lake: Lake, source: Source) -> dict[str, int]:
     query = (
         "SELECT status, count(*) FROM (SELECT DISTINCT ON (path) path, status "
         f"FROM {relation(pin, files)} AS l ORDER BY path, recorded_at DESC, sequence DESC) "
-        "WHERE status <> 'removed' GROUP BY status"
+        "WHERE status NOT IN ('removed', 'discarded') GROUP BY status"
     )
     with lake.connect() as con:
         return dict(con.execute(query).fetchall())

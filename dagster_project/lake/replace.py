@@ -18,7 +18,7 @@ from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation
 from dagster_project.lake.staging import StagedFile, stage_query
-from dagster_project.sql_words import literal
+from dagster_project.sql_words import identifier, literal
 
 SMALL_BYTES: Final = 16 * 1024 * 1024
 MANY: Final = 10
@@ -51,6 +51,30 @@ def without_keys(
     if keys:
         rows += f" WHERE {key} IS NULL OR {key} NOT IN (SELECT {key} FROM {keys} WHERE {key} IS NOT NULL)"
     return Rewritten(frozenset(removed), stage_query(lake, con, rows, table=pin.table, source=source))
+
+
+def amended(lake: Lake, con: duckdb.DuckDBPyConnection, pin: Pin, *, source: str, changes: str) -> Rewritten:
+    """Write the files of `source` that hold a row named in `changes` anew, with the values that are given there.
+
+    `changes` is a table of `con`: the key of the table names a row, once, and the other columns are its new values.
+    """
+    key = pin.table.key
+    given = {name for name, *_ in con.execute(f"DESCRIBE {changes}").fetchall()} - {*key}
+    same = " AND ".join(f"t.{identifier(name)} IS NOT DISTINCT FROM c.{identifier(name)}" for name in key)
+    paths = [file.file_path for file in lake.source_files(pin, source)]
+    touched = f"AS t SEMI JOIN {changes} AS c ON {same} LIMIT 1"
+    held = [path for path in paths if con.execute(f"SELECT 1 FROM {relation(pin, [path])} {touched}").fetchone()]
+    if not held:
+        return Rewritten()
+    names = [identifier(column.name) for column in pin.table.columns]
+    values = [f"CASE WHEN c.is_changed THEN c.{name} ELSE t.{name} END" for name in map(identifier, given)]
+    new = dict(zip(map(identifier, given), values, strict=True))
+    listed = ", ".join(f"{new.get(name, f't.{name}')} AS {name}" for name in names)
+    rows = (
+        f"SELECT {listed} FROM {relation(pin, held)} AS t "
+        f"LEFT JOIN (SELECT *, true AS is_changed FROM {changes}) AS c ON {same} ORDER BY {', '.join(pin.table.sort)}"
+    )
+    return Rewritten(frozenset(held), stage_query(lake, con, rows, table=pin.table, source=source))
 
 
 def _holding(con: duckdb.DuckDBPyConnection, paths: Sequence[str], key: str, keys: str) -> set[str]:

@@ -75,7 +75,7 @@ def settle(batch: Batch) -> None:
 
 def stage_ledger(batch: Batch) -> None:
     """Stage the ledger's rows: one per input."""
-    _stage(batch, LEDGER, f"SELECT {_head(batch)}, *, {_now(batch)} AS recorded_at FROM inputs")
+    _stage(batch, LEDGER, f"SELECT {_head(batch)}, *, {_now(batch)} AS recorded_at, 0::BIGINT AS discarded FROM inputs")
 
 
 def stage_quarantine(batch: Batch) -> None:

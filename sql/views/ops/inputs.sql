@@ -2,7 +2,7 @@
 -- source: Name of the source
 -- path: The input: a file of the source, or a shard
 -- op: What was seen: put, move, gone, unreadable, rows or events
--- status: parsed, partial, quarantined, failed or removed
+-- status: parsed, partial, quarantined, discarded, failed or removed
 -- is_bad: True if it came through only in part or not at all: partial, quarantined or failed
 -- parser: What read it
 -- encoding: Encoding of its text; null if it is no text

@@ -1,0 +1,151 @@
+"""What became of refused units: each row of `ops.quarantine` with its state.
+
+What belongs here: telling the refusals that wait for a decision from those that need none, and moving their units in
+the ledger. What does not: refusing (`record`), deciding (`quarantine`, `release`), listing (`commands`).
+
+A refusal is *released* or *discarded* if somebody decided so. It is *superseded* if the source has since said
+something newer of the same: then it is of no concern any more, and letting it through would put the old over the new.
+All others are *open*. What is newer goes by the kind of source:
+
+- a file: a later arrival of its path, or its move away;
+- a row: a later landing of its file, or a version or a refusal of its note from a later arrival;
+- an event: the same event in `notes.events`, for it came again and was good;
+- a note made of events: a version or a refusal of it from a later arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import duckdb
+
+from dagster_project.contracts import EVENTS, QUARANTINE, VERSIONS, Current, Kind
+from dagster_project.errors import UsageError
+from dagster_project.lake.lake import Lake
+from dagster_project.lake.pins import Pin
+from dagster_project.lake.read import relation
+
+RAW: Final = "raw."
+IS_NOTE: Final = "(rule LIKE 'notes.%' AND rule NOT LIKE 'notes.events/%')"
+"""SQL that is true for a refusal that is about a note, for a stream has refusals of events too."""
+STATES: Final = ("open", "superseded", "released", "discarded")
+COLUMNS: Final = tuple(column.name for column in QUARANTINE.columns)
+
+
+def kind_of(raw: Pin) -> Kind:
+    """Return the kind of the source that has landed in `raw`."""
+    names = {column.name for column in raw.table.columns}
+    return "stream" if "shard_sequence" in names else "table" if "_op" in names else "documents"
+
+
+def landed(pins: Mapping[str, Pin], source: str) -> Pin:
+    """Return the pin of what `source` has landed. Raises `UsageError` for one that never has."""
+    if RAW + source not in pins:
+        known = ", ".join(sorted(name.removeprefix(RAW) for name in pins if name.startswith(RAW))) or "none yet"
+        raise UsageError(f"The lake holds no source called {source}. There are: {known}.")
+    return pins[RAW + source]
+
+
+def refusing_sources(lake: Lake, pins: Mapping[str, Pin]) -> list[str]:
+    """Return the sources of which something was ever refused, in order."""
+    files = lake.data_files(pins[QUARANTINE.identifier].metadata_location)
+    return sorted({str(file.partition[0]) for file in files})
+
+
+def refusals(lake: Lake, pins: Mapping[str, Pin], source: str) -> str:
+    """Return SQL that can stand after FROM: the refusals of `source` at `pins`, and the `state` of each."""
+    raw = landed(pins, source)
+    rows = own(lake, pins[QUARANTINE.identifier], source)
+    match kind_of(raw):
+        case "documents":
+            query = _newer_files(raw, rows)
+        case "table":
+            query = _newer_rows(raw, _newer_notes(lake, pins, source, rows))
+        case "stream":
+            query = _newer_events(own(lake, pins[EVENTS.identifier], source), _newer_notes(lake, pins, source, rows))
+    listed = ", ".join(f"q.{name}" for name in COLUMNS)
+    return (
+        f"(SELECT {listed}, CASE WHEN q.released_at IS NOT NULL THEN 'released' "
+        "WHEN q.discarded_at IS NOT NULL THEN 'discarded' WHEN coalesce(q.is_superseded, false) THEN 'superseded' "
+        f"ELSE 'open' END AS state FROM ({query}) AS q)"
+    )
+
+
+def own(lake: Lake, pin: Pin, source: str) -> str:
+    """Return SQL that can stand after FROM: the rows of a shared table that `source` has."""
+    return relation(pin, [file.file_path for file in lake.source_files(pin, source)])
+
+
+def _newer_files(raw: Pin, rows: str) -> str:
+    seen = (
+        f"SELECT path, sequence FROM {relation(raw)} AS here UNION ALL "
+        f"SELECT moved_from, sequence FROM {relation(raw)} AS left_behind WHERE moved_from IS NOT NULL"
+    )
+    return (
+        f"SELECT q.*, l.sequence > q.sequence AS is_superseded FROM {rows} AS q LEFT JOIN "
+        f"(SELECT path, max(sequence) AS sequence FROM ({seen}) GROUP BY path) AS l "
+        "ON l.path = coalesce(q.file, q.key)"
+    )
+
+
+def _newer_rows(raw: Pin, rows: str) -> str:
+    ends = ["file", "same"] if (raw.table.current or Current()).mode == "append" else ["file", "same", "gone"]
+    listed = ", ".join(f"'{op}'" for op in ends)
+    landings = (
+        f"SELECT _file, list(sequence) AS ends FROM {relation(raw)} AS m "
+        f"WHERE _op IN ({listed}) AND _error IS NULL AND NOT (_op = 'gone' AND _row_hash IS NOT NULL) GROUP BY _file"
+    )
+    return (
+        "SELECT n.*, n.has_newer OR len(list_filter(f.ends, lambda e: e > n.sequence)) > 1 AS is_superseded "
+        f"FROM ({rows}) AS n LEFT JOIN ({landings}) AS f ON f._file = n.file"
+    )
+
+
+def _newer_events(events: str, rows: str) -> str:
+    came = f"coalesce(n.key, n.unit) IN (SELECT event_id FROM {events} AS e)"
+    return f"SELECT n.*, n.has_newer OR (NOT {IS_NOTE} AND {came}) AS is_superseded FROM ({rows}) AS n"
+
+
+def _newer_notes(lake: Lake, pins: Mapping[str, Pin], source: str, rows: str) -> str:
+    """Return SQL of the refusals, and whether their note `has_newer`: a version, or a refusal, of a later arrival."""
+    versions = own(lake, pins[VERSIONS.identifier], source)
+    return (
+        "SELECT q.*, greatest(coalesce(v.sequence, 0), max(q.sequence) OVER (PARTITION BY q.unit)) > q.sequence "
+        f"AS has_newer FROM {rows} AS q LEFT JOIN (SELECT note_id, max(sequence) AS sequence FROM {versions} AS v "
+        f"WHERE note_id IN (SELECT unit FROM {rows} AS r) GROUP BY note_id) AS v ON v.note_id = q.unit"
+    )
+
+
+def ledger_moves(
+    lake: Lake, con: duckdb.DuckDBPyConnection, pin: Pin, *, source: str, kind: Kind, into: Iterable[str]
+) -> None:
+    """Make the table `ledger_changes` in `con`: what the ledger says once units have left its `quarantined`.
+
+    `into` names the tables of `con` that hold these units, a row (`file`, `sequence`) each; the table's name is the
+    column of the ledger that they go to, `committed` or `discarded`. The input of a unit is the last of its file
+    that began no later.
+    """
+    ledger = own(lake, pin, source)
+    gone = " UNION ALL ".join(f"SELECT file, sequence, '{name}' AS into FROM {name}" for name in into)
+    moved = (
+        "SELECT l.batch_id, l.path, l.sequence, count(*) FILTER (u.into = 'committed') AS committed, "
+        "count(*) FILTER (u.into = 'discarded') AS discarded "
+        f"FROM ({gone}) AS u ASOF JOIN (SELECT * FROM {ledger} AS e) AS l "
+        "ON u.file = l.path AND u.sequence >= l.sequence GROUP BY ALL"
+    )
+    whole = "CASE WHEN dropped IS NOT NULL THEN 'partial' ELSE 'parsed' END" if kind == "documents" else "'parsed'"
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE ledger_changes AS
+        WITH figures AS (
+            SELECT l.batch_id, l.path, l.sequence, l.status AS was, l.dropped, l.committed + m.committed AS committed,
+                coalesce(l.discarded, 0) + m.discarded AS discarded,
+                l.quarantined - m.committed - m.discarded AS quarantined
+            FROM {ledger} AS l JOIN ({moved}) AS m USING (batch_id, path, sequence))
+        SELECT batch_id, path, sequence, committed, discarded, quarantined,
+            CASE WHEN was NOT IN ('partial', 'quarantined') THEN was
+                 WHEN quarantined > 0 THEN CASE WHEN committed > 0 THEN 'partial' ELSE 'quarantined' END
+                 WHEN committed = 0 AND discarded > 0 THEN 'discarded'
+                 ELSE {whole} END AS status
+        FROM figures"""
+    )

@@ -1,0 +1,106 @@
+"""What becomes of refused units: told, given up, audited again; and the balance that holds whatever is decided."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from dagster_project.errors import UsageError
+from dagster_project.lake.lake import Lake, open_lake
+from dagster_project.lake.read import relation
+from dagster_project.pipeline import run
+from dagster_project.reports import Counts
+from dagster_project.settings import settings
+from dagster_project.sources import DocumentSource, NoteMapping, StreamSource, TableSource
+from dagster_project.steps.quarantine import discard, standing
+from dagster_project.steps.refused import refusals
+
+MAPPING = NoteMapping(key=("id",), title="title", body="body", created_at="at")
+
+
+def fresh(folder: Path) -> Lake:
+    return open_lake(settings(str(folder)), clock=lambda: datetime.now(UTC), ids=lambda: uuid4().hex)
+
+
+Ask = Callable[..., list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+def ask(folder: Path, query: str) -> list[tuple[Any, ...]]:
+    """Ask the lake: {notes.notes} is that table, {refusals:SOURCE} what became of the source's refused units."""
+    lake = fresh(folder)
+    pins = lake.pins()
+    with lake.connect() as con:
+        for name, pin in pins.items():
+            query = query.replace("{" + name + "}", f"(SELECT * FROM {relation(pin)})")
+            source = name.removeprefix("raw.")
+            if name != source and "{refusals:" + source + "}" in query:
+                query = query.replace("{refusals:" + source + "}", refusals(lake, pins, source))
+        return con.execute(query).fetchall()
+
+
+def sheet(folder: Path, *rows: str, name: str = "one.csv", mapping: NoteMapping = MAPPING) -> TableSource:
+    """Write a file of rows `id,title,body,at`; return the source it is in."""
+    (folder / "tables").mkdir(exist_ok=True)
+    (folder / "tables" / name).write_text("\n".join(["id,title,body,at", *rows, ""]), "utf-8")
+    return TableSource(name="sheet", path=str(folder / "tables"), note=mapping)
+
+
+def test_what_the_source_has_since_said_anew_supersedes_a_refusal(tmp_path: Path, lake: Path) -> None:
+    vault = tmp_path / "vault"
+    vault.mkdir()
+    notes = DocumentSource(name="vault", path=str(vault), max_gone_share=1)
+    for name in "abc":
+        (vault / f"{name}.md").write_bytes(b"caf\xc3\xa9, caf\xe9\n")
+    rows = sheet(tmp_path, "1,One,x,2026-01-01", "2,Two,y,never", "3,Three,z,never")
+    sheet(tmp_path, "4,Four,x,never", name="two.csv")
+    run(fresh(lake), [notes, rows])
+    (vault / "a.md").write_text("good\n", "utf-8")
+    (vault / "b.md").write_bytes(b"caf\xc3\xa9, caf\xe9, still\n")
+    sheet(tmp_path, "1,One,x,2026-01-01", "2,Two,y,2026-01-02", "3,Three,zz,never")
+    run(fresh(lake), [notes, rows])
+
+    told = ask(lake, "SELECT key, state FROM {refusals:vault} ORDER BY key, sequence")
+    assert told == [("a.md", "superseded"), ("b.md", "superseded"), ("b.md", "open"), ("c.md", "open")]
+    told = ask(lake, "SELECT key, state FROM {refusals:sheet} ORDER BY key, sequence")
+    assert told == [("2", "superseded"), ("3", "superseded"), ("3", "open"), ("4", "open")]
+
+    assert discard(fresh(lake), "vault", why="old") == 2
+    assert ask(lake, "SELECT state, count(*) FROM {refusals:vault} GROUP BY 1 ORDER BY 1") == [
+        ("discarded", 2),
+        ("superseded", 2),
+    ]
+
+
+def test_who_gives_a_unit_up_moves_it_in_the_ledger_and_its_note_is_stale_no_more(tmp_path: Path, lake: Path) -> None:
+    source = sheet(tmp_path, "1,One,x,2026-01-01", "2,Two,y,2026-01-02", "3,Three,z,never")
+    run(fresh(lake), [source])
+    sheet(tmp_path, "1,One,x,never", "2,Two,y,2026-01-02", "3,Three,z,never")
+    assert run(fresh(lake), [source]).reports[0].counts == Counts(seen=3, unchanged=1, quarantined=2)
+    assert ask(lake, "SELECT path, stale FROM {notes.notes} ORDER BY 1") == [("1", True), ("2", False)]
+    with pytest.raises(UsageError, match="5 is not in quarantine"):
+        discard(fresh(lake), "sheet", why="x", units=["1", "5"])
+
+    assert discard(fresh(lake), "sheet", why="a test", units=["1"]) == 1
+    assert ask(lake, "SELECT path, stale, title FROM {notes.notes} ORDER BY 1") == [
+        ("1", False, "One"),
+        ("2", False, "Two"),
+    ]
+    last = "SELECT status, seen, committed, quarantined, discarded FROM {ops.ledger} ORDER BY sequence DESC LIMIT 1"
+    assert ask(lake, last) == [("quarantined", 2, 0, 1, 1)]
+    assert discard(fresh(lake), "sheet", why="a test") == 1
+    assert ask(lake, last) == [("discarded", 2, 0, 0, 2)]
+    counts = standing(fresh(lake), "sheet")
+    assert counts == Counts(seen=5, committed=2, quarantined=1, discarded=2)
+    assert counts.is_balanced
+    assert discard(fresh(lake), "sheet", why="a test") == 0
