@@ -19,7 +19,7 @@ from dagster_project.sources import Source
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.commit import commit_batch
 from dagster_project.steps.cursors import note_cursor, paused_since
-from dagster_project.steps.judge import judge, take_out, warm_up
+from dagster_project.steps.judge import judge_all, take_out, warm_up
 from dagster_project.steps.land import land
 from dagster_project.steps.pending import next_batch_end
 from dagster_project.steps.record import counts, record, record_refusal
@@ -117,7 +117,7 @@ def _commit_one(batch: Batch, observe: Observer) -> Committed:
         shape(batch, observe=observe)
         failpoint("shape.staged")
         observe(name, "audit")
-        verdict = judge(batch, batch.tables())
+        verdict = judge_all(batch)
         failpoint("audit.judged")
         if not verdict.passed:
             raise record_refusal(batch, verdict)

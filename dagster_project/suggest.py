@@ -323,7 +323,7 @@ def _mostly_given(con: duckdb.DuckDBPyConnection, subject: Profiled, fact: Facts
 
 
 def _fresh(con: duckdb.DuckDBPyConnection, subject: Profiled, fact: Facts) -> Iterator[dict[str, Any]]:
-    """Yield a rule that the newest value is at most twice as old, when it lands, as it ever was; not for old exports."""
+    """Yield a rule that the newest value, when it lands, is at most twice as old as ever; not for old exports."""
     name, value = fact.value.name, fact.value.sql
     age = f"epoch(max({subject.landed})) - epoch(max({value})::TIMESTAMPTZ)"
     least, oldest, landings = _row(
@@ -339,7 +339,9 @@ def _fresh(con: duckdb.DuckDBPyConnection, subject: Profiled, fact: Facts) -> It
         f"HAVING {_braced(age)} > {3600 * hours}"
     )
     said = f"The newest `{name}` is at most {hours:,} hours old when it lands."
-    because = f"in {landings} {'landing' if landings == 1 else 'landings'} it was at most {oldest / 3600:,.1f} hours old"
+    because = (
+        f"in {landings} {'landing' if landings == 1 else 'landings'} it was at most {oldest / 3600:,.1f} hours old"
+    )
     yield _rule(name, "fresh", "watch", query, said, because)
 
 

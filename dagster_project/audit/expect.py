@@ -245,10 +245,12 @@ def _read(
     share = 100.0 * bad / rows if rows else 0.0
     observed = share if rule.rule == "row" else float(bad if query is not None else rows)
     result = Result(suite, rule.name, rule.rule, success, observed, bad, rows)
-    if success or rule.rule == "table":
+    if success or rule.rule != "row":
         return result, []
     if query is None:
-        raise AuditBroken(f"{suite}/{rule.name} failed, but {rule.type} does not say which rows; make it a table rule.")
+        raise AuditBroken(
+            f"{suite}/{rule.name} failed, but {rule.type} does not say which rows; make it a table or watch rule."
+        )
     return result, [_refusals(connection, query, unit_column(subject.table), f"{suite}/{rule.name}", rule.reason)]
 
 

@@ -2,7 +2,7 @@
 
 What belongs here: reading and describing suites, so that Dagster can declare a check per expectation and the docs
 can list them. What does not: running them; this module must not import great_expectations.
-Each expectation carries `meta.notelake`: `name`, `rule` (row or table), `on` (staged or would_be) and `reason`.
+Each expectation carries `meta.notelake`: `name`, `rule` (row, table or watch), `on` (staged or would_be) and `reason`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from dagster_project.audit.verdict import Rule
 from dagster_project.contracts import SHARED, Table
@@ -61,11 +61,16 @@ def read_suite(folder: Path, table: Table) -> Suite:
     return Suite(table.identifier, found)
 
 
+def has_suite(folder: Path, table: Table) -> bool:
+    """Whether `table` has rules of its own; the raw table of a table source may, the shared tables all do."""
+    return (folder / f"{table.identifier}.json").is_file()
+
+
 def _expectation(item: Mapping[str, Any]) -> Expectation:
     ours = item["meta"]["notelake"]
     on = ours.get("on", "staged")
-    if ours["rule"] not in ("row", "table") or on not in ("staged", "would_be"):
-        raise ValueError(f"{ours['name']}: rule is row or table, on is staged or would_be")
+    if ours["rule"] not in get_args(Rule) or on not in ("staged", "would_be"):
+        raise ValueError(f"{ours['name']}: rule is row, table or watch, on is staged or would_be")
     if ours["rule"] == "row" and on == "would_be":
         raise ValueError(f"{ours['name']}: a row rule judges staged rows")
     return Expectation(
@@ -98,7 +103,9 @@ def suites_markdown(folder: Path) -> str:
     intro = (
         "# Expectations\n\n"
         "A **row** rule refuses single units, which go to `ops.quarantine`; a **table** rule refuses the batch, and "
-        "the last good state is served. The suites lie in `expectations/`, one JSON file per table.\n"
+        "the last good state is served; a **watch** rule refuses nothing and is told. The suites lie in "
+        "`expectations/`, one JSON file per table. A table source may have one of its own, `raw.<source>.json`, which "
+        "`notelake suggest SOURCE --write` proposes from its rows.\n"
     )
     return "\n".join([intro, *map(_section, read_suites(folder))])
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from dagster_project.contracts import TEXT, Table
 
-Rule = Literal["row", "table"]
-"""row: refuses single units; table: refuses the batch."""
+Rule = Literal["row", "table", "watch"]
+"""row: refuses single units; table: refuses the batch; watch: refuses nothing, and is told."""
 
 REFUSALS: Final = pa.schema([("unit", TEXT), ("rule", TEXT), ("reason", TEXT)])
 """A refused unit: its key (null where the key itself is missing), the rule as `suite/name`, and why in words."""
@@ -37,7 +37,7 @@ class Subject:
 class Result:
     """One expectation on one batch.
 
-    `observed` is the share of bad rows in percent for a row rule, and the value itself for a table rule.
+    `observed` is the share of bad rows in percent for a row rule, and the value itself for the others.
     """
 
     suite: str

@@ -1,6 +1,9 @@
 """audit: judge the staged rows before anyone can see them, and take out what a row rule refuses.
 
 A refused unit goes as a whole: a note with all its parts. Its last good version stays, and is marked stale.
+
+A table source may have a suite of its own, `expectations/raw.<source>.json`. It judges the rows as they arrived, and
+what it refuses is the note a row was to become: a row that changes nothing, or that a later one stands for, is none.
 """
 
 from __future__ import annotations
@@ -11,7 +14,10 @@ from importlib import import_module
 from threading import Thread
 from typing import Final
 
-from dagster_project.audit.verdict import Subject, Verdict
+import pyarrow as pa
+
+from dagster_project.audit.suites import has_suite
+from dagster_project.audit.verdict import REFUSALS, Subject, Verdict
 from dagster_project.contracts import EVENTS, NOTES, PARTS, VERSIONS, Table
 from dagster_project.errors import AuditBroken
 from dagster_project.lake.staging import stage_query
@@ -40,6 +46,37 @@ def judge(batch: Batch, tables: Sequence[Table]) -> Verdict:
         if (rows := batch.rows(table)) is not None
     ]
     return audit(subjects, folder=bundled("expectations"), connect=batch.lake.connect)
+
+
+def judge_all(batch: Batch) -> Verdict:
+    """Judge the staged rows of all tables, and the rows that arrived if their source has a suite of its own."""
+    from dagster_project.audit.expect import audit
+
+    verdict = judge(batch, batch.tables())
+    arrived = batch.pins[f"raw.{batch.source.name}"].table
+    folder = bundled("expectations")
+    if batch.source.kind != "table" or not has_suite(folder, arrived):
+        return verdict
+    rows = f"(SELECT * FROM {batch.raw} AS r WHERE sequence > {batch.after} AND sequence <= {batch.to} AND _op = 'put')"
+    own = audit([Subject(arrived, rows, None)], folder=folder, connect=batch.lake.connect)
+    return Verdict(
+        (*own.results, *verdict.results), pa.concat_tables([verdict.refusals, _by_note(batch, own.refusals)])
+    )
+
+
+def _by_note(batch: Batch, refusals: pa.Table) -> pa.Table:
+    """Return refusals of arrivals as refusals of the notes that are staged for them."""
+    notes = batch.rows(NOTES)
+    if notes is None or not refusals.num_rows:
+        return REFUSALS.empty_table()
+    batch.con.register("arrivals_refused", refusals)
+    query = (
+        f"SELECT note_id AS unit, rule, reason FROM {notes} AS n JOIN arrivals_refused AS r "
+        "ON n.sequence = CAST(r.unit AS BIGINT) ORDER BY unit, rule"
+    )
+    by_note = batch.con.execute(query).to_arrow_table().cast(REFUSALS)
+    batch.con.unregister("arrivals_refused")
+    return by_note
 
 
 def _would_be(batch: Batch, table: Table, rows: str, replaced: str) -> str:
