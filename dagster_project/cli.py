@@ -190,7 +190,7 @@ def collect(
     Taken are JSON (an object, an array, or lines) and CloudEvents 1.0 (structured, binary, batch), posted to / or
     /events; GET /health tells how it does. Without a token it listens on loopback only.
 
-    
+    \b
     notelake collect --stream live
     curl -H 'content-type: application/json' -d '{"type": "note.created", "path": "a"}' localhost:8711
     """

@@ -194,6 +194,10 @@ def environment() -> str:
             "what a process that reads documents may use beyond its start, e.g. `512MB`; default `2GB`; Linux only",
         ),
         (
+            "NOTELAKE_COLLECT_TOKEN",
+            "a token `notelake collect` asks of who posts, beside those in --token-file; default none, on loopback only",
+        ),
+        (
             "PYICEBERG_CATALOG__NOTELAKE__URI",
             "the Iceberg catalog, SQLite or PostgreSQL; default SQLite in the lake's folder",
         ),

@@ -121,8 +121,25 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def parsed(text: str | bytes) -> Any:
+    """Return what JSON says. Raises ValueError for what is none, RecursionError for what is nested beyond measure.
+
+    >>> parsed(b'{"a": NaN}')
+    Traceback (most recent call last):
+    ValueError: NaN is no number of JSON
+    """
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")
+    return _DECODER.decode(text.removeprefix("\ufeff"))
+
+
 def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_number)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
+_ESCAPER: Final = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 def _lines(
@@ -132,26 +149,28 @@ def _lines(
         if not event.strip():
             continue
         try:
-            read = json.loads(event, parse_constant=_no_number)
+            read = parsed(event)
+            if isinstance(read, dict):
+                yield line(complete(read))
+                continue
+            done.refused.append((number, "no JSON object"))
         except (ValueError, RecursionError) as error:
             done.refused.append((number, f"no JSON: {error}"))
-            continue
-        if not isinstance(read, dict):
-            done.refused.append((number, "no JSON object"))
-            continue
-        yield line(complete(read))
 
 
 def line(event: dict[str, Any]) -> bytes:
     """Return an event as a line of a log; what UTF-8 has no bytes for (half of a pair of surrogates) stays escaped.
 
+    Raises ValueError for a number that is none of JSON's; `1e999` is read as one.
+
     >>> line({"a": "é"}).decode(), line({"a": "\\ud800"}).decode()
     ('{"a":"é"}\\n', '{"a":"\\\\ud800"}\\n')
     """
+    text = _ENCODER.encode(event)
     try:
-        return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        return text.encode() + b"\n"
     except UnicodeEncodeError:
-        return json.dumps(event, separators=(",", ":")).encode() + b"\n"
+        return _ESCAPER.encode(event).encode() + b"\n"
 
 
 def _append(handle: int, content: bytes) -> None:

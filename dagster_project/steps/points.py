@@ -1,0 +1,164 @@
+"""The states of a source that it can be put back to, and the files that held its rows then.
+
+What belongs here: which state a person means, and whether its files are still there. What does not: going there
+(`rewind`), and how long snapshots are kept (`lake.upkeep`).
+
+A state is told by the note cursor: all arrivals up to it were notes. It is *kept* if no snapshot since has expired, so
+that what every table held of the source is known to the file; the newest 50 commits of each table always are. Any
+other is made from raw, which keeps all: every end of a landing is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from dagster_project.contracts import EVENTS, LEDGER, NOTES, SHARED
+from dagster_project.errors import UsageError
+from dagster_project.lake.commit import COMMIT
+from dagster_project.lake.lake import Lake
+from dagster_project.lake.past import Kept, files_now, files_then, is_there, unbroken
+from dagster_project.lake.pins import Pin
+from dagster_project.lake.read import relation
+from dagster_project.lake.staging import StagedFile
+from dagster_project.steps.cursors import note_cursor, note_cursor_name
+
+Files = Mapping[str, tuple[StagedFile, ...]]
+"""Data files that hold one source's rows, by table."""
+
+_CLOCKS: Final = (("scan_id", "observed_at"), ("_landed_at", "_landed_at"), ("landed_at", "landed_at"))
+"""Columns of raw that tell landings apart and when they were, by what the table has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A state of a source: its arrivals up to `cursor` were notes, and no others."""
+
+    cursor: int
+    at: datetime | None = None
+    """When it was committed, if that is kept."""
+    commit: str | None = None
+    """Id of the commit that made it, if that is kept."""
+
+
+def is_stream(raw: Pin) -> bool:
+    """Whether this is the raw table of a stream."""
+    return any(column.name == "shard_sequence" for column in raw.table.columns)
+
+
+def present_cursor(lake: Lake, pins: Mapping[str, Pin], source: str) -> int:
+    """Return the last arrival of `source` that has become notes."""
+    table = EVENTS if is_stream(pins[f"raw.{source}"]) else NOTES
+    return note_cursor(lake, pins[table.identifier], source)
+
+
+def kept_points(lake: Lake, pins: Mapping[str, Pin], source: str) -> tuple[Point, ...]:
+    """Return the states of `source` that are kept, oldest first; those that a rewind left behind are among them."""
+    name = note_cursor_name(source)
+    return tuple(
+        Point(int(kept.summary[name]), kept.at, kept.summary[COMMIT])
+        for kept in unbroken(lake, pins[LEDGER.identifier])  # each batch and each rewind changes the ledger
+        if name in kept.summary and COMMIT in kept.summary
+    )
+
+
+def point_at(lake: Lake, pins: Mapping[str, Pin], source: str, to: str) -> Point:
+    """Return the state of `source` that `to` means: the id of a snapshot that it made, or a time.
+
+    A time means what had been committed by then or, before the oldest state that is kept, what had landed by then.
+    Raises `UsageError` if it is neither, or if no kept snapshot that `source` made has that id.
+    """
+    if to.isascii() and to.isdigit():
+        return _by_snapshot(lake, pins, source, int(to))
+    points = kept_points(lake, pins, source)
+    instant = _instant(to)
+    if before := [point for point in points if point.at is not None and point.at <= instant]:
+        return before[-1]
+    landed = min(_landed_by(lake, pins[f"raw.{source}"], instant), present_cursor(lake, pins, source))
+    return next((point for point in reversed(points) if point.cursor == landed), Point(landed))
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is neither the id of a snapshot nor a time. Write a time as 2026-05-14 or "
+            "2026-05-14T12:00:00+02:00 (UTC unless it says another)."
+        ) from error
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _by_snapshot(lake: Lake, pins: Mapping[str, Pin], source: str, snapshot_id: int) -> Point:
+    points = {point.commit: point for point in kept_points(lake, pins, source)}
+    for table in SHARED:
+        for kept in unbroken(lake, pins[table.identifier]):
+            if kept.snapshot_id == snapshot_id and kept.summary.get(COMMIT) in points:
+                return points[kept.summary.get(COMMIT)]
+    oldest = next((point.at for point in points.values() if point.at), None)
+    since = f"; those since {oldest:%Y-%m-%dT%H:%M:%SZ} are" if oldest else ""
+    raise UsageError(
+        f"No snapshot {snapshot_id} that a batch of {source} made is kept{since}. Give a time instead: what is not "
+        "kept is shaped again from raw."
+    )
+
+
+def _landed_by(lake: Lake, raw: Pin, instant: datetime) -> int:
+    names = {column.name for column in raw.table.columns}
+    landing, clock = next(pair for pair in _CLOCKS if pair[0] in names)
+    ends = f"SELECT max(sequence) AS sequence, max({clock}) AS at FROM {relation(raw)} AS r GROUP BY {landing}"
+    with lake.connect() as con:
+        row = con.execute(f"SELECT max(sequence) FROM ({ends}) WHERE at <= $1", [instant]).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+def kept_files(lake: Lake, pins: Mapping[str, Pin], source: str, point: Point) -> Files | None:
+    """Return the files that held the rows of `source` at `point`; None if that is not known for all, or one is gone."""
+    points = kept_points(lake, pins, source)
+    at = next((number for number, each in enumerate(points) if each.commit == point.commit), None)
+    if at is None:
+        return None
+    later = {each.commit for each in points[at + 1 :]}
+    found: dict[str, tuple[StagedFile, ...]] = {}
+    for table in SHARED:
+        files = _files_of(lake, pins[table.identifier], source, points[at], later)
+        if files is None:
+            return None
+        found[table.identifier] = files
+    return found
+
+
+def _files_of(lake: Lake, pin: Pin, source: str, point: Point, later: set[str | None]) -> tuple[StagedFile, ...] | None:
+    history = unbroken(lake, pin)
+    snapshot_id = _snapshot_then(history, point, later)
+    if snapshot_id is None:
+        return None
+    present = files_now(lake, pin, source)
+    files = () if snapshot_id == _BEFORE_ALL else files_then(lake, pin, snapshot_id, source)
+    standing = {file.path for file in present}
+    return files if all(file.path in standing or is_there(lake, file) for file in files) else None
+
+
+_BEFORE_ALL: Final = -1
+"""Stands for the state of a table before its first snapshot."""
+
+
+def _snapshot_then(history: Sequence[Kept], point: Point, later: set[str | None]) -> int | None:
+    """Return a snapshot at which a table held what it held of the source at `point`; None if that is not known.
+
+    Snapshots of other sources change none of its files, so it is the one its commit made or, if that did not change
+    the table, the one before its next commit that did.
+    """
+    own = next((kept.snapshot_id for kept in history if kept.summary.get(COMMIT) == point.commit), None)
+    if own is not None or not history:
+        return own if history else _BEFORE_ALL
+    if history[0].parent_id is not None and point.at is not None and history[0].at > point.at:
+        return None
+    for number, kept in enumerate(history):
+        if kept.summary.get(COMMIT) in later:
+            if number:
+                return history[number - 1].snapshot_id
+            return None if kept.parent_id is not None else _BEFORE_ALL
+    return history[-1].snapshot_id
