@@ -195,7 +195,7 @@ def environment() -> str:
         ),
         (
             "NOTELAKE_COLLECT_TOKEN",
-            "a token `notelake collect` asks of who posts, beside those in --token-file; default none, on loopback only",
+            "a token `notelake collect` asks of who posts, beside those in --token-file; default none, on loopback",
         ),
         (
             "PYICEBERG_CATALOG__NOTELAKE__URI",
