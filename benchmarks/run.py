@@ -19,6 +19,7 @@ FULL = (
     ("documents.py",),
     ("many_files.py",),
     ("streams.py",),
+    ("collector.py",),
     ("tables.py",),
     ("translation.py",),
 )
@@ -30,6 +31,7 @@ QUICK = (
     ("documents.py", "--times", "3", "--rounds", "1"),
     ("many_files.py", "--files", "2000"),
     ("streams.py", "--events", "100000", "--rounds", "1"),
+    ("collector.py", "--seconds", "3"),
     ("tables.py", "--rows", "300000", "--runs", "1"),
     ("translation.py",),
 )
