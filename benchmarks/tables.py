@@ -1,6 +1,7 @@
 """Landing a large CSV file against DuckDB's bare COPY of the same file to Parquet, in one run.
 
-`python benchmarks/tables.py --rows 5000000` repeats talks.csv to that many rows (about 4.3 GB in benchmarks/.data).
+`python benchmarks/tables.py --rows 5000000` repeats talks.csv to that many rows (about 4.3 GB in benchmarks/.data);
+`--mixed --rows 10000000` makes rows of nine columns of all sorts (about 1.1 GB).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import duckdb
 from side_by_side import in_turn, table
 
 HERE = Path(__file__).parent
@@ -34,17 +36,34 @@ from dagster_project.reports import quiet
 import shutil
 shutil.rmtree("{data}/lake", ignore_errors=True)
 lake = open_lake(settings("{data}/lake"), clock=lambda: datetime.now(UTC), ids=lambda: uuid4().hex)
-source = TableSource(name="talks", path="{csv}")
+source = TableSource(name="rows", path="{csv}")
 landed = {call}
 print(landed)
 """
 
 
-def prepare(rows: int) -> Path:
+MIXED = """
+    SELECT i AS id, 'C-' || lpad((hash(i) % 500000)::VARCHAR, 6, '0') AS customer,
+           (hash(i + 7) % 1000000) / 100.0 AS amount, (hash(i + 9) % 5)::INT AS priority,
+           hash(i + 3) % 4 = 0 AS is_open,
+           DATE '2015-01-01' + (hash(i + 5) % 3650)::INT AS due,
+           TIMESTAMP '2015-01-01' + to_seconds((hash(i + 11) % 300000000)::BIGINT) AS created_at,
+           CASE WHEN hash(i + 13) % 7 > 0 THEN ['call', 'mail', 'meeting', 'chat'][1 + (hash(i + 15) % 4)::INT] END
+               AS channel,
+           'Talked about ' || ['the offer', 'a delay, again', 'the "new" plan', 'prices', 'the next visit']
+               [1 + (hash(i + 17) % 5)::INT] || ' no. ' || (hash(i + 19) % 100000)::VARCHAR AS comment
+    FROM range({rows}) AS r(i)
+"""
+
+
+def prepare(rows: int, *, mixed: bool) -> Path:
     """Write the CSV if it is not there; records of talks.csv are never cut."""
     DATA.mkdir(exist_ok=True)
-    target = DATA / f"talks-{rows}.csv"
+    target = DATA / f"{'mixed' if mixed else 'talks'}-{rows}.csv"
     if target.exists():
+        return target
+    if mixed:
+        duckdb.sql(MIXED.format(rows=rows)).write_csv(str(target))
         return target
     content = TALKS.read_bytes()  # as it is: its line ends are not those of this machine
     head, body = content.split(b"\n", 1)
@@ -67,8 +86,9 @@ def main() -> None:
     parser.add_argument(
         "--whole", action="store_true", help="the whole run, source to commit, instead of landing alone"
     )
+    parser.add_argument("--mixed", action="store_true", help="narrow rows with columns of all types, instead of talks")
     given = parser.parse_args()
-    names = {"data": DATA, "csv": prepare(given.rows)}
+    names = {"data": DATA, "csv": prepare(given.rows, mixed=given.mixed)}
     call = "run_source(lake, source)" if given.whole else "land(lake, source, observe=quiet)"
     commands = [[sys.executable, "-c", text.format(**names, call=call)] for text in (LAND, COPY)]
     results = in_turn(commands, given.runs)

@@ -24,6 +24,10 @@ SQL_TYPES: Final[Mapping[pa.DataType, str]] = {
 }
 """DuckDB's name of every type that is not nested and that a column of the lake can have."""
 
+STREAMED_AHEAD: Final = "64MB"
+"""What a query may have ready before its batches are taken: with DuckDB's own 1 MB it runs on one thread only, with
+32 MB on all; it is a setting of each connection, and a cursor is one."""
+
 
 def literal(text: str) -> str:
     """Return `text` as a string of SQL.

@@ -26,6 +26,7 @@ from dagster_project.lake.pins import Pin
 from dagster_project.lake.schema import as_created, columns_of, iceberg_schema, partition_spec, sort_order
 from dagster_project.lake.store import Store
 from dagster_project.settings import Settings
+from dagster_project.sql_words import STREAMED_AHEAD
 
 FORMAT_PROPERTY: Final = "notelake.format"
 CURRENT_PROPERTY: Final = "notelake.current"
@@ -80,23 +81,24 @@ class Lake(Store):
         Raises `LakeUnsupported` if somebody wrote delete files, which plain Parquet readers would not see.
         """
         if location not in self._files:
-            snapshot = self.metadata(location).current_snapshot()
-            entries = (
-                []
-                if snapshot is None
-                else [
-                    entry
-                    for manifest in snapshot.manifests(self.io)
-                    for entry in manifest.fetch_manifest_entry(self.io, discard_deleted=True)
-                ]
-            )
-            if any(entry.data_file.content != 0 for entry in entries):
-                raise LakeUnsupported(
-                    f"{location} has delete files, written by another engine. Rewrite the table there."
-                )
-            entries.sort(key=lambda entry: (entry.sequence_number or 0, entry.data_file.file_path))
-            self._files[location] = tuple(entry.data_file for entry in entries)
+            snapshot_id = self.metadata(location).current_snapshot_id
+            self._files[location] = () if snapshot_id is None else self.files_at(location, snapshot_id)
         return self._files[location]
+
+    def files_at(self, location: str, snapshot_id: int) -> tuple[DataFile, ...]:
+        """Return the data files of a snapshot that the metadata at `location` keeps, oldest first, as `data_files`."""
+        snapshot = self.metadata(location).snapshot_by_id(snapshot_id)
+        if snapshot is None:
+            raise KeyError(snapshot_id)
+        entries = [
+            entry
+            for manifest in snapshot.manifests(self.io)
+            for entry in manifest.fetch_manifest_entry(self.io, discard_deleted=True)
+        ]
+        if any(entry.data_file.content != 0 for entry in entries):
+            raise LakeUnsupported(f"{location} has delete files, written by another engine. Rewrite the table there.")
+        entries.sort(key=lambda entry: (entry.sequence_number or 0, entry.data_file.file_path))
+        return tuple(entry.data_file for entry in entries)
 
     def source_files(self, pin: Pin, source: str) -> tuple[DataFile, ...]:
         """Return the data files of `pin` that hold rows of `source`; all of them if the table is one source's own."""
@@ -136,10 +138,13 @@ class Lake(Store):
                         update.add_column(field_.name, field_.field_type, doc=field_.doc)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """Return a new DuckDB connection in memory: in UTC, bounded, spilling to the scratch folder."""
+        """Return a new DuckDB connection in memory: in UTC, bounded, spilling to the scratch folder.
+
+        A result that is read in batches is made by all threads; with DuckDB's own buffer of 1 MB it is made by one.
+        """
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
         con = duckdb.connect(":memory:", config=_config(self.settings))
-        con.execute("SET TimeZone = 'UTC'")
+        con.execute(f"SET TimeZone = 'UTC'; SET streaming_buffer_size = '{STREAMED_AHEAD}'")
         self.prepare(con)
         return con
 

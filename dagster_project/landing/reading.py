@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from dagster_project.contracts import TEXT
 from dagster_project.landing.table_columns import Wanted, json_holds, survives
-from dagster_project.sql_words import sql_type
+from dagster_project.sql_words import STREAMED_AHEAD, sql_type
 
 BATCH_BYTES: Final = 16 << 20
 """What a piece holds, about; a few are under way at once."""
@@ -169,7 +169,7 @@ def query(values: Sequence[Value], fields: Sequence[Field], relation: str, also:
 def cursor_of(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     """Return a connection of its own, on which instants have the same text everywhere."""
     cursor = con.cursor()
-    cursor.execute("SET TimeZone = 'UTC'")
+    cursor.execute(f"SET TimeZone = 'UTC'; SET streaming_buffer_size = '{STREAMED_AHEAD}'")
     return cursor
 
 
