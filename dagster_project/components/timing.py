@@ -99,7 +99,10 @@ def _sizes(source: StreamSource) -> str | dg.SkipReason:
     from dagster_project.landing.streams import shards
 
     try:
-        return json.dumps({shard.name: shard.size for shard in shards(source)}, sort_keys=True)
+        sizes = {shard.name: shard.size for shard in shards(source)}
+        # Where the store does not tell a shard's size, a run is the way to know: no two looks are the same then.
+        unknown = {"": now()} if None in sizes.values() else {}
+        return json.dumps({**sizes, **unknown}, sort_keys=True)
     except NotelakeError as error:
         return dg.SkipReason(str(error))
 

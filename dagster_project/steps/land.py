@@ -9,7 +9,7 @@ import gc
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, assert_never
@@ -419,7 +419,7 @@ def known_files(con: duckdb.DuckDBPyConnection, raw: Pin) -> dict[str, tables.Kn
 
 def _look_at_stream(context: _Context, source: StreamSource) -> Look:
     stored = context.cursor.positions
-    before = {shard: streams.Position(*at) for shard, at in stored.items()}
+    before = streams.restored(stored)
     look = Look(context.cursor.last_sequence, iter(()), context.pin.table, positions=dict(stored))
 
     def rows() -> Iterator[pa.Table]:
@@ -430,7 +430,7 @@ def _look_at_stream(context: _Context, source: StreamSource) -> Look:
             if isinstance(piece, streams.Problem):
                 (look.notices if piece.is_notice else look.problems).append(piece.message)
                 continue
-            look.positions = {shard: astuple(at) for shard, at in piece.positions.items()}
+            look.positions = {shard: at.stored() for shard, at in piece.positions.items()}
             yield piece.rows
 
     look.rows = rows()

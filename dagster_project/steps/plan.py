@@ -173,9 +173,11 @@ def _plan_table(look: _Look, source: TableSource) -> Plan:
 
 def _plan_stream(look: _Look, source: StreamSource) -> Plan:
     cursor = source_cursor(look.lake, look.raw) if look.lake is not None and look.raw is not None else None
-    at = {shard: streams.Position(*values) for shard, values in cursor.positions.items()} if cursor else {}
+    at = streams.restored(cursor.positions) if cursor else {}
     shards = streams.shards(source)
-    ahead = [(shard, shard.size - at.get(shard.name, streams.START).offset) for shard in shards]
+    ahead = [
+        (shard, shard.size - at.get(shard.name, streams.START).offset) for shard in shards if shard.size is not None
+    ]
     return Plan(
         source.name,
         source.kind,

@@ -13,7 +13,7 @@ import pytest
 from dagster_project.contracts import raw_table
 from dagster_project.errors import SourceUnavailable
 from dagster_project.landing import streams
-from dagster_project.landing.streams import Chunk, Positions, Problem, positions_from_json, positions_to_json
+from dagster_project.landing.streams import Chunk, Positions, Problem, restored
 from dagster_project.sources import StreamSource
 
 LANDED = datetime(2026, 2, 1, tzinfo=UTC)
@@ -52,7 +52,11 @@ def test_every_line_lands_once_with_its_offset_whatever_the_chunk_size(
         assert [row["sequence"] for row in rows] == list(range(1, 81)) and not problems
         for row in rows:
             assert text.encode()[row["shard_sequence"] :].startswith(row["payload"].encode() + b"\n")
-        assert land(con, tmp_path, positions_from_json(positions_to_json(at))) == ([], at, [])
+        assert land(con, tmp_path, restored({shard: position.stored() for shard, position in at.items()})) == (
+            [],
+            at,
+            [],
+        )
 
 
 def test_a_half_written_line_waits_and_is_told(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
