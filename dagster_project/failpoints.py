@@ -32,7 +32,15 @@ FAILPOINTS: Final = (
     "serve.built",
     "serve.swapped",
 )
-"""Every failpoint, in the order a run passes them."""
+"""Every failpoint of a run, in the order it passes them."""
+REWIND_FAILPOINTS: Final = (
+    "rewind.shaped",
+    "rewind.written",
+    "rewind.swapping",
+    "rewind.committed",
+)
+"""Those of a rewind, likewise; the first only where rows are shaped again from raw."""
+_ALL: Final = (*FAILPOINTS, *REWIND_FAILPOINTS)
 
 _armed: dict[str, Callable[[], object]] = {}
 _hits: Counter[str] = Counter()
@@ -48,8 +56,8 @@ def failpoint(name: str) -> None:
 
 def _die_if_wanted(name: str, wanted: str) -> None:
     where, _, count = wanted.partition("=")
-    if where not in FAILPOINTS:
-        raise UsageError(f"{VARIABLE} names no failpoint: {where!r}. There are: {', '.join(FAILPOINTS)}.")
+    if where not in _ALL:
+        raise UsageError(f"{VARIABLE} names no failpoint: {where!r}. There are: {', '.join(_ALL)}.")
     if where == name:
         _hits[name] += 1
         if _hits[name] == int(count or 1):
@@ -59,7 +67,7 @@ def _die_if_wanted(name: str, wanted: str) -> None:
 @contextmanager
 def arm(name: str, action: Callable[[], object]) -> Iterator[None]:
     """Run `action` whenever this process gets to `name`, within the block."""
-    if name not in FAILPOINTS:
+    if name not in _ALL:
         raise UsageError(f"There is no failpoint {name!r}.")
     _armed[name] = action
     try:

@@ -86,13 +86,16 @@ def _with(report: Report, batches: Sequence[Committed]) -> Report:
     return replace(report, counts=total, batches=(*report.batches, *batches))
 
 
-def commit_pending(lake: Lake, source: Source, *, observe: Observer = quiet) -> tuple[Committed, ...]:
+def commit_pending(
+    lake: Lake, source: Source, *, observe: Observer = quiet, to: int | None = None
+) -> tuple[Committed, ...]:
     """Shape, audit and commit what has landed and is not committed yet, one landing after the other; not while paused.
 
+    With `to` it stops at that arrival, and does not mind a pause.
     Raises `AuditFailed` if a table rule refuses a batch; batches before it stand, and the next run tries it again.
     """
     done: list[Committed] = []
-    while (batch := _next(lake, source)) is not None:
+    while (batch := _next(lake, source, to)) is not None:
         try:
             done.append(_commit_one(batch, observe))
         except Superseded:
@@ -102,13 +105,16 @@ def commit_pending(lake: Lake, source: Source, *, observe: Observer = quiet) -> 
     return tuple(done)
 
 
-def _next(lake: Lake, source: Source) -> Batch | None:
+def _next(lake: Lake, source: Source, last: int | None) -> Batch | None:
     pins = lake.pins()
-    if f"raw.{source.name}" not in pins or paused_since(lake, pins[f"raw.{source.name}"]):
+    raw = pins.get(f"raw.{source.name}")
+    if raw is None or (last is None and paused_since(lake, raw)):
         return None
     after = note_cursor(lake, pins[(EVENTS if source.kind == "stream" else NOTES).identifier], source.name)
     to = next_batch_end(lake, source, pins, after)
-    return None if to is None else Batch(lake, source, pins, after, to, lake.connect(), lake.clock())
+    if to is None or (last is not None and to > last):
+        return None
+    return Batch(lake, source, pins, after, to, lake.connect(), lake.clock())
 
 
 def _commit_one(batch: Batch, observe: Observer) -> Committed:

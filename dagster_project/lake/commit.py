@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from pyiceberg.manifest import ManifestFile
@@ -37,6 +37,8 @@ from dagster_project.lake.schema import columns_of, iceberg_schema
 from dagster_project.lake.staging import StagedFile
 from dagster_project.lake.upkeep import superfluous
 
+COMMIT: Final = "notelake.commit"
+"""In the summary of a snapshot: the id of the commit that made it, the same in all tables it changed."""
 _MANIFEST_BYTES = 8 * 1024 * 1024
 _MANIFESTS_TO_MERGE = 10
 
@@ -157,12 +159,13 @@ def commit(
 ) -> dict[str, int]:
     """Commit all `changes` at once and return the snapshot id of each table that got a new snapshot.
 
-    `summary` goes into the summary of every snapshot; `stage` is the verb whose failpoints are passed. Raises
-    `CommitConflict` if any of the tables is no longer at its pin, so that nothing is visible, and `CommitUnknown` if
-    nobody can tell.
+    `summary` goes into the summary of every snapshot, with an id of the commit (`COMMIT`); `stage` is the verb whose
+    failpoints are passed. Raises `CommitConflict` if any of the tables is no longer at its pin, so that nothing is
+    visible, and `CommitUnknown` if nobody can tell.
     """
     real = [change for change in changes if not change.is_empty]
-    written = [_Prepared(lake, change, summary).write() for change in real]
+    told = {COMMIT: uuid4().hex, **summary}
+    written = [_Prepared(lake, change, told).write() for change in real]
     failpoint(f"{stage}.written")
     lake.catalog.swap([swap for swap, _ in written], stage)
     failpoint(f"{stage}.committed")

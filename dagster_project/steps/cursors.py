@@ -51,3 +51,13 @@ def note_cursor_name(source: str) -> str:
 def note_cursor(lake: Lake, notes: Pin, source: str) -> int:
     """Return the last arrival of `source` that has become notes at the moment of `notes`; 0 before the first."""
     return int(lake.properties(notes).get(note_cursor_name(source), 0))
+
+
+def rewinds_name(source: str) -> str:
+    """Return the name of the property of `notes.notes` that counts how often `source` was rewound."""
+    return f"notelake.rewinds.{source}"
+
+
+def rewinds(lake: Lake, notes: Pin, source: str) -> int:
+    """Return how often `source` had been rewound at the moment of `notes`; work begun before a rewind is void."""
+    return int(lake.properties(notes).get(rewinds_name(source), 0))

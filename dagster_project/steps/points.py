@@ -108,9 +108,9 @@ def _by_snapshot(lake: Lake, pins: Mapping[str, Pin], source: str, snapshot_id: 
 def _landed_by(lake: Lake, raw: Pin, instant: datetime) -> int:
     names = {column.name for column in raw.table.columns}
     landing, clock = next(pair for pair in _CLOCKS if pair[0] in names)
-    ends = f"SELECT max(sequence) AS sequence, max({clock}) AS at FROM {relation(raw)} AS r GROUP BY {landing}"
+    ends = f"SELECT max(sequence) AS sequence, max({clock}) AS landed FROM {relation(raw)} AS r GROUP BY {landing}"
     with lake.connect() as con:
-        row = con.execute(f"SELECT max(sequence) FROM ({ends}) WHERE at <= $1", [instant]).fetchone()
+        row = con.execute(f"SELECT max(sequence) FROM ({ends}) WHERE landed <= $1", [instant]).fetchone()
     return int(row[0] or 0) if row else 0
 
 

@@ -199,3 +199,15 @@ def served() -> Callable[[Path], dict[str, int]]:
             return {name: con.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in BY_IDENTIFIER}
 
     return read
+
+
+@pytest.fixture(scope="session")
+def fresh_lake() -> Callable[[Path], Lake]:
+    """Open a lake as a new process does."""
+    return fresh
+
+
+@pytest.fixture
+def notes_of(tables_of: Callable[[Path], Rows]) -> Callable[[Path], Rows]:
+    """Return all rows of the tables that are made from raw, clock columns aside."""
+    return lambda folder: {name: rows for name, rows in tables_of(folder).items() if not name.startswith("raw.")}

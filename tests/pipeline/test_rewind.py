@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dagster_project.rewind import rewind, would_rewind
+from dagster_project.lake.past import unbroken
+from dagster_project.rewind import rewind
+from dagster_project.steps import points
 
 KINDS = pytest.mark.parametrize("which", range(3), ids=["documents", "table", "stream"])
 
@@ -35,11 +37,22 @@ def lived(world, here, notes_of, tmp_path):
 
 
 @KINDS
-def test_rewound_it_is_as_it_was_and_a_run_makes_it_as_it_had_become(which, lived, here, fresh_lake, notes_of) -> None:
-    folder, source, states = lived(which)
-    (early, first), (_, second), (_, third) = states
-    done = rewind(fresh_lake(folder), source.name, source, to=early)
-    assert done.origin == "kept"
+def test_rewound_it_is_as_it_was_and_a_run_makes_it_as_it_had_become(
+    which, lived, here, fresh_lake, notes_of, monkeypatch
+) -> None:
+    folder, source, ((early, first), (_, second), (_, third)) = lived(which)
+    assert first != second != third
+    assert rewind(fresh_lake(folder), source.name, source, to=early).origin == "kept"
     assert notes_of(folder) == first
     here(folder, [source])
+    assert notes_of(folder) == third
+
+    monkeypatch.setattr(points, "unbroken", lambda lake, pin: unbroken(lake, pin)[-1:])  # all else has expired
+    done = rewind(fresh_lake(folder), source.name, source, to=early)
+    assert (done.origin, done.batches) == ("raw", 1)
+    assert notes_of(folder) == first
+    here(folder, [source])
+    assert notes_of(folder) == third
+    done = rewind(fresh_lake(folder), source.name, source)
+    assert (done.origin, done.batches, done.point.cursor) == ("raw", 3, done.before)
     assert notes_of(folder) == third
