@@ -94,6 +94,9 @@ DOUBTFUL = {
     "redshift_fn_doc-3113": "depends on the order of equal rows",
 }
 """Statements left out by name: what their page states cannot be had from what it asks."""
+GENERATED = re.compile(
+    r"(?is)\bcomment\b.*\bfrom\s+(region|nation|orders|customer|supplier|part|lineitem)\b|\bfrom\s+(region|nation)\b.*\bcomment\b"
+)
 PRESTO_ONLY = (
     r"(?i)cast\(timestamp '[\d: -]+' as varchar\); .*\.000'",  # Trino's literal has the digits that are written
     r"(?i)cast\((timestamp '[^']*[A-Za-z][^']*'|from_unixtime\(\d+, '[^']*'\)) as timestamp\)",  # the clock's own time in Trino
@@ -126,6 +129,10 @@ def left_out(row: dict[str, Any], known: set[str]) -> str | None:
         return DOUBTFUL[row["id"]]
     if row["group"] == "velox_presto_doc" and any(re.search(p, f"{sql}; {row['expected']}") for p in PRESTO_ONLY):
         return "its expectation is Presto's, and Athena's Trino is documented to differ"
+    if GENERATED.search(sql) and row["expected_kind"] in {"sql", "value"} and not re.search(r"(?i)\bfrom\b", expected):
+        return "depends on generated comments, which are others in DuckDB's TPC-H"
+    if "LANGUAGE TESTING" in sql:
+        return "calls functions that its test made"
     if "Presto returns" in expected:
         return "its expectation states two results"
     if MADE_BY_TESTS.search(sql):
@@ -308,6 +315,8 @@ def _typed(value: Any, to: exp.DataType) -> Any:
     if name in {"STRUCT", "ROW"}:
         kinds = [e.args.get("kind") or e for e in to.expressions]
         return tuple(_typed(v, k) for v, k in zip(value, kinds, strict=True))
+    if isinstance(value, Temporal):
+        return Temporal(name.replace("NTZ", ""), value.text)
     if name in {"TIMESTAMP", "TIMESTAMPTZ", "TIME", "TIMETZ", "DATE", "TIMESTAMPNTZ"}:
         return Temporal(name.replace("NTZ", ""), str(value))
     if name == "UUID":
@@ -716,6 +725,9 @@ def page_agrees(text: str, rows: list[tuple[Any, ...]], *, ordered: bool) -> boo
         return _rows_agree(stated, rows, printed, ordered=ordered, partial=False)
     body = re.sub(r"^[>-]\s+", "", text.strip())
     body = re.sub(r"\s*\(\d+ rows?\)\s*$", "", body)
+    if (told := re.fullmatch(r"returns (\S+(?:(?:, | and )\S+)*)", body)) is not None:
+        stated = [[part] for part in re.split(", | and ", told[1])]
+        return _rows_agree(stated, rows, printed, ordered=ordered, partial=False)
     if len(rows) == 1 and len(rows[0]) == 1:
         value = rows[0][0]
         if printed(body.splitlines()[-1] if body else "", value) or printed(body.rpartition(": ")[2], value):

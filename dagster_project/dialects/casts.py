@@ -22,6 +22,7 @@ from dagster_project.dialects.types import (
     CANONICAL_JSON,
     DOUBLE,
     JSON,
+    TEXT_JSON,
     VARCHAR,
     Type,
     duckdb_type,
@@ -556,7 +557,9 @@ def to_json(value: Typed) -> Typed:
         return value
     if value.text is not None and of.is_text:
         kept = json.dumps(value.text, ensure_ascii=False)
-        return Typed(f"CAST({string(kept)} AS JSON)", CANONICAL_JSON, kept)
+        return Typed(f"CAST({string(kept)} AS JSON)", TEXT_JSON, kept)
+    if of.is_text:
+        return Typed(f"CAST({json_text(value)} AS JSON)", TEXT_JSON)
     return Typed(f"CAST({json_text(value)} AS JSON)", CANONICAL_JSON if _is_canonical(of) else JSON)
 
 

@@ -16,7 +16,7 @@ from sqlglot import exp
 from dagster_project.dialects import moments, operators
 from dagster_project.dialects.casts import cast, coerce, json_constant
 from dagster_project.dialects.moments import Moment
-from dagster_project.dialects.scopes import Scope, field_of
+from dagster_project.dialects.scopes import Scope, field_of, part_of_json
 from dagster_project.dialects.typed import NULL, Typed, fail, let, moment, null_of, string, text, truth
 from dagster_project.dialects.types import (
     ANY,
@@ -27,6 +27,7 @@ from dagster_project.dialects.types import (
     INTEGER,
     INTERVAL,
     JSON,
+    JSON_PART,
     MONTHS,
     UNKNOWN,
     VARBINARY,
@@ -58,7 +59,10 @@ NAMED: Final = {
 
 def told(node: exp.Expression) -> str:
     """Return a node as it is told of in a refusal."""
-    shown = " ".join(node.sql(dialect="trino").split())
+    try:
+        shown = " ".join(node.sql(dialect="trino").split())
+    except ValueError:  # a node of our own, which sqlglot does not write
+        shown = type(node).__name__.upper()
     return shown if len(shown) <= 60 else f"{shown[:57]}…"
 
 
@@ -123,6 +127,11 @@ class Expressions:
 
     def give(self, node: exp.Expression, scope: Scope) -> Typed:
         """Return what a node is. Raises `Unsupported`, naming it, if it has no rule."""
+        made = self.begun(node, scope)
+        return self.queries.json_part(*made.const) if made.type == JSON_PART else made
+
+    def begun(self, node: exp.Expression, scope: Scope) -> Typed:
+        """Return what a node is, a part of JSON as one that more steps may follow."""
         rule = self.rules.get(type(node))
         if rule is not None:
             only(node, *TAKEN.get(type(node), ("this", "expression", "expressions", "typed", "safe")))
@@ -316,14 +325,37 @@ def _identifier(self: Expressions, node: Any, scope: Scope) -> Typed:
 def _dot(self: Expressions, node: Any, scope: Scope) -> Typed:
     member = node.expression
     if isinstance(member, exp.Anonymous):
+        value = self.begun(node.this, scope) if _is_navigation(node.this, scope) else None
+        if value is not None and (value.type == JSON_PART or value.type.name == "json"):
+            held, steps = value.const if value.type == JSON_PART else (value, "")
+            return self.queries.json_method(held, steps, str(member.this).lower(), member.expressions)
         if str(member.this).lower() == "repeat":
             return self.queries.call("repeat_text", [node.this, *member.expressions], scope)
         return self.queries.call(member.this, [node.this, *member.expressions], scope)
     parts = _path(node)
     if parts is not None and (found := scope.find(parts)) is not None:
         return found
-    if isinstance(member, exp.Identifier):
-        return field_of(self.give(node.this, scope), member.name)
+    if isinstance(member, exp.Star):
+        return _json_steps(self.begun(node.this, scope), ".*", node)
+    if isinstance(member, exp.Identifier) or (isinstance(member, exp.Literal) and member.is_string):
+        return field_of(self.begun(node.this, scope), member.name)
+    raise Unsupported(f"{told(node)} is not known here. Name one field.")
+
+
+def _is_navigation(node: Any, scope: Scope) -> bool:
+    """Return whether dots and brackets begin at a column."""
+    while isinstance(node, (exp.Dot, exp.Bracket)) and (path := _path(node)) is None:
+        node = node.this
+    path = _path(node)
+    return path is not None and scope.find(path) is not None
+
+
+def _json_steps(value: Typed, steps: str, node: Any) -> Typed:
+    """Return a part of JSON with more steps."""
+    if value.type == JSON_PART:
+        return part_of_json(value.const[0], value.const[1] + steps)
+    if value.type.name == "json":
+        return part_of_json(value, steps)
     raise Unsupported(f"{told(node)} is not known here. Name one field.")
 
 
@@ -375,7 +407,14 @@ def _bracket(self: Expressions, node: Any, scope: Scope) -> Typed:
     only(node, "this", "expressions")
     if len(node.expressions) != 1:
         raise Unsupported(f"{told(node)} is not known here. Give one index, or use slice().")
-    value, index = self.give(node.this, scope), self.give(node.expressions[0], scope)
+    value = self.begun(node.this, scope)
+    if isinstance(node.expressions[0], exp.Star):
+        return _json_steps(value, "[*]", node)
+    index = self.give(node.expressions[0], scope)
+    if value.type == JSON_PART or value.type.name == "json":
+        if index.integer is None:
+            raise Unsupported(f"{told(node)} takes a constant place in JSON. Use JSON_VALUE … PASSING.")
+        return _json_steps(value, f"[{index.integer}]", node)
     return subscript(value, index)
 
 
@@ -624,7 +663,7 @@ def _case(self: Expressions, node: Any, scope: Scope) -> Typed:
     subject = self.give(node.this, scope) if node.args.get("this") else None
     tests, values = [], []
     for branch in node.args["ifs"]:
-        if subject is None:
+        if subject is None or branch.meta.get("is_whole"):
             tests.append(self.condition(branch.this, scope))
         else:
             tests.append(operators.compare("=", subject, self.give(branch.this, scope)).sql)

@@ -13,11 +13,12 @@ from sqlglot.dialects.trino import Trino
 from sqlglot.errors import ErrorLevel, SqlglotError
 from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
 
+from dagster_project.dialects.syntax import TrinoSyntax
 from dagster_project.errors import Unsupported
 
 TRINO: Any = Trino.Parser
 REDSHIFT: Any = Redshift.Parser
-KEPT = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "JSON_OBJECT", "JSON_VALUE", "JSON_QUERY")
+KEPT = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "POSITION", "JSON_OBJECT")
 
 
 class Marks:
@@ -61,7 +62,7 @@ class AsWritten(Trino):
 
     INDEX_OFFSET = 0
 
-    class Parser(Marks, TRINO):
+    class Parser(Marks, TrinoSyntax, TRINO):
         """Keeps function calls as they are."""
 
         FUNCTIONS: ClassVar[dict[str, Any]] = {}
@@ -70,6 +71,9 @@ class AsWritten(Trino):
         }
         FUNCTION_PARSERS["JSON_ARRAY"] = lambda self: self._parse_json_array()
         FUNCTION_PARSERS["OVERLAY"] = lambda self: self._parse_overlay()
+        FUNCTION_PARSERS["JSON_VALUE"] = lambda self: self._sql_json("VALUE")
+        FUNCTION_PARSERS["JSON_QUERY"] = lambda self: self._sql_json("QUERY")
+        FUNCTION_PARSERS["JSON_EXISTS"] = lambda self: self._sql_json("EXISTS")
         NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
             k: v for k, v in Trino.Parser.NO_PAREN_FUNCTION_PARSERS.items() if k in {"ANY", "CASE", "IF"}
         }

@@ -17,11 +17,13 @@ from dagster_project.dialects.expressions import Expressions, only, row_of, told
 from dagster_project.dialects.functions import AGGREGATES, FUNCTIONS
 from dagster_project.dialects.functions.calls import Aggregate, Call
 from dagster_project.dialects.scopes import Column, Relation, Scope
+from dagster_project.dialects.syntax import JsonTable, Nearest
 from dagster_project.dialects.typed import Typed, null_of, string
 from dagster_project.dialects.types import (
     ANY,
     BIGINT,
     BOOLEAN,
+    JSON_PART,
     UNKNOWN,
     Type,
     common_of,
@@ -56,6 +58,18 @@ class Queries:
         from dagster_project.dialects.functions.addresses import ip_cast
 
         return ip_cast(value, name)
+
+    def json_part(self, value: Typed, steps: str) -> Typed:
+        """Return what stands in JSON at the steps of a path."""
+        from dagster_project.dialects.functions.sql_json import navigated
+
+        return navigated(self.expressions, value, steps)
+
+    def json_method(self, value: Typed, steps: str, name: str, sizes: Sequence[Any]) -> Typed:
+        """Return what stands in JSON at the steps of a path, as a value of the type that a method names."""
+        from dagster_project.dialects.functions.sql_json import method
+
+        return method(self.expressions, value, steps, name, sizes)
 
     # --- calls ----------------------------------------------------------------------------------------------------
 
@@ -501,9 +515,13 @@ class Queries:
 
     def _row_star(self, node: Any, inner: exp.Dot, scope: Scope) -> tuple[str, Columns]:
         names = [a.name for a in node.expressions] if isinstance(node, exp.Aliases) else None
-        return self._spread(self.expressions.give(inner.this, scope), names)
+        return self._spread(self.expressions.begun(inner.this, scope), names)
 
     def _spread(self, value: Typed, names: Sequence[str] | None) -> tuple[str, Columns]:
+        if value.type == JSON_PART or value.type.name == "json":
+            held, steps = value.const if value.type == JSON_PART else (value, "")
+            members, name = self.json_part(held, f"{steps}.*"), (names or ["_col0"])[0]
+            return f"{members.sql} AS {quoted(name)}", [Column(name, members.type)]
         if value.type.name != "row":
             raise Unsupported(f"{value.type}.* is not known here. Only rows have fields.")
         held = field_names(value.type)
@@ -591,9 +609,11 @@ class Queries:
         if kind not in {"", "INNER", "OUTER", "CROSS"} or method not in {"", "NATURAL"}:
             raise Unsupported(f"{told(join)} is not known here. Use JOIN … ON.")
         before = list(scope.relations)
-        is_lateral = isinstance(join.this, (exp.Unnest, exp.Lateral))
+        is_lateral = isinstance(join.this, (exp.Unnest, exp.Lateral, Nearest, JsonTable))
         if is_lateral and side in {"RIGHT", "FULL"}:  # joined anew for each row before it
-            raise Unsupported(f"{side} JOIN UNNEST or LATERAL is not given here. Use LEFT JOIN.")
+            if isinstance(join.this, Nearest) or not _is_true(join.args.get("on")):
+                raise Unsupported(f"{side} JOIN UNNEST or LATERAL is given here ON TRUE only. Use LEFT JOIN.")
+            side, kind = ("LEFT", kind) if side == "FULL" else ("", "INNER")
         shown = self._relation(join.this, scope, lateral=True)
         if not side and not kind and not method and not join.args.get("on") and not join.args.get("using"):
             return f" CROSS JOIN {shown}" if is_lateral else f", {shown}"
@@ -632,11 +652,43 @@ class Queries:
                 raise Unsupported(f"{told(node)} is not known here. Use UNNEST or LATERAL (SELECT …).")
             sql, columns = self.give(node.this, Scope(parent=scope))
             return "LATERAL " + self._aliased(f"({sql})", node, columns, scope)
+        if isinstance(node, Nearest):
+            return self._nearest(node, scope)
+        if isinstance(node, JsonTable):
+            from dagster_project.dialects.json_tables import json_table
+
+            sql, cells = json_table(self.expressions, node, scope)
+            return ("LATERAL " if lateral else "") + self._aliased(f"({sql})", node, cells, scope)
         if isinstance(node, exp.Subquery):
             return self._derived(node, scope)
         if isinstance(node, exp.Paren):
             return f"({self._relation(node.this, scope, lateral=lateral)})"
         raise Unsupported(f"{told(node)} after FROM is not known here. Use a table, a subquery or UNNEST.")
+
+    def _nearest(self, node: Any, scope: Scope) -> str:
+        """Give NEAREST: of the rows that match, one that is nearest by the comparison, in a lateral subquery."""
+        match = node.args["match"]
+        sign = {exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}.get(type(match))
+        if sign is None or not isinstance(node.this, (exp.Table, exp.Subquery)):
+            raise Unsupported("NEAREST takes a table or subquery, and MATCH one comparison by <, <=, > or >=. Mend it.")
+        inner = Scope(parent=scope)
+        relation = self._relation(node.this, inner, lateral=False)
+        mine, theirs = (self._reads(side, Scope(relations=inner.relations)) for side in (match.this, match.expression))
+        if mine == theirs:
+            raise Unsupported("MATCH of NEAREST compares a value of its relation with one of another. Mend it.")
+        own = match.this if mine else match.expression
+        rises = (sign in {">", ">="}) == mine
+        tests = [self.expressions.condition(e, inner) for e in (node.args.get("where"), match) if e is not None]
+        key = self.expressions.give(own, inner).sql
+        held = inner.relations[0]
+        sql = f"(SELECT * FROM {relation} WHERE {' AND '.join(tests)} ORDER BY {key} {'ASC' if rises else 'DESC'} LIMIT 1)"
+        alias = node if node.args.get("alias") else exp.Table(alias=exp.TableAlias(this=exp.to_identifier(held.alias)))
+        return "LATERAL " + self._aliased(sql, alias, None if held.columns is None else list(held.columns), scope)
+
+    def _reads(self, node: Any, scope: Scope) -> bool:
+        """Return whether an expression reads a relation of a scope alone."""
+        found = [*node.find_all(exp.Column)]
+        return bool(found) and all(scope.find(parts_of(column)) is not None for column in found)
 
     def _derived(self, node: Any, scope: Scope) -> str:
         if isinstance(node.this, exp.Query):
@@ -813,6 +865,15 @@ def _name(node: Any) -> str | None:
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
         return node.expression.name
     return None
+
+
+def _is_true(node: Any) -> bool:
+    return isinstance(node, exp.Boolean) and bool(node.this)
+
+
+def parts_of(column: Any) -> list[str]:
+    """Return a column's name in its parts, the relation's first."""
+    return [column.text(part) for part in ("catalog", "db", "table", "this") if column.text(part)]
 
 
 def _ties(fetch: Any) -> bool:

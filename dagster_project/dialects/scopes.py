@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dagster_project.dialects.typed import Typed, string
-from dagster_project.dialects.types import ANY, Type, field_names, quoted
+from dagster_project.dialects.types import ANY, JSON_PART, Type, field_names, quoted
 from dagster_project.errors import Unsupported
 
 
@@ -112,12 +112,21 @@ def dereferenced(value: Typed, names: Sequence[str]) -> Typed:
     return value
 
 
+def part_of_json(value: Typed, steps: str) -> Typed:
+    """Return what stands in JSON at the steps of a path; more steps may follow."""
+    return Typed("", JSON_PART, (value, steps))
+
+
 def field_of(value: Typed, name: str) -> Typed:
     """Return a field of a row by its name. Raises `Unsupported` if it has none such."""
     if value.type.name == "any":
         return Typed(f"struct_extract({value.sql}, {string(name)})", ANY)
     if value.type.name == "super":
         return Typed(f"json_extract({value.sql}, {string(chr(36) + '.' + quoted(name))})", value.type)
+    if value.type.name == "json":
+        return part_of_json(value, f'."{name}"')
+    if value.type == JSON_PART:
+        return part_of_json(value.const[0], f'{value.const[1]}."{name}"')
     if value.type.name != "row":
         raise Unsupported(f"{value.type} has no field {name}. Check the name of the column or relation.")
     for held, (told, kind) in zip(field_names(value.type), value.type.fields, strict=True):

@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from dagster_project.dialects import predicates  # noqa: F401 - enters its rules
 from dagster_project.dialects.parsing import parse
 from dagster_project.dialects.queries import Queries
 from dagster_project.dialects.redshift import RedshiftQueries

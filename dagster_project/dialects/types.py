@@ -92,6 +92,10 @@ VARCHAR: Final = Type("varchar")
 VARBINARY: Final = Type("varbinary")
 JSON: Final = Type("json", (False,))
 CANONICAL_JSON: Final = Type("json", (True,))
+TEXT_JSON: Final = Type("json", (True, "text"))
+"""JSON that is a text: `CAST('…' AS JSON)`, which reads nothing."""
+JSON_PART: Final = Type("part of json")
+"""What `j.name[0]` is while more of it may follow; its constant is the JSON and the steps of a path."""
 DATE: Final = Type("date")
 UUID: Final = Type("uuid")
 INTERVAL: Final = Type("interval day to second")

@@ -14,6 +14,7 @@ from sqlglot import exp
 from dagster_project.dialects.casts import canonical, is_json, json_constant, json_text
 from dagster_project.dialects.expressions import RULES
 from dagster_project.dialects.functions.calls import Call, function
+from dagster_project.dialects.syntax import SqlJson
 from dagster_project.dialects.typed import Typed, fail, let, string
 from dagster_project.dialects.types import BIGINT, BOOLEAN, DOUBLE, JSON, UNKNOWN, VARCHAR
 from dagster_project.errors import Unsupported
@@ -309,9 +310,8 @@ def _member(self: Any, node: Any, scope: Any) -> str:
     inner_node = node
     while isinstance(inner_node, exp.Paren):
         inner_node = inner_node.this
-    is_json_function = isinstance(inner_node, (exp.JSONObject, exp.JSONArray, exp.JSONExtract)) or (
-        isinstance(inner_node, exp.Anonymous)
-        and str(inner_node.this).lower() in {"json_array", "json_object", "json_query"}
+    is_json_function = isinstance(inner_node, (exp.JSONObject, exp.JSONArray)) or (
+        isinstance(inner_node, SqlJson) and inner_node.args["kind"] == "QUERY"
     )
     if is_json_function:
         return value.sql

@@ -1,157 +1,220 @@
-"""JSON_VALUE, JSON_QUERY and JSON_EXISTS by paths of names and places, lax or strict.
+"""JSON_VALUE, JSON_QUERY and JSON_EXISTS, and JSON's own dots and brackets: `j.name[0].bigint()`.
 
-A lax path goes through an array of one as if it were its element; one of several raises here, where Trino goes on with each.
-Source: https://trino.io/docs/current/functions/json.html#json-path-language
+What belongs here: what becomes of the sequence a path gives (`json_paths`). What does not: the path itself.
+Source: https://trino.io/docs/current/functions/json.html
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from sqlglot import exp
 
-from dagster_project.dialects.casts import cast, is_json
+from dagster_project.dialects.casts import coerce, from_json, is_json, json_text
 from dagster_project.dialects.expressions import RULES, TAKEN, told, type_of
-from dagster_project.dialects.functions.calls import Call, function
-from dagster_project.dialects.functions.json_functions import STEP
-from dagster_project.dialects.typed import Typed, fail, let, string
-from dagster_project.dialects.types import BOOLEAN, JSON, UNKNOWN, VARCHAR
+from dagster_project.dialects.json_paths import ITEMS, NONE, Path, Sequences, read
+from dagster_project.dialects.syntax import SqlJson
+from dagster_project.dialects.typed import Typed, fail, let, null_of, string
+from dagster_project.dialects.types import BOOLEAN, JSON, TEXT_JSON, UNKNOWN, VARCHAR, Type, duckdb_type
 from dagster_project.errors import Unsupported
 
-SEVERAL = "a lax path through an array of several elements is not given here"
+DIGITS: Final = "a number whose digits DuckDB does not keep. Say RETURNING double"
+DATED: Final = {
+    "date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "time": r"[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?",
+    "timestamp": r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?",
+}  # fmt: skip
 
 
-def steps(written: str) -> tuple[str, list[str | int]]:
-    """Return the mode and the names and places of a path.
-
-    >>> steps('lax $.a[0]."b c"')
-    ('lax', ['a', 0, 'b c'])
-    """
-    mode, _, path = written.strip().partition(" ")
-    body = path.strip()
-    if mode.lower() not in {"lax", "strict"} or not body.startswith("$"):
-        mode, body = "lax", written.strip()
-    found: list[str | int] = []
-    at = 1
-    while body.startswith("$") and at < len(body):
-        step = STEP.match(body, at)
-        if step is None:
-            break
-        name = next((g for g in (step[1], step[3], step[4], step[5]) if g is not None), None)
-        found.append(int(step[2]) if step[2] is not None else name or "")
-        at = step.end()
-    if not body.startswith("$") or at < len(body) or any(isinstance(s, str) and re.search(r'["\\*]', s) for s in found):
-        raise Unsupported(f"The JSON path {written} is not given here. Use $.name and $[0] only.")
-    return mode.lower(), found
-
-
-def walked(x: str, mode: str, path: list[str | int]) -> str:
-    """Return the JSON at a path of the JSON `x`, NULL where there is none."""
-    if mode == "strict":
-        whole = "$" + "".join(f"[{s}]" if isinstance(s, int) else f'."{s}"' for s in path)
-        return f"json_extract({x}, {string(whole)})"
-    current = f"json_extract({x}, '$')"
-    for step in path:
-        here = Typed(current, JSON)
-        if isinstance(step, int):
-            rest = "{c}" if step == 0 else "NULL"
-            made = f"CASE WHEN json_type({{c}}) = 'ARRAY' THEN json_extract({{c}}, '$[{step}]') ELSE {rest} END"
-        else:
-            name = string(f'."{step}"')
-            made = (
-                f"CASE WHEN json_type({{c}}) <> 'ARRAY' THEN json_extract({{c}}, '$' || {name}) "
-                f"WHEN json_array_length({{c}}) = 1 THEN json_extract({{c}}, '$[0]' || {name}) "
-                f"WHEN json_array_length({{c}}) > 1 THEN {fail(SEVERAL, JSON)} END"
-            )
-        current = let([here], lambda c, made=made: made.replace("{c}", c))
-    return current
-
-
-def _input(self: Any, node: Any, scope: Any, what: str) -> Typed:
+def source(self: Any, node: Any, scope: Any, what: str) -> Typed:
+    """Return the input of a path: JSON, or a text that should be."""
+    if isinstance(node, exp.FormatJson):
+        node = node.this
     value = self.give(node, scope)
     if value.type == UNKNOWN:
         return Typed("CAST(NULL AS VARCHAR)", VARCHAR)
-    if not value.type.is_text:
-        raise Unsupported(f"{what} takes a text, not {value.type}. CAST it to varchar.")
+    if not value.type.is_text and value.type.name != "json":
+        raise Unsupported(f"{what} takes a text or JSON, not {value.type}. CAST it to varchar.")
     return value
 
 
-def _path(node: Any) -> tuple[str, list[str | int]]:
+def context_of(value: Typed, x: str) -> str:
+    """Return the JSON that a text is, NULL if it is none."""
+    return x if value.type.name == "json" else f"(CASE WHEN {is_json(x)} THEN CAST({x} AS JSON) END)"
+
+
+def path_of(node: Any) -> Path:
+    """Return a constant path."""
     if not isinstance(node, exp.Literal) or not node.is_string:
         raise Unsupported(f"A JSON path is a constant, and {told(node)} is none. Write it out.")
-    return steps(node.this)
+    return read(node.this)
 
 
-def _only_null(node: Any, what: str) -> None:
-    condition = node.args.get("on_condition")
-    for case in ("empty", "error"):
-        chosen = condition.args.get(case) if condition is not None else None
-        if chosen is not None and str(chosen).upper() not in {"NULL ON EMPTY", "NULL ON ERROR"}:
-            raise Unsupported(
-                f"{what} with another answer than NULL ON EMPTY and NULL ON ERROR is not given here. Use coalesce()."
-            )
+def passed(self: Any, nodes: Sequence[Any], scope: Any) -> dict[str, str]:
+    """Return what is passed by name, as sequences: SQL's NULL is JSON's null, with FORMAT JSON nothing."""
+    found = {}
+    for node in nodes:
+        name = node.args["alias"]
+        inner = node.this.this if isinstance(node.this, exp.FormatJson) else node.this
+        value = self.give(inner, scope)
+        if isinstance(node.this, exp.FormatJson) or value.type.name == "json":
+            held = value if value.type != UNKNOWN else Typed("CAST(NULL AS VARCHAR)", VARCHAR)
+            made = let([held], lambda x, held=held: f"CASE WHEN {x} IS NULL THEN {NONE} WHEN {context_of(held, x)} IS NOT NULL THEN [{context_of(held, x)}] END")  # fmt: skip
+        elif value.type == UNKNOWN:
+            made = "[CAST('null' AS JSON)]"
+        elif value.type.is_text or value.type.is_number or value.type == BOOLEAN:
+            made = f"[CAST(coalesce({json_text(value)}, 'null') AS JSON)]"
+        else:
+            raise Unsupported(f"A {value.type} is not passed to a JSON path here. CAST it to varchar.")
+        found[name.name if name.args.get("quoted") else name.name.upper()] = made
+    return found
 
 
-def json_value(self: Any, node: Any, scope: Any) -> Typed:
-    """Return `JSON_VALUE(text, path [RETURNING type])`: a scalar; NULL for what is none, or no JSON."""
-    _only_null(node, "JSON_VALUE")
-    mode, path = _path(node.args["path"])
-    value = _input(self, node.this, scope, "JSON_VALUE")
-    kind = type_of(node.args["returning"]) if node.args.get("returning") else VARCHAR
-    raised = fail("json_value: a number whose digits DuckDB does not keep. Say RETURNING double", VARCHAR)
-
-    def body(x: str, *, loose: bool) -> str:
-        item = Typed(walked(x, mode, path), JSON)
-        number = "json_extract_string({c}, '$')" if loose else raised
-        made = f"CASE WHEN json_type({{c}}) IN ('OBJECT', 'ARRAY', 'NULL') THEN NULL WHEN json_type({{c}}) = 'DOUBLE' THEN {number} ELSE json_extract_string({{c}}, '$') END"
-        found = let([item], lambda c: made.replace("{c}", c))
-        return f"CASE WHEN {is_json(x)} THEN {found} END"
-
-    text_of = Typed(let([value], lambda x: body(x, loose=kind.is_number)), VARCHAR)
-    return text_of if kind == VARCHAR else cast(text_of, kind, safe=True)
+def sql_json(self: Any, node: Any, scope: Any) -> Typed:
+    """Return `JSON_VALUE(…)`, `JSON_QUERY(…)` or `JSON_EXISTS(…)`."""
+    value = source(self, node.this, scope, f"JSON_{node.args['kind']}")
+    return at_path(self, node, scope, value, passed(self, node.args.get("passing") or (), scope))
 
 
-def json_query(self: Any, node: Any, scope: Any) -> Typed:
-    """Return `JSON_QUERY(text, path)`: the JSON text at a path; NULL for nothing, or no JSON."""
-    if not node.args.get("json_query"):
-        raise Unsupported(f"{told(node)} is not known here. Use json_extract().")
-    if node.args.get("option") or node.args.get("quote"):
-        raise Unsupported("JSON_QUERY with a wrapper or quotes is not given here. Put brackets around the text.")
-    _only_null(node, "JSON_QUERY")
-    mode, path = _path(node.expression)
-    value = _input(self, node.this, scope, "JSON_QUERY")
-    raised = fail("json_query: a number whose digits DuckDB does not keep", VARCHAR)
-    bare = "regexp_replace(CAST({c} AS VARCHAR), '\"(?:[^\"\\\\]|\\\\.)*\"', '\"\"', 'g')"
-    made = f"CASE WHEN regexp_matches({bare}, '[0-9][.eE]') THEN {raised} ELSE CAST({{c}} AS VARCHAR) END"
-    return Typed(
-        let(
-            [value],
-            lambda x: (
-                f"CASE WHEN {is_json(x)} THEN {let([Typed(walked(x, mode, path), JSON)], lambda c: made.replace('{c}', c))} END"
-            ),
-        ),
-        VARCHAR,
-    )
+def not_text(value: Typed) -> None:
+    """Raise `Unsupported` for JSON that is a text, which has no members."""
+    if value.type == TEXT_JSON:
+        raise Unsupported("CAST(text AS JSON) is a text in JSON, which has no parts. Use json_parse() to read a text.")
 
 
-@function("json_exists", args=2)
-def json_exists(call: Call) -> Typed:
-    """Give whether there is something at a path; false for no JSON."""
-    mode, path = _path(call.nodes[1])
-    value = _input(call.queries.expressions, call.nodes[0], call.scope, "JSON_EXISTS")
-    return Typed(
-        let(
-            [value],
-            lambda x: (
-                f"CASE WHEN {x} IS NULL THEN NULL WHEN {is_json(x)} THEN {walked(x, mode, path)} IS NOT NULL ELSE false END"
-            ),
-        ),
-        BOOLEAN,
-    )
+def at_path(self: Any, node: Any, scope: Any, value: Typed, variables: Mapping[str, str]) -> Typed:
+    """Return what a node of SQL/JSON gives of a value that is JSON or should be."""
+    path = path_of(node.args["path"])
+    ends = Ends(self, node, scope, path)
+    kind = ends.kind
+
+    def body(x: str) -> str:
+        tree = path.tree.of if path.tree.kind == "datetime" else path.tree
+        sequence = Sequences(path, context_of(value, x), variables).of(tree)
+        return f"CASE WHEN {x} IS NULL THEN {null_of(kind)} ELSE {let([Typed(sequence, ITEMS)], ends.of)} END"
+
+    return Typed(let([value], body), kind)
 
 
-RULES[exp.JSONValue] = json_value
-RULES[exp.JSONExtract] = json_query
-TAKEN[exp.JSONValue] = ("this", "path", "returning", "on_condition")
-TAKEN[exp.JSONExtract] = ("this", "expression", "json_query", "option", "quote", "on_condition", "only_json_types")
+class Ends:
+    """What becomes of a sequence, by what JSON_VALUE, JSON_QUERY or JSON_EXISTS say of it."""
+
+    def __init__(self, expressions: Any, node: Any, scope: Any, path: Path) -> None:
+        self.node, self.path = node, path
+        self.word = node.args["kind"]
+        told_kind = node.args.get("returning")
+        self.kind = BOOLEAN if self.word == "EXISTS" else type_of(told_kind) if told_kind is not None else VARCHAR
+        if self.word == "QUERY" and self.kind.name not in {"varchar", "char"}:
+            raise Unsupported(f"JSON_QUERY RETURNING {self.kind} is not given here. CAST the result instead.")
+        self.empty = self.chosen(expressions, scope, "empty")
+        self.error = self.chosen(expressions, scope, "error")
+        self.of = {"EXISTS": self.exists, "VALUE": self.value, "QUERY": self.query}[self.word]
+
+    def chosen(self, expressions: Any, scope: Any, place: str) -> str:
+        """Return what stands for nothing, or for an error."""
+        told_of = self.node.args.get(place)
+        if told_of is None:
+            return "false" if self.word == "EXISTS" else null_of(self.kind)
+        if not isinstance(told_of, str):
+            value = coerce(expressions.give(told_of, scope), self.kind)
+            return f"CAST({value.sql} AS {duckdb_type(self.kind)})"
+        if told_of == "ERROR":
+            return fail(f"JSON_{self.word}: {'nothing' if place == 'empty' else 'an error'} at the path", self.kind)
+        words = {"NULL": null_of(self.kind), "UNKNOWN": null_of(BOOLEAN), "TRUE": "true", "FALSE": "false"}
+        words |= {"EMPTY ARRAY": "'[]'", "EMPTY": "'[]'", "EMPTY OBJECT": "'{}'"}
+        return words[told_of]
+
+    def exists(self, s: str) -> str:
+        """Return whether there is something."""
+        return f"CASE WHEN {s} IS NULL THEN {self.error} ELSE len({s}) > 0 END"
+
+    def value(self, s: str) -> str:
+        """Return the one scalar as a value of the type."""
+        item = f"{s}[1]"
+        kind = f"json_type({item})"
+        made = Typed(self.scalar(item), self.kind)
+        found = let([made], lambda x: f"CASE WHEN {x} IS NULL THEN {self.error} ELSE {x} END")
+        return (
+            f"CASE WHEN {s} IS NULL OR len({s}) > 1 THEN {self.error} WHEN len({s}) = 0 THEN {self.empty} "
+            f"WHEN {kind} = 'NULL' THEN {null_of(self.kind)} WHEN {kind} IN ('ARRAY', 'OBJECT') THEN {self.error} ELSE {found} END"
+        )
+
+    def scalar(self, item: str) -> str:
+        """Return a scalar as a value of the type, NULL where it cannot be one."""
+        if self.path.tree.kind == "datetime":
+            return self.dated(item)
+        if not self.kind.is_text:
+            return f"TRY({from_json(Typed(item, JSON), self.kind)})"
+        raised = fail(f"json_value: {DIGITS}", VARCHAR)
+        shown = f"json_extract_string({item}, '$')"
+        whole = f"(CASE WHEN json_type({item}) = 'DOUBLE' THEN {raised} ELSE {shown} END)"
+        return sized(whole, self.kind)
+
+    def dated(self, item: str) -> str:
+        """Return the date or time a text is, where it is written as one of the type itself."""
+        pattern = DATED.get(self.kind.name)
+        if pattern is None:
+            raise Unsupported(f"datetime() RETURNING {self.kind} is not given here. CAST what JSON_VALUE gives.")
+        shown = f"json_extract_string({item}, '$')"
+        odd = fail("datetime() of another form than the type RETURNING names", self.kind)
+        other = f"regexp_full_match({shown}, {string('|'.join(DATED.values()) + '|.*[0-9]:[0-9].*')})"
+        return f"CASE WHEN regexp_full_match({shown}, {string(pattern)}) THEN TRY({from_json(Typed(item, JSON), self.kind)}) WHEN {other} THEN {odd} END"
+
+    def query(self, s: str) -> str:
+        """Return the JSON text of the items."""
+        raised = fail("json_query: a number whose digits DuckDB does not keep", VARCHAR)
+        bare = "regexp_replace({t}, '\"(?:[^\"\\\\]|\\\\.)*\"', '\"\"', 'g')"
+        listed = f"(array_to_string(list_transform({s}, lambda _q: CAST(_q AS VARCHAR)), ','))"
+        mode = self.node.args.get("wrapper") or "WITHOUT"
+        wrapped = f"'[' || {listed} || ']'"
+        plain = f"CAST({s}[1] AS VARCHAR)"
+        if self.node.args.get("quotes") == "OMIT":
+            plain = f"CASE WHEN json_type({s}[1]) = 'VARCHAR' THEN json_extract_string({s}[1], '$') ELSE {plain} END"
+        one = f"len({s}) = 1 AND json_type({s}[1]) IN ('ARRAY', 'OBJECT')"
+        shown = {
+            "UNCONDITIONAL": wrapped, "CONDITIONAL": f"CASE WHEN {one} THEN {plain} ELSE {wrapped} END",
+            "WITHOUT": f"CASE WHEN len({s}) > 1 THEN {self.error} ELSE {plain} END",
+        }[mode]  # fmt: skip
+        checked = let(
+            [Typed(shown, VARCHAR)],
+            lambda t: f"CASE WHEN regexp_matches({bare.replace('{t}', t)}, '[0-9][.eE]') THEN {raised} ELSE {t} END",
+        )
+        return f"CASE WHEN {s} IS NULL THEN {self.error} WHEN len({s}) = 0 THEN {self.empty} ELSE {sized(checked, self.kind)} END"
+
+
+def sized(shown: str, kind: Type) -> str:
+    """Return a text as a varchar or char of a size; NULL where it is longer."""
+    if not kind.args or kind.args[0] >= 10**9:
+        return shown
+    fitting = let([Typed(shown, VARCHAR)], lambda x: f"CASE WHEN length({x}) <= {kind.args[0]} THEN {x} END")
+    return f"rpad({fitting}, {kind.args[0]}, ' ')" if kind.name == "char" else fitting
+
+
+# --- dots and brackets ------------------------------------------------------------------------------------------------
+
+METHODS: Final = {
+    "bigint": "BIGINT", "boolean": "BOOLEAN", "date": "DATE", "decimal": "DECIMAL", "integer": "INT", "number": "DOUBLE",
+    "string": "VARCHAR", "time": "TIME", "timestamp": "TIMESTAMP",
+}  # fmt: skip
+
+
+def navigated(self: Any, value: Typed, steps: str) -> Typed:
+    """Return `j` at the steps of a path, as JSON_QUERY gives it with a conditional wrapper."""
+    not_text(value)
+    node = SqlJson(kind="QUERY", path=exp.Literal.string(f"lax ${steps}"), wrapper="CONDITIONAL")
+    return at_path(self, node, None, value, {})
+
+
+def method(self: Any, value: Typed, steps: str, name: str, sizes: Sequence[Any]) -> Typed:
+    """Return `j.….bigint()` and its like: JSON_VALUE with a type."""
+    if name not in METHODS:
+        raise Unsupported(f"{name}() of JSON is not given here. Use JSON_VALUE … RETURNING.")
+    not_text(value)
+    kind = exp.DataType.build(METHODS[name])
+    kind.set("expressions", [exp.DataTypeParam(this=size.copy()) for size in sizes])
+    node = SqlJson(kind="VALUE", path=exp.Literal.string(f"lax ${steps}"), returning=kind)
+    return at_path(self, node, None, value, {})
+
+
+RULES[SqlJson] = sql_json
+TAKEN[SqlJson] = tuple(SqlJson.arg_types)
