@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from dagster_project.contracts import TEXT, Table
 
-Rule = Literal["row", "table", "watch"]
-"""row: refuses single units; table: refuses the batch; watch: refuses nothing, and is told."""
+Rule = Literal["row", "table", "watch", "figure"]
+"""row: refuses single units; table: refuses the batch; watch: refuses nothing, and is told; figure: is no rule."""
 
 REFUSALS: Final = pa.schema([("unit", TEXT), ("rule", TEXT), ("reason", TEXT)])
 """A refused unit: its key (null where the key itself is missing), the rule as `suite/name`, and why in words."""
@@ -35,7 +35,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One expectation on one batch.
+    """One expectation on one batch, or a figure of it.
 
     `observed` is the share of bad rows in percent for a row rule, and the value itself for the others.
     """
@@ -45,8 +45,8 @@ class Result:
     rule: Rule
     success: bool
     observed: float | None
-    bad: int
-    rows: int
+    bad: int | None
+    rows: int | None
 
     @property
     def name(self) -> str:

@@ -190,7 +190,8 @@ def last_verdicts(lake: Lake, source: Source) -> tuple[Judged, ...]:
         return ()
     query = (
         "SELECT suite, expectation, rule, success, observed, bad, rows, batch_id, epoch(audited_at) "
-        f"FROM {relation(pin, files)} AS a WHERE suite IN ({', '.join('?' for _ in JUDGED[source.kind])}) "
+        f"FROM {relation(pin, files)} AS a "
+        f"WHERE rule <> 'figure' AND suite IN ({', '.join('?' for _ in JUDGED[source.kind])}) "
         "QUALIFY row_number() OVER (PARTITION BY suite, expectation ORDER BY audited_at DESC, batch_id DESC) = 1"
     )
     with lake.connect() as con:

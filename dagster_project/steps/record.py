@@ -15,6 +15,7 @@ from dagster_project.reports import Counts
 from dagster_project.sql_words import literal
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.commit import commit_batch
+from dagster_project.steps.figures import figures
 from dagster_project.steps.judge import judge
 
 
@@ -23,13 +24,14 @@ def record(batch: Batch, verdict: Verdict) -> Verdict:
 
     Raises `AuditFailed` if the ledger does not balance: then a unit was lost, and nothing may be committed.
     """
+    found = figures(batch)
     settle(batch)
     stage_ledger(batch)
     stage_quarantine(batch)
     verdict = replace(verdict, results=(*verdict.results, *judge(batch, [LEDGER]).results))
     if not verdict.passed:
         raise record_refusal(batch, verdict)
-    stage_audits(batch, verdict.results)
+    stage_audits(batch, (*verdict.results, *found))
     return verdict
 
 
@@ -89,7 +91,7 @@ def stage_quarantine(batch: Batch) -> None:
 
 
 def stage_audits(batch: Batch, results: Sequence[Result]) -> None:
-    """Stage one row per expectation that was judged."""
+    """Stage one row per expectation that was judged, and per figure."""
     rows = [
         {
             "batch_id": batch.batch_id,

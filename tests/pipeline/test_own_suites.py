@@ -16,7 +16,7 @@ from dagster_project.errors import UsageError
 from dagster_project.settings import PACKAGE
 from dagster_project.suggest import put_in_force
 
-BAD = "bad,lost,1,t1\nworse,low,999,t2\nbad2,lost,99,t3\n"
+BAD = "bad,lost,1,t1,1\nworse,low,999,t2,\nbad2,lost,99,t3,1\n"
 
 
 def notelake(*words: str) -> Result:
@@ -36,8 +36,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "project"
 
 
+def figures(lake: Path, suite: str) -> dict[str, float]:
+    """Return the figures of the newest batch."""
+    newest = "(SELECT max(batch_id) FROM ops.audits)"
+    query = f"SELECT expectation, observed FROM ops.audits WHERE rule = 'figure' AND batch_id = {newest}"
+    return dict(ask(lake, f"{query} AND suite = '{suite}'"))
+
+
+def suite_of(file: Path) -> list[dict[str, Any]]:
+    return json.loads(file.read_text())["expectations"]
+
+
 def rows(start: int, end: int, level: str = "low") -> str:
-    return "".join(f"k{n},{level if n % 2 else 'high'},{n % 7},title {n}\n" for n in range(start, end))
+    return "".join(
+        f"k{n},{level if n % 2 else 'high'},{n % 7},title {n},{n if n % 4 else ''}\n" for n in range(start, end)
+    )
 
 
 def test_a_suite_that_was_proposed_and_written_is_read_by_the_next_run_and_refuses_a_bad_row_by_name(
@@ -49,7 +62,7 @@ def test_a_suite_that_was_proposed_and_written_is_read_by_the_next_run_and_refus
     def ingest() -> int:
         return notelake("ingest", str(source), "--name", "orders", "--kind", "table", "--lake", str(lake)).exit_code
 
-    (source / "a.csv").write_text("id,level,price,title\n" + rows(0, 40))
+    (source / "a.csv").write_text("id,level,price,title,seats\n" + rows(0, 40))
     assert ingest() == 0
     written = notelake("suggest", "orders", "--write", "--lake", str(lake))
     assert written.exit_code == 0, written.output
@@ -57,7 +70,7 @@ def test_a_suite_that_was_proposed_and_written_is_read_by_the_next_run_and_refus
     assert str(file) in written.stderr
     assert "0 rules were added" in notelake("suggest", "orders", "--write", "--lake", str(lake)).stderr
 
-    (source / "b.csv").write_text("id,level,price,title\n" + rows(40, 45) + BAD)
+    (source / "b.csv").write_text("id,level,price,title,seats\n" + rows(40, 45) + BAD)
     assert ingest() == 3
     refused = ask(lake, "SELECT key, rule FROM ops.quarantine WHERE source = 'orders' ORDER BY ALL")
     assert refused == [
@@ -71,12 +84,19 @@ def test_a_suite_that_was_proposed_and_written_is_read_by_the_next_run_and_refus
     assert balance == [(8, 5, 3)]
     audited = "SELECT success, bad, rows FROM ops.audits WHERE suite = 'raw.orders' AND expectation = 'level_known'"
     assert ask(lake, audited) == [(False, 2, 8)]
+    assert figures(lake, "raw.orders") == {
+        "count(*)": 8, "nulls(id)": 0, "nulls(level)": 0, "nulls(price)": 0, "nulls(title)": 0, "nulls(seats)": 37.5,
+        "min(price)": 0, "max(price)": 999, "min(seats)": 1, "max(seats)": 43,
+    }  # fmt: skip
+    told = figures(lake, "notes.notes")
+    assert (told["count(*)"], told["standing(*)"]) == (5, 45)
+    assert {"seats_mostly_given", "price_in_range"} <= {rule["meta"]["notelake"]["name"] for rule in suite_of(file)}
 
-    suite = json.loads(file.read_text())
+    suite = {"expectations": suite_of(file)}
     for rule in suite["expectations"]:
         rule["meta"]["notelake"]["rule"] = "watch"
     file.write_text(json.dumps(suite))
-    (source / "c.csv").write_text("id,level,price,title\n" + rows(50, 54, "lost"))
+    (source / "c.csv").write_text("id,level,price,title,seats\n" + rows(50, 54, "lost"))
     assert ingest() == 0
     assert ask(lake, "SELECT count(*) FROM notes.notes") == [(49,)], "a rule that is watched refuses nothing"
     assert ask(lake, f"{audited} AND rule = 'watch'") == [(False, 2, 4)]
