@@ -60,7 +60,7 @@ def _commit_once(batch: Batch, *, moves_cursor: bool) -> dict[str, int]:
     _refuse_superseded(batch, pins)
     changes, rewritten = _plan(batch, pins, moves_cursor=moves_cursor)
     try:
-        snapshots = commit(batch.lake, changes, summary=_summary(batch))
+        snapshots = commit(batch.lake, changes, summary=_summary(batch, moves_cursor=moves_cursor))
     except CommitConflict:
         for files in rewritten:
             discard(batch.lake, files.added)
@@ -123,9 +123,6 @@ def _make_way(batch: Batch, table: Table, pin: Pin) -> Rewritten:
     return without_keys(batch.lake, batch.con, pin, source=batch.source.name, key=key, keys=keys)
 
 
-def _summary(batch: Batch) -> dict[str, str]:
-    return {
-        "notelake.batch_id": batch.batch_id,
-        "notelake.source": batch.source.name,
-        note_cursor_name(batch.source.name): str(batch.to),
-    }
+def _summary(batch: Batch, *, moves_cursor: bool) -> dict[str, str]:
+    cursor = {note_cursor_name(batch.source.name): str(batch.to)} if moves_cursor else {}
+    return {"notelake.batch_id": batch.batch_id, "notelake.source": batch.source.name, **cursor}

@@ -18,6 +18,8 @@ from dagster_project.lake.pins import Pin
 SOURCE_CURSOR: Final = "notelake.source_cursor"
 PAUSED: Final = "notelake.paused"
 """The property of `raw.<source>` that says since when runs skip the source; empty or missing if they do not."""
+COLUMNS_SINCE: Final = "notelake.columns_since"
+"""The property of `raw.<source>` that says with which arrival a column came that its first landing did not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,14 @@ def source_cursor(lake: Lake, raw: Pin) -> SourceCursor:
 def paused_since(lake: Lake, raw: Pin) -> str | None:
     """Return since when a source was paused at the moment of `raw` (UTC, ISO 8601); None if it was not."""
     return lake.properties(raw).get(PAUSED) or None
+
+
+def columns_since(lake: Lake, raw: Pin) -> dict[str, int]:
+    """Return the columns that came later, each with the first arrival of the landing that brought it.
+
+    Batches before that are shaped as if it were not there, so that they come out the same whenever they are made.
+    """
+    return dict(json.loads(lake.properties(raw).get(COLUMNS_SINCE, "{}")))
 
 
 def note_cursor_name(source: str) -> str:

@@ -33,7 +33,14 @@ from dagster_project.settings import Settings
 from dagster_project.shaping import media_type
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
 from dagster_project.steps import workers
-from dagster_project.steps.cursors import SOURCE_CURSOR, SourceCursor, paused_since, source_cursor
+from dagster_project.steps.cursors import (
+    COLUMNS_SINCE,
+    SOURCE_CURSOR,
+    SourceCursor,
+    columns_since,
+    paused_since,
+    source_cursor,
+)
 from dagster_project.steps.pending import refuse_other_kind
 
 ATTEMPTS: Final = 8
@@ -142,7 +149,7 @@ def _land_once(
         replace(pin, table=look.table),
         added=(*added, *smaller.added),
         removed=smaller.removed,
-        properties={SOURCE_CURSOR: text, **shown},
+        properties={SOURCE_CURSOR: text, **shown, **_came(lake, pin, look.table, cursor.last_sequence + 1)},
     )
     try:
         snapshots = commit(lake, [change], summary={SOURCE_CURSOR: text, "notelake.source": source.name}, stage="land")
@@ -167,6 +174,15 @@ def _shown(source: Source, table: Table, pin: Pin) -> dict[str, str]:
     key = key_columns(source, own) if source.mode in ("merge", "history") else ()
     current = Current(source.mode, key)
     return {} if current == (pin.table.current or Current()) else {CURRENT_PROPERTY: current.to_json()}
+
+
+def _came(lake: Lake, pin: Pin, table: Table, sequence: int) -> dict[str, str]:
+    """Return the property that tells of columns which come with the arrival `sequence`, if there are any."""
+    present = {column.name for column in pin.table.columns}
+    new = {column.name: sequence for column in table.columns if column.name not in present}
+    if not new or pin.snapshot_id is None:
+        return {}
+    return {COLUMNS_SINCE: json.dumps(columns_since(lake, pin) | new, sort_keys=True)}
 
 
 def _write(

@@ -3,9 +3,10 @@
 What belongs here: which state a person means, and whether its files are still there. What does not: going there
 (`rewind`), and how long snapshots are kept (`lake.upkeep`).
 
-A state is told by the note cursor: all arrivals up to it were notes. It is *kept* if no snapshot since has expired, so
-that what every table held of the source is known to the file; the newest 50 commits of each table always are. Any
-other is made from raw, which keeps all: every end of a landing is one.
+A state is what one commit of the source left: a batch, a decision about refusals, a rewind. It is *kept* if in no table
+a snapshot has expired since, so that what each of them held of the source is known to the file; the newest 50 commits
+to a table, of all sources together, always are. Before that a state is told by the note cursor alone, and made from
+raw, which keeps all: there is one for every landing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from dagster_project.contracts import EVENTS, LEDGER, NOTES, SHARED
+from dagster_project.contracts import EVENTS, NOTES, SHARED
 from dagster_project.errors import UsageError
 from dagster_project.lake.commit import COMMIT
 from dagster_project.lake.lake import Lake
@@ -28,13 +29,15 @@ from dagster_project.steps.cursors import note_cursor, note_cursor_name
 Files = Mapping[str, tuple[StagedFile, ...]]
 """Data files that hold one source's rows, by table."""
 
+_SOURCE: Final = "notelake.source"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOCKS: Final = (("scan_id", "observed_at"), ("_landed_at", "_landed_at"), ("landed_at", "landed_at"))
 """Columns of raw that tell landings apart and when they were, by what the table has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A state of a source: its arrivals up to `cursor` were notes, and no others."""
+    """A state of a source, in which its arrivals up to `cursor` were notes, and no others."""
 
     cursor: int
     at: datetime | None = None
@@ -56,12 +59,21 @@ def present_cursor(lake: Lake, pins: Mapping[str, Pin], source: str) -> int:
 
 def kept_points(lake: Lake, pins: Mapping[str, Pin], source: str) -> tuple[Point, ...]:
     """Return the states of `source` that are kept, oldest first; those that a rewind left behind are among them."""
-    name = note_cursor_name(source)
-    return tuple(
-        Point(int(kept.summary[name]), kept.at, kept.summary[COMMIT])
-        for kept in unbroken(lake, pins[LEDGER.identifier])  # each batch and each rewind changes the ledger
-        if name in kept.summary and COMMIT in kept.summary
-    )
+    histories = [unbroken(lake, pins[table.identifier]) for table in SHARED]
+    known_since = max((history[0].at for history in histories if history and history[0].parent_id), default=_EPOCH)
+    at: dict[str, datetime] = {}
+    cursors: dict[str, int] = {}
+    for kept in (kept for history in histories for kept in history if kept.summary.get(_SOURCE) == source):
+        if commit := kept.summary.get(COMMIT):
+            at[commit] = max(at.get(commit, _EPOCH), kept.at)
+            if said := kept.summary.get(note_cursor_name(source)):
+                cursors[commit] = int(said)
+    points: list[Point] = []
+    for commit in sorted((commit for commit in at if at[commit] >= known_since), key=lambda commit: at[commit]):
+        cursor = cursors.get(commit, points[-1].cursor if points else None)
+        if cursor is not None:  # else a decision that followed a batch which is not kept
+            points.append(Point(cursor, at[commit], commit))
+    return tuple(points)
 
 
 def point_at(lake: Lake, pins: Mapping[str, Pin], source: str, to: str) -> Point:
@@ -123,7 +135,7 @@ def kept_files(lake: Lake, pins: Mapping[str, Pin], source: str, point: Point) -
     later = {each.commit for each in points[at + 1 :]}
     found: dict[str, tuple[StagedFile, ...]] = {}
     for table in SHARED:
-        files = _files_of(lake, pins[table.identifier], source, points[at], later)
+        files = _files_of(lake, pins[table.identifier], source, point, later)
         if files is None:
             return None
         found[table.identifier] = files
@@ -131,34 +143,22 @@ def kept_files(lake: Lake, pins: Mapping[str, Pin], source: str, point: Point) -
 
 
 def _files_of(lake: Lake, pin: Pin, source: str, point: Point, later: set[str | None]) -> tuple[StagedFile, ...] | None:
-    history = unbroken(lake, pin)
-    snapshot_id = _snapshot_then(history, point, later)
-    if snapshot_id is None:
-        return None
-    present = files_now(lake, pin, source)
-    files = () if snapshot_id == _BEFORE_ALL else files_then(lake, pin, snapshot_id, source)
-    standing = {file.path for file in present}
+    snapshot_id = _snapshot_then(unbroken(lake, pin), point, later)
+    files = () if snapshot_id is None else files_then(lake, pin, snapshot_id, source)
+    standing = {file.path for file in files_now(lake, pin, source)}
     return files if all(file.path in standing or is_there(lake, file) for file in files) else None
 
 
-_BEFORE_ALL: Final = -1
-"""Stands for the state of a table before its first snapshot."""
-
-
 def _snapshot_then(history: Sequence[Kept], point: Point, later: set[str | None]) -> int | None:
-    """Return a snapshot at which a table held what it held of the source at `point`; None if that is not known.
+    """Return a snapshot at which a table held what it held of the source at `point`; None if that was nothing yet.
 
     Snapshots of other sources change none of its files, so it is the one its commit made or, if that did not change
     the table, the one before its next commit that did.
     """
-    own = next((kept.snapshot_id for kept in history if kept.summary.get(COMMIT) == point.commit), None)
-    if own is not None or not history:
-        return own if history else _BEFORE_ALL
-    if history[0].parent_id is not None and point.at is not None and history[0].at > point.at:
-        return None
-    for number, kept in enumerate(history):
+    for kept in history:
+        if kept.summary.get(COMMIT) == point.commit:
+            return kept.snapshot_id
+    for kept in history:
         if kept.summary.get(COMMIT) in later:
-            if number:
-                return history[number - 1].snapshot_id
-            return None if kept.parent_id is not None else _BEFORE_ALL
-    return history[-1].snapshot_id
+            return kept.parent_id
+    return history[-1].snapshot_id if history else None
