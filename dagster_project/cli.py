@@ -127,8 +127,15 @@ def ingest(
     "the most), or when the system likes.",
 )
 @click.option("--as-is", is_flag=True, help="Do not give an id and a time to events that have none.")
+@click.option(
+    "--rotate-bytes",
+    type=click.IntRange(1),
+    help="Begin a new file once one has so many bytes; files that a run has read may then be deleted, oldest first.",
+)
 @_tells_errors
-def emit(target: str, events: tuple[str, ...], *, shard: str, fsync: Fsync, as_is: bool) -> None:
+def emit(
+    target: str, events: tuple[str, ...], *, shard: str, fsync: Fsync, as_is: bool, rotate_bytes: int | None
+) -> None:
     """Append events, each a JSON object, to the log of a stream: those given, or standard input, one a line.
 
     TARGET is a declared stream, or a folder, which is made. What is no JSON object is told with its number and the
@@ -147,6 +154,7 @@ def emit(target: str, events: tuple[str, ...], *, shard: str, fsync: Fsync, as_i
         shard=shard,
         fsync=fsync,
         complete=(lambda event: event) if as_is else lambda event: completed(event, new_id=_new_id, now=_now()),
+        rotate_bytes=rotate_bytes,
     )
     for number, why in done.refused:
         click.secho(f"notelake: event {number} is {why}.", fg="red", err=True)

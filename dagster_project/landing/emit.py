@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal, Self
 
 from dagster_project.errors import UsageError
+from dagster_project.landing.segments import newest, segment_name
 
 Fsync = Literal["always", "batch", "never"]
 _READ: Final = 1 << 20
@@ -42,8 +44,9 @@ def emit(
     shard: str,
     fsync: Fsync,
     complete: Callable[[dict[str, Any]], dict[str, Any]],
+    rotate_bytes: int | None = None,
 ) -> Emitted:
-    """Append events, each a JSON object, to `<folder>/<shard>.jsonl`, which is made; blank ones are left out.
+    """Append events, each a JSON object, to the end of a shard in `folder`, which is made; blank ones are left out.
 
     What is in one of `batches` is written before the next is asked for, so that an event does not wait for others.
     `complete` gives an event what it lacks. What is no JSON object is refused and the others are written. Raises
@@ -51,7 +54,7 @@ def emit(
     """
     done = Emitted()
     size = 1 if fsync == "always" else BATCH
-    with Log(folder, shard, fsync=fsync) as log:
+    with Log(folder, shard, fsync=fsync, rotate_bytes=rotate_bytes) as log:
         count = 0
         for events in batches:
             lines = _lines(events, count, done, complete)
@@ -63,27 +66,80 @@ def emit(
 
 
 class Log:
-    """The end of a shard, `<folder>/<shard>.jsonl`, open to be appended to; the folder and the file are made.
+    """The end of a shard, `<folder>/<shard>.jsonl` or its newest segment, open to be appended to; it is made.
+
+    With `rotate_bytes` the next segment is begun once one has so many bytes. Writers that rotate and such that don't
+    may write one shard together: each looks, once it is alone, whether its segment is still the newest.
 
     Raises `UsageError` if the shard's name is none, OSError if the file can't be opened.
     """
 
-    def __init__(self, folder: Path, shard: str, *, fsync: Fsync) -> None:
+    def __init__(self, folder: Path, shard: str, *, fsync: Fsync, rotate_bytes: int | None = None) -> None:
         if not shard or shard.startswith(".") or _NO_NAME & set(shard):
             raise UsageError(f"{shard!r} is no name of a shard: it is a file's name, without its ending.")
         made = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._shard = folder, shard
         self._fsync = fsync
-        self._handle = os.open(folder / f"{shard}.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._rotate_bytes = rotate_bytes
+        self._start, self._handle = self._open()
         if fsync != "never":  # also where another writer has made the file: it may not have come so far yet
             for each in (folder, *(below.parent for below in made)):
                 _sync_folder(each)
 
+    def _open(self) -> tuple[int, int]:
+        start, name = newest(os.listdir(self._folder), self._shard) or (0, segment_name(self._shard, 0))
+        return start, os.open(self._folder / name, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+
     def append(self, lines: bytes) -> None:
         """Write whole lines, alone; unless `fsync` is `never` they are durable on return. Raises OSError."""
-        _append(self._handle, lines)
+        with self._newest_alone() as end:
+            _write(self._handle, lines if self._is_at_line_start(end) else b"\n" + lines)
+            if self._rotate_bytes is not None and end + len(lines) >= self._rotate_bytes:
+                self._rotate()
         if self._fsync != "never":
             os.fsync(self._handle)
+
+    @contextmanager
+    def _newest_alone(self) -> Iterator[int]:
+        """Hold the newest segment alone; give its size."""
+        while True:
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            try:
+                end = os.lseek(self._handle, 0, os.SEEK_END)
+                if not self._is_closed(end):
+                    yield end
+                    return
+            finally:
+                fcntl.flock(self._handle, fcntl.LOCK_UN)
+            self._go_on(end)
+
+    def _is_closed(self, end: int) -> bool:
+        """Tell whether the next segment has been begun, or this one was deleted after it was read."""
+        is_begun = end > 0 and (self._folder / segment_name(self._shard, self._start + end)).exists()
+        return is_begun or os.fstat(self._handle).st_nlink == 0
+
+    def _go_on(self, end: int) -> None:
+        """Open the newest segment instead of a closed one; where none is left, begin where that one ended."""
+        os.close(self._handle)
+        if newest(os.listdir(self._folder), self._shard) is None:
+            self._begin(self._start + end)
+        self._start, self._handle = self._open()
+
+    def _rotate(self) -> None:
+        """Begin the next segment; who holds this one alone does so. Its name comes last: until then nobody uses it."""
+        if self._fsync != "never":
+            os.fsync(self._handle)
+        self._begin(self._start + os.lseek(self._handle, 0, os.SEEK_END))
+
+    def _begin(self, start: int) -> None:
+        os.close(os.open(self._folder / segment_name(self._shard, start), os.O_WRONLY | os.O_CREAT, 0o644))
+        if self._fsync != "never":
+            _sync_folder(self._folder)
+
+    def _is_at_line_start(self, end: int) -> bool:
+        """Tell whether the last line has an end; one that a writer died in is ended first, and told as no JSON."""
+        return not end or os.pread(self._handle, 1, end - 1) == b"\n"
 
     def close(self) -> None:
         """Let the file go."""
@@ -173,17 +229,9 @@ def line(event: dict[str, Any]) -> bytes:
         return _ESCAPER.encode(event).encode() + b"\n"
 
 
-def _append(handle: int, content: bytes) -> None:
-    """Write at the end, alone. A line that a writer died in is ended first: it stays one that is told as no JSON."""
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
-        end = os.lseek(handle, 0, os.SEEK_END)
-        if end and os.pread(handle, 1, end - 1) != b"\n":
-            content = b"\n" + content
-        while content:
-            content = content[os.write(handle, content) :]
-    finally:
-        fcntl.flock(handle, fcntl.LOCK_UN)
+def _write(handle: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(handle, content) :]
 
 
 def completed(event: dict[str, Any], *, new_id: Callable[[], str], now: datetime) -> dict[str, Any]:

@@ -15,16 +15,18 @@ from click.testing import CliRunner
 from dagster_project.cli import main
 from dagster_project.errors import UsageError
 from dagster_project.landing import emit as emitting
-from dagster_project.landing.emit import Emitted, emit
+from dagster_project.landing.emit import Emitted, Log, emit
+from dagster_project.landing.segments import segment_of
 
 WRITER = """
 import sys
 from pathlib import Path
 from dagster_project.landing.emit import emit
-who, folder = sys.argv[1:]
+who, folder, *rotate = sys.argv[1:]
 events = ('{"id": "%s-%d", "filling": "%s"}' % (who, n, "x" * 3000) for n in range(400))
 fsync = "always" if who == "w0" else "never"
-emit([[event] for event in events], Path(folder), shard="a", fsync=fsync, complete=lambda event: event)
+emit([[event] for event in events], Path(folder), shard="a", fsync=fsync, complete=lambda event: event,
+     rotate_bytes=int(rotate[0]) if rotate else None)
 """
 
 
@@ -43,6 +45,29 @@ def test_several_writers_at_once_tear_no_line(tmp_path: Path) -> None:
     assert sorted(found) == sorted(f"w{who}-{n}" for who in range(3) for n in range(400))
     for who in range(3):
         assert [id_ for id_ in found if id_.startswith(f"w{who}")] == [f"w{who}-{n}" for n in range(400)]
+
+
+def test_writers_that_rotate_and_one_that_does_not_leave_segments_without_gap_or_torn_line(tmp_path: Path) -> None:
+    rotating = ["100000", "64000"]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, f"w{n}", str(tmp_path), *rotating[n : n + 1]]) for n in range(3)
+    ]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    segments = sorted((segment_of(file.name), file) for file in tmp_path.iterdir())
+    assert len(segments) > 20 and all(found for found, _ in segments)
+    starts = [start for found, _ in segments if found for start in found[1:]]
+    sizes = [file.stat().st_size for _, file in segments]
+    assert starts == [sum(sizes[:n]) for n in range(len(sizes))]
+    ids = [json.loads(line)["id"] for _, file in segments for line in lines(file)]
+    assert sorted(ids) == sorted(f"w{who}-{n}" for who in range(3) for n in range(400))
+
+
+def test_where_all_segments_were_deleted_an_open_log_goes_on_at_its_place(tmp_path: Path) -> None:
+    with Log(tmp_path, "a", fsync="never", rotate_bytes=1 << 20) as log:
+        log.append(b"1234567\n")
+        (tmp_path / "a.jsonl").unlink()
+        log.append(b"9\n")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.00000000000000000008.jsonl", b"9\n")]
 
 
 def test_a_line_that_a_writer_died_in_harms_no_other(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from dagster_project.contracts import raw_table
 from dagster_project.errors import SourceUnavailable
 from dagster_project.landing import streams
+from dagster_project.landing.segments import segment_name
 from dagster_project.landing.streams import Chunk, Positions, Problem, restored
 from dagster_project.sources import StreamSource
 
@@ -97,6 +98,64 @@ def test_a_vanished_shard_is_told_and_its_position_kept(con: duckdb.DuckDBPyConn
 def test_two_files_of_one_shard_are_refused(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"id":1}\n')
     (tmp_path / "a.json").write_text('{"id":2}\n')
+    assert land(con, tmp_path) == ([], {}, [("a", "ambiguous")])
+
+
+def segments(folder: Path, shard: str, *contents: bytes) -> list[Path]:
+    """Write the segments of a shard, one after the other."""
+    starts = [sum(map(len, contents[:n])) for n in range(len(contents))]
+    files = [folder / segment_name(shard, start) for start in starts]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    return files
+
+
+def test_segments_are_one_shard_and_a_torn_end_of_a_closed_one_is_a_line(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    segments(
+        tmp_path, "a", b'{"id":1}\n{"id":2}\n', b'{"id":3}\n{"id"', b'\xef\xbb\xbf{"id":4}\n', b"", b'{"id":5}\n{"i'
+    )
+    for size in (1, 7, 1 << 20):
+        rows, at, problems = land(con, tmp_path, max_bytes=size)
+        assert [(row["event_id"], row["line"], row["shard_sequence"]) for row in rows] == [
+            ("1", 1, 0), ("2", 2, 9), ("3", 1, 18), (None, 2, 27), ("4", 1, 35), ("5", 1, 44),
+        ]  # fmt: skip
+        assert problems == [("a", "unfinished")] and at["a"].offset == 53
+
+
+def test_segments_that_were_read_may_be_deleted_and_one_that_was_not_is_a_gap(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    one, two, three = segments(tmp_path, "a", b'{"id":1}\n', b'{"id":2}\n', b'{"id":3}\n')
+    two.rename(tmp_path / "away")
+    rows, at, problems = land(con, tmp_path)
+    assert [row["event_id"] for row in rows] == ["1"] and problems == [("a", "gap")]
+    one.unlink()
+    assert land(con, tmp_path, at) == ([], at, [("a", "gap")])
+    (tmp_path / "away").rename(two)
+    rows, at, problems = land(con, tmp_path, at)
+    assert [row["event_id"] for row in rows] == ["2", "3"] and not problems
+    two.unlink()
+    assert land(con, tmp_path, at) == ([], at, [])
+    three.write_bytes(b'{"id":8}\n')
+    assert land(con, tmp_path, at) == ([], at, [("a", "changed")])
+
+
+def test_a_shard_of_which_the_first_segments_are_gone_begins_late_and_says_so_once(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    one, *_ = segments(tmp_path, "a", b'{"id":1}\n', b'{"id":2}\n')
+    one.unlink()
+    rows, at, problems = land(con, tmp_path)
+    assert [row["event_id"] for row in rows] == ["2"] and problems == [("a", "begins_late")]
+    assert land(con, tmp_path, at) == ([], at, [])
+
+
+def test_segments_that_overlap_are_refused(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    one, *_ = segments(tmp_path, "a", b'{"id":1}\n', b'{"id":2}\n')
+    with one.open("ab") as file:
+        file.write(b'{"id":3}\n')
     assert land(con, tmp_path) == ([], {}, [("a", "ambiguous")])
 
 

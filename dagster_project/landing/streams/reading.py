@@ -26,6 +26,11 @@ CHUNK_BYTES: Final = 32 * 1024 * 1024
 
 def reader(source: StreamSource) -> Reader:
     """Return the reader of a source: by the scheme of its path, a log where it names no stream of another kind."""
+    match source.path.partition("://")[0] if source.is_remote else "":
+        case "redis" | "rediss":
+            from dagster_project.landing.streams.redis_streams import RedisStreams
+
+            return RedisStreams(source)
     return Log(source)
 
 

@@ -76,8 +76,10 @@ def restored(kept: Mapping[str, Sequence[Any]]) -> dict[str, Position]:
     return {shard: Position(*values) for shard, values in kept.items()}
 
 
-ProblemKind = Literal["changed", "shrank", "vanished", "unreadable", "too_long", "ambiguous", "unfinished", "gap"]
-_NOTICES: Final[frozenset[ProblemKind]] = frozenset({"vanished", "unfinished"})
+ProblemKind = Literal[
+    "changed", "shrank", "vanished", "unreadable", "too_long", "ambiguous", "unfinished", "gap", "begins_late"
+]
+_NOTICES: Final[frozenset[ProblemKind]] = frozenset({"vanished", "unfinished", "begins_late"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Problem:
 
     @property
     def is_notice(self) -> bool:
-        """Whether it is worth telling but no failure: a vanished shard, or a line that is still being written."""
+        """Whether it is worth telling but no failure: a vanished shard, a line still being written, a later start."""
         return self.kind in _NOTICES
 
     def error(self) -> SourceUnavailable:
