@@ -1,4 +1,4 @@
-"""A batch: the arrivals of one landing of one source on their way to the tables.
+"""A batch: the arrivals of one landing of one source on their way to the tables, or some that were refused before.
 
 While it is worked on, what is known of it lies in temporary tables of its own DuckDB connection:
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import md5
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +42,10 @@ INPUTS: Final = (
 
 @dataclass(slots=True)
 class Batch:
-    """Arrivals `after` < sequence <= `to` of a source, and the files staged for them so far."""
+    """Arrivals `after` < sequence <= `to` of a source, and the files staged for them so far.
+
+    A batch of arrivals that come `again` begins and ends at the note cursor and moves it nowhere.
+    """
 
     lake: Lake
     source: Source
@@ -50,6 +54,8 @@ class Batch:
     to: int
     con: duckdb.DuckDBPyConnection
     now: datetime
+    again: tuple[int, ...] = ()
+    """Earlier arrivals that are shaped again, in order; then the batch is of these and no others."""
     staged: dict[str, tuple[StagedFile, ...]] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
     """Table properties of notes.notes to set with the commit, beside the note cursor."""
@@ -66,7 +72,17 @@ class Batch:
 
         Two runs over the same arrivals thus replace each other's rows in `ops` and never double them.
         """
+        if self.again:
+            digest = md5(",".join(map(str, self.again)).encode(), usedforsecurity=False)
+            return f"{self.source.name}-again-{digest.hexdigest()[:16]}"
         return f"{self.source.name}-{self.after + 1:012d}-{self.to:012d}"
+
+    @property
+    def arrivals(self) -> str:
+        """SQL that is true for the `sequence` of an arrival that the batch is of."""
+        if self.again:
+            return f"sequence IN ({', '.join(map(str, self.again))})"
+        return f"(sequence > {self.after} AND sequence <= {self.to})"
 
     @property
     def raw(self) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dagster_project.contracts import BY_IDENTIFIER, FINGERPRINTS, NOTES, PARTS, VERSIONS
 from dagster_project.lake.read import batches
@@ -49,6 +50,7 @@ class Slice:
     after: int
     to: int
     note_ids: Mapping[int, str]
+    """The note of each arrival that is shaped; others between are left out."""
     present: documents.Present
     name: str
     """What the names of staged files begin with."""
@@ -66,7 +68,7 @@ def shape_documents(batch: Batch, *, observe: Observer) -> None:
     """Stage what the files of a batch become, and fill its `replaced`, `refusals` and `inputs`."""
     settings = batch.lake.settings
     slices = _slices(batch)
-    arrivals = batch.to - batch.after
+    arrivals = len(batch.again) or batch.to - batch.after
     try:
         shaped = work(
             shape_slice,
@@ -93,7 +95,8 @@ def shape_slice(slice_: Slice, left_out: Mapping[int, str], watch: Watch) -> Sha
         stagers = {table.identifier: stack.enter_context(Stager(store, table, slice_.source)) for table in _TABLES}
         told: list[documents.Told] = []
         observed = batches(store, slice_.files, columns=documents.COLUMNS, after=slice_.after, to=slice_.to)
-        for arrivals in observed:
+        for every in observed:
+            arrivals = _of(every, slice_)
             shaped = documents.shape_documents(
                 arrivals,
                 source=slice_.source,
@@ -112,15 +115,21 @@ def shape_slice(slice_: Slice, left_out: Mapping[int, str], watch: Watch) -> Sha
         return Shaped({name: files for name, stager in stagers.items() if (files := stager.close())}, tuple(told))
 
 
+def _of(arrivals: pa.RecordBatch, slice_: Slice) -> pa.RecordBatch:
+    """Return the arrivals that the slice is of: all of them, unless some come again."""
+    if len(slice_.note_ids) == slice_.to - slice_.after:
+        return arrivals
+    return arrivals.filter(pc.is_in(arrivals.column("sequence"), pa.array(slice_.note_ids, pa.int64())))
+
+
 def _slices(batch: Batch) -> list[Slice]:
     arrived = batch.con.execute(
-        f"SELECT sequence, path, coalesce(size, 0) FROM {batch.raw} AS a "
-        f"WHERE sequence > {batch.after} AND sequence <= {batch.to} ORDER BY sequence"
+        f"SELECT sequence, path, coalesce(size, 0) FROM {batch.raw} AS a WHERE {batch.arrivals} ORDER BY sequence"
     ).fetchall()
     note_ids = _note_ids(batch, {sequence: path for sequence, path, _ in arrived})
     present = _present(batch)
     raw = batch.pins[f"raw.{batch.source.name}"]
-    slices, after = [], batch.after
+    slices, after = [], arrived[0][0] - 1 if arrived else batch.after
     for to in _ends([(sequence, size) for sequence, _, size in arrived], batch.lake.settings.worker_processes):
         ids = {sequence: note_ids[sequence] for sequence in range(after + 1, to + 1) if sequence in note_ids}
         slices.append(

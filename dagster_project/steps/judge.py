@@ -57,7 +57,7 @@ def judge_all(batch: Batch) -> Verdict:
     folder = bundled("expectations")
     if batch.source.kind != "table" or not has_suite(folder, arrived):
         return verdict
-    rows = f"(SELECT * FROM {batch.raw} AS r WHERE sequence > {batch.after} AND sequence <= {batch.to} AND _op = 'put')"
+    rows = f"(SELECT * FROM {batch.raw} AS r WHERE {batch.arrivals} AND _op = 'put')"
     own = audit([Subject(arrived, rows, None)], folder=folder, connect=batch.lake.connect)
     return Verdict(
         (*own.results, *verdict.results), pa.concat_tables([verdict.refusals, _by_note(batch, own.refusals)])
@@ -124,6 +124,9 @@ def _tell(batch: Batch) -> None:
         for events in [batch.rows(EVENTS)]
         if events
     ]
+    if batch.source.kind == "documents":  # a file that is kept beside the notes has no row there
+        own = f" AND unit NOT IN (SELECT note_id FROM {batch.rows(NOTES)} AS n)" if batch.rows(NOTES) else ""
+        places.append(f"SELECT unit, path, path, line, NULL, sequence FROM inputs WHERE unit IS NOT NULL{own}")
     where = f"LEFT JOIN ({' UNION ALL '.join(places)}) AS place USING (unit)" if places else ""
     columns = "key, file, line, payload, sequence" if places else "NULL AS key"
     batch.con.execute(f"INSERT INTO refusals BY NAME SELECT unit, rule, reason, {columns} FROM refused {where}")

@@ -57,25 +57,28 @@ def choose(
     rule: str | None = None,
     units: Sequence[str] = (),
 ) -> None:
-    """Make the table `chosen` in `con`: the undecided refusals of `source` that are meant, each with its `state`.
+    """Make in `con` the tables `undecided`, refusals that are open or superseded, and `chosen`, those that are meant.
 
-    Without `units` those that are open, else all of the units and keys named. Raises `UsageError` if one of `units`
-    has no undecided refusal.
+    Meant are all, or those of `rule`, or of `units` (unit or key).
     """
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE undecided AS SELECT * EXCLUDE (payload) FROM {refusals(lake, pins, source)} "
         "WHERE state IN ('open', 'superseded')"
     )
+    named = ", ".join(map(literal, units))
+    meant = f"(unit IN ({named}) OR key IN ({named}))" if units else "true"
+    told = f" AND rule = {literal(rule)}" if rule is not None else ""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT * FROM undecided WHERE {meant}{told}")
+
+
+def refuse_unknown(con: duckdb.DuckDBPyConnection, source: str, units: Sequence[str]) -> None:
+    """Raise `UsageError` if one of `units` (unit or key) is not among the `undecided`."""
     known = {name for row in con.execute("SELECT unit, key FROM undecided").fetchall() for name in row}
     if unknown := [unit for unit in units if unit not in known]:
         raise UsageError(
             f"{source}: {', '.join(unknown)} is not in quarantine, or is decided already; nothing was changed. "
             f"`notelake quarantine list {source} --all --format csv` tells units and keys."
         )
-    named = ", ".join(map(literal, units))
-    meant = f"(unit IN ({named}) OR key IN ({named}))" if units else "state = 'open'"
-    told = f" AND rule = {literal(rule)}" if rule is not None else ""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT * FROM undecided WHERE {meant}{told}")
 
 
 def _discard_once(lake: Lake, source: str, *, why: str, rule: str | None, units: Sequence[str]) -> int:
@@ -83,7 +86,10 @@ def _discard_once(lake: Lake, source: str, *, why: str, rule: str | None, units:
     kind = kind_of(landed(pins, source))
     with lake.connect() as con:
         choose(con, lake, pins, source, rule=rule, units=units)
-        rows = _count(con, "chosen")
+        refuse_unknown(con, source, units)
+        if not units:
+            con.execute("DELETE FROM chosen WHERE state = 'superseded'")
+        rows = count(con, "chosen")
         if not rows:
             return 0
         now = f"TIMESTAMPTZ {literal(lake.clock().isoformat())}"
@@ -131,6 +137,7 @@ def _change(lake: Lake, con: duckdb.DuckDBPyConnection, pin: Pin, source: str, c
     return Change(pin, added=made.added, removed=made.removed)
 
 
-def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
+def count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
+    """Return how many rows `relation` has, a name or a query in brackets."""
     row = con.execute(f"SELECT count(*) FROM {relation} AS counted").fetchone()
     return int(row[0]) if row else 0

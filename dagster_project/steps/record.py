@@ -51,7 +51,8 @@ def record_refusal(batch: Batch, verdict: Verdict) -> AuditFailed:
 def settle(batch: Batch) -> None:
     """Work what the audit refused into `inputs`: an input that is one unit is quarantined, others count their units.
 
-    A stream counts events: a note that is refused with the event that made it is no unit of its own.
+    A stream counts events: a note that is refused with the event that made it is no unit of its own. Nor is a row of
+    an earlier batch that stands again, and is refused now: it was counted when it arrived.
     """
     judged = "notes.events" if batch.source.kind == "stream" else "%"
     batch.con.execute(
@@ -62,7 +63,7 @@ def settle(batch: Batch) -> None:
     batch.con.execute(
         "UPDATE inputs SET quarantined = inputs.quarantined + later.units "
         "FROM (SELECT file, count(DISTINCT unit) AS units FROM refusals "
-        f"WHERE rule LIKE '{judged}/%' GROUP BY file) AS later "
+        f"WHERE rule LIKE '{judged}/%' AND {batch.arrivals} GROUP BY file) AS later "
         "WHERE inputs.unit IS NULL AND inputs.path = later.file"
     )
     batch.con.execute(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
 
 import pyarrow as pa
 
-from dagster_project.contracts import BY_IDENTIFIER, EVENTS, FINGERPRINTS, NOTES, Column, Shape, raw_table
+from dagster_project.contracts import BY_IDENTIFIER, EVENTS, FINGERPRINTS, NOTES, VERSIONS, Column, Shape, raw_table
 from dagster_project.lake.read import scan
 from dagster_project.lake.staging import Stager, stage_query
 from dagster_project.model.fold import fold_table
@@ -17,9 +17,11 @@ from dagster_project.shaping import events, rows
 from dagster_project.shaping.fingerprints import fingerprints
 from dagster_project.sources import DocumentSource, NoteMapping, StreamSource, TableSource
 from dagster_project.steps.batch import Batch
+from dagster_project.steps.cursors import columns_since
 from dagster_project.steps.documents import shape_documents
 
 _NOTES_AT_ONCE: Final = 16_384
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def shape(batch: Batch, *, observe: Observer) -> None:
@@ -35,20 +37,53 @@ def shape(batch: Batch, *, observe: Observer) -> None:
             assert_never(batch.source)
 
 
+def shape_notes_again(batch: Batch, source: StreamSource, note_ids: str, *, observe: Observer) -> None:
+    """Stage notes that were refused when their events were committed; `note_ids` is a query that gives their ids."""
+    shape_ = events.shape_notes_again(
+        batch.con,
+        source,
+        note_ids=note_ids,
+        is_fresh=batch.arrivals,
+        events=batch.current(EVENTS) or scan(EVENTS.columns, ()),
+        versions=batch.current(VERSIONS) or scan(VERSIONS.columns, ()),
+        notes=batch.current(NOTES),
+        observed_at=batch.now,
+        fold=fold_table,
+    )
+    _stage(batch, shape_, observe)
+
+
 def _shape_of_rows(batch: Batch, source: TableSource) -> Shape:
-    raw = batch.pins[f"raw.{source.name}"].table
-    columns = raw.columns[len(raw_table(source.name, "table").columns) :]
+    columns = _columns_then(batch, source.note)
     mapping = source.note or _kept_mapping(batch, columns)
     given: dict[str, Any] = {
         "raw": batch.raw,
         "columns": columns,
         "mapping": mapping,
-        "after": batch.after,
+        "after": batch.again[0] - 1 if batch.again else batch.after,
         "to": batch.to,
         "notes": batch.current(NOTES),
     }
-    batch.con.execute(f"CREATE OR REPLACE TEMP TABLE changes AS {rows.row_changes(source, **given)}")
+    only = f" WHERE {batch.arrivals}" if batch.again else ""
+    changes = f"SELECT * FROM ({rows.row_changes(source, **given)}){only}"
+    batch.con.execute(f"CREATE OR REPLACE TEMP TABLE changes AS {changes}")
     return rows.shape_rows(source, **given, changes="changes")
+
+
+def _columns_then(batch: Batch, mapping: NoteMapping | None) -> tuple[Column, ...]:
+    """Return the source's own columns as they were when the batch landed, and those its mapping names."""
+    raw = batch.pins[f"raw.{batch.source.name}"]
+    since = columns_since(batch.lake, raw)
+    named = {name for value in (mapping.model_dump().values() if mapping else ()) for name in _names(value)}
+    return tuple(
+        column
+        for column in raw.table.columns[len(raw_table(batch.source.name, "table").columns) :]
+        if since.get(column.name, 0) <= batch.to or named & {column.name, column.doc}
+    )
+
+
+def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def _kept_mapping(batch: Batch, columns: Sequence[Column]) -> NoteMapping:
@@ -72,7 +107,7 @@ def _kept_mapping(batch: Batch, columns: Sequence[Column]) -> NoteMapping:
 
 def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> Shape:
     known = batch.current(EVENTS)
-    since = batch.now - timedelta(days=source.dedupe_days)
+    since = _landed_at(batch) - timedelta(days=source.dedupe_days)
     within = (
         f"(SELECT event_id FROM {known} AS k WHERE landed_at >= TIMESTAMPTZ '{since.isoformat()}')" if known else None
     )
@@ -86,15 +121,21 @@ def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> S
         batch.con,
         source,
         raw=batch.raw,
-        after=batch.after,
-        to=batch.to,
-        known_events=within,
+        is_fresh=batch.arrivals,
+        known_events=f"(SELECT event_id FROM {known} AS k)" if known and batch.again else within,
         all_events=known,
         notes=batch.current(NOTES),
         observed_at=batch.now,
         fold=fold_table,
         keep=keep,
     )
+
+
+def _landed_at(batch: Batch) -> datetime:
+    """Return when the batch landed: what is a duplicate must not depend on when the batch is made."""
+    arrived = f"FROM {batch.raw} AS r WHERE sequence > {batch.after} AND sequence <= {batch.to}"
+    row = batch.con.execute(f"SELECT epoch_us(min(landed_at)) {arrived}").fetchone()
+    return _EPOCH + timedelta(microseconds=row[0]) if row and row[0] is not None else batch.now
 
 
 def _stage(batch: Batch, shape_: Shape, observe: Observer) -> None:

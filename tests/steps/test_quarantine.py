@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +16,10 @@ from dagster_project.lake.read import relation
 from dagster_project.pipeline import run
 from dagster_project.reports import Counts
 from dagster_project.settings import settings
-from dagster_project.sources import DocumentSource, NoteMapping, StreamSource, TableSource
+from dagster_project.sources import DocumentSource, NoteMapping, TableSource
 from dagster_project.steps.quarantine import discard, standing
 from dagster_project.steps.refused import refusals
+from dagster_project.steps.release import Released, release
 
 MAPPING = NoteMapping(key=("id",), title="title", body="body", created_at="at")
 
@@ -104,3 +104,31 @@ def test_who_gives_a_unit_up_moves_it_in_the_ledger_and_its_note_is_stale_no_mor
     assert counts == Counts(seen=5, committed=2, quarantined=1, discarded=2)
     assert counts.is_balanced
     assert discard(fresh(lake), "sheet", why="a test") == 0
+
+
+def test_a_row_is_let_through_once_the_rule_is_mended_and_twice_changes_nothing(tmp_path: Path, lake: Path) -> None:
+    source = sheet(tmp_path, "1,One,x,2026-01-01", "2,Two,y,never", "3,Three,z,never", "4,Four,z,2026-01-04")
+    assert run(fresh(lake), [source]).reports[0].counts.quarantined == 2
+    sheet(tmp_path, "3,Three,z,2026-01-01", name="two.csv")
+    run(fresh(lake), [source])
+    before = ask(lake, "SELECT * FROM {notes.notes} ORDER BY path")
+    assert release(fresh(lake), source) == Released(refused=1, superseded=1)
+    assert ask(lake, "SELECT * FROM {notes.notes} ORDER BY path") == before
+
+    mended = source.model_copy(update={"note": MAPPING.model_copy(update={"created_at": None})})
+    assert release(fresh(lake), mended) == Released(released=1, superseded=1)
+    after = ask(lake, "SELECT * FROM {notes.notes} ORDER BY path")
+    assert [row for row in after if row[3] != "2"] == before
+    assert ask(lake, "SELECT path, title, sequence, stale FROM {notes.notes} WHERE path = '2'") == [
+        ("2", "Two", 2, False)
+    ]
+    assert ask(lake, "SELECT key, state FROM {refusals:sheet} ORDER BY key") == [("2", "released"), ("3", "superseded")]
+    last = "SELECT path, status, seen, committed, quarantined, discarded FROM {ops.ledger} ORDER BY sequence"
+    assert ask(lake, last) == [("one.csv", "partial", 4, 3, 1, 0), ("two.csv", "parsed", 1, 1, 0, 0)]
+    batches = ask(lake, "SELECT DISTINCT batch_id FROM {ops.audits} WHERE batch_id LIKE '%again%'")
+    assert len(batches) == 1
+    pins = fresh(lake).pins()
+    assert release(fresh(lake), mended) == Released(superseded=1)
+    assert fresh(lake).pins() == pins
+    assert standing(fresh(lake), "sheet").is_balanced
+    assert run(fresh(lake), [mended]).reports[0].counts == Counts(seen=5, unchanged=5)
