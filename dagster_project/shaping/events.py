@@ -41,8 +41,7 @@ def shape_events(
     source: StreamSource,
     *,
     raw: str,
-    after: int,
-    to: int,
+    is_fresh: str,
     known_events: str | None,
     all_events: str | None,
     notes: str | None,
@@ -50,19 +49,17 @@ def shape_events(
     fold: Fold,
     keep: Keep | None = None,
 ) -> Shape:
-    """Shape the arrivals `after < sequence <= to` of the relation `raw`.
+    """Shape the arrivals of the relation `raw` for whose `sequence` the SQL `is_fresh` is true.
 
     `known_events` gives the `event_id` of this source within the dedupe window, `all_events` its whole notes.events,
     `notes` its notes as they stand; each is SQL that can stand after FROM, or None where there are none yet. They may
-    hold this batch's own rows (a batch done again): arrivals after `after` are left out of them where they say so.
+    hold this batch's own rows (a batch done again): those that are fresh are left out of them.
     Makes temporary tables in `con`, which the queries of the result need. With `keep`, the rows of notes.events are
     made once, kept by it, and read from there for the notes; they are then not among the result's rows.
 
     Per shard: seen = events + duplicate + quarantined.
     """
-    batch = _Batch(
-        con, source, f"(SELECT * FROM {raw} WHERE sequence > {int(after)} AND sequence <= {int(to)})", int(after)
-    )
+    batch = _Batch(con, source, f"(SELECT * FROM {raw} AS a WHERE {is_fresh})", is_fresh)
     batch.find_dropped(known_events)
     new_events = f"SELECT {_names(EVENTS.schema)} FROM {batch.events}"
     if keep:
@@ -80,6 +77,44 @@ def shape_events(
         replaced=batch.replaced(notes),
         refusals=batch.refusals(),
         inputs=batch.inputs(),
+    )
+
+
+def shape_notes_again(
+    con: duckdb.DuckDBPyConnection,
+    source: StreamSource,
+    *,
+    note_ids: str,
+    is_fresh: str,
+    events: str,
+    versions: str,
+    notes: str | None,
+    observed_at: datetime,
+    fold: Fold,
+) -> Shape:
+    """Fold notes again that were refused when their events were committed.
+
+    `note_ids` gives their ids, as a query; `is_fresh` is SQL that is true for the `sequence` of the events that touched
+    them. `events`, `versions` and `notes` are what the source has of these tables, as SQL that can stand after FROM.
+    Versions are made for the events that have none.
+    """
+    batch = _Batch(con, source, events, is_fresh)
+    batch.events = f"(SELECT * FROM {events} AS e WHERE {is_fresh})"
+    batch.find_note_events(events)
+    batch.fold_simple()
+    batch.fold_connected(fold)
+    meant = f"note_id IN ({note_ids})"
+    known = f"sequence NOT IN (SELECT sequence FROM {versions} AS v)"
+    standing = f" UNION SELECT note_id FROM {notes} AS n WHERE path IN (SELECT path FROM folded WHERE {meant})"
+    return Shape(
+        rows={
+            NOTES.identifier: f"SELECT * FROM ({batch.notes_rows(observed_at)}) AS n WHERE {meant}",
+            VERSIONS.identifier: f"SELECT * FROM ({batch.versions_rows()}) AS n WHERE {meant} AND {known}",
+            TAGS.identifier: f"SELECT * FROM ({batch.tags_rows()}) AS n WHERE {meant}",
+        },
+        replaced=f"SELECT note_id FROM folded WHERE {meant}{standing if notes else ''}",
+        refusals="SELECT NULL::VARCHAR AS unit LIMIT 0",
+        inputs="SELECT NULL::VARCHAR AS path LIMIT 0",
     )
 
 
@@ -105,12 +140,12 @@ _KEY: Final = f"row({_ORDER}, -sequence)"
 class _Batch:
     """The temporary tables of one batch, and the queries over them."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, source: StreamSource, arrivals: str, after: int) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, source: StreamSource, arrivals: str, is_fresh: str) -> None:
         self._con = con
         self._source = source
         self._name = literal(source.name)
         self._history: str | None = None
-        self._after = after
+        self._is_fresh = is_fresh
         self._arrivals = arrivals
         self.events = self._events_query()
 
@@ -173,7 +208,7 @@ class _Batch:
         chosen = f"type IN ({_FOLDED[1:-1]}) AND path IS NOT NULL"
         fresh = f"(SELECT * FROM {self.events} AS fresh WHERE {chosen})"
         self._history = history
-        old = f"(SELECT * FROM {history} WHERE sequence <= {self._after} AND {chosen})" if history else None
+        old = f"(SELECT * FROM {history} AS h WHERE NOT {self._is_fresh} AND {chosen})" if history else None
         self._make("touched", _said(fresh))
         moves = "SELECT path, moved_from FROM touched WHERE type = 'note.moved' AND moved_from IS NOT NULL"
         if old:
@@ -199,7 +234,7 @@ class _Batch:
         chosen = f"sequence IN ({sequences})"
         fresh = f"SELECT sequence, detail FROM {self.events} AS fresh WHERE {chosen}"
         old = (
-            f" UNION ALL SELECT sequence, detail FROM {self._history} WHERE sequence <= {self._after} AND {chosen}"
+            f" UNION ALL SELECT sequence, detail FROM {self._history} AS h WHERE NOT {self._is_fresh} AND {chosen}"
             if self._history
             else ""
         )
@@ -289,7 +324,7 @@ class _Batch:
             SELECT *, count(*) FILTER (type = 'note.deleted')
                       OVER (PARTITION BY path ORDER BY {_ORDER}) AS life
             FROM note_event WHERE NOT connected AND path IN (
-                SELECT path FROM note_event WHERE title IS NULL AND type <> 'note.deleted' AND sequence > {self._after}
+                SELECT path FROM note_event WHERE title IS NULL AND type <> 'note.deleted' AND {self._is_fresh}
                 INTERSECT SELECT path FROM note_event WHERE title IS NOT NULL)"""
         return f"""
             SELECT coalesce(s.note_id, {self._id("e.path")}) AS note_id, {self._name} AS source, e.sequence,
@@ -299,9 +334,8 @@ class _Batch:
                         THEN coalesce(s.title, e.title, h.said, {_stem("e.path")}) END AS title,
                    NULL::VARCHAR AS content_sha256, NULL::BIGINT AS word_count, e.occurred_at AS modified_at,
                    e.occurred_at AS valid_from
-            FROM note_event e LEFT JOIN step s ON s.sequence = e.sequence
-            LEFT JOIN (SELECT sequence, {then} AS said FROM ({lived})) h ON h.sequence = e.sequence
-            WHERE e.sequence > {self._after}"""
+            FROM (SELECT * FROM note_event WHERE {self._is_fresh}) e LEFT JOIN step s ON s.sequence = e.sequence
+            LEFT JOIN (SELECT sequence, {then} AS said FROM ({lived})) h ON h.sequence = e.sequence"""
 
     def tags_rows(self) -> str:
         """The rows of notes.tags."""

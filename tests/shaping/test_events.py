@@ -43,7 +43,7 @@ def land(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 def shape(con: duckdb.DuckDBPyConnection, after: int, to: int) -> Shape:
     return shape_events(
-        con, SOURCE, raw="raw", after=after, to=to, known_events="events", all_events="events", notes="notes",
+        con, SOURCE, raw="raw", is_fresh=f"(sequence > {after} AND sequence <= {to})", known_events="events", all_events="events", notes="notes",
         observed_at=NOW, fold=fold_table,
     )  # fmt: skip
 
