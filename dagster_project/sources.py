@@ -10,6 +10,7 @@ import codecs
 import os
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -254,15 +255,40 @@ class EventMapping(BaseModel):
     actor: tuple[str, ...] = Field(("detail.actor", "data.actor", "actor"), description="Who did it.")
 
 
+INSTANTS: Final = ("redis://", "rediss://")
+"""Streams that can be read from an instant on."""
+
+
 class StreamSource(Declared):
-    """A folder of append-only JSON-lines files, one shard each, read exactly once."""
+    """A folder of append-only JSON-lines files, one shard each, or a stream of a server; read exactly once.
+
+    `redis://host:port/db?stream=name` is a stream of Redis (7 or newer; extra `redis`).
+    """
 
     kind: ClassVar[Kind] = "stream"
 
     event: EventMapping = Field(EventMapping(), description="Where in an event to find what it is.")
+    start_at: datetime | None = Field(
+        None,
+        description="Where to begin in a shard that was never read, an instant: events that were sent before are left "
+        "out. From the start of what the stream still holds if left out. For streams of Redis.",
+    )
     dedupe_days: int = Field(30, gt=0, description="Events with an id seen within so many days are duplicates.")
     interval_seconds: int = Field(30, gt=0, description="How often Dagster's sensor looks for new events.")
     freshness_hours: float = Field(26, gt=0, description="Hours after which Dagster calls its rows stale.")
+
+    @field_validator("start_at")
+    @classmethod
+    def _is_in_utc(cls, value: datetime | None) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+    @model_validator(mode="after")
+    def _has_instants(self) -> StreamSource:
+        if self.start_at is not None and not self.path.startswith(INSTANTS):
+            raise ValueError(
+                f"start_at is for streams of a server, whose path begins with one of {', '.join(INSTANTS)}"
+            )
+        return self
 
 
 Source = DocumentSource | TableSource | StreamSource

@@ -197,6 +197,7 @@ def environment() -> str:
             "NOTELAKE_COLLECT_TOKEN",
             "a token `notelake collect` asks of who posts, beside those in --token-file; default none, on loopback",
         ),
+        ("NOTELAKE_REDIS_USERNAME, NOTELAKE_REDIS_PASSWORD", "who reads streams of Redis; default nobody"),
         (
             "PYICEBERG_CATALOG__NOTELAKE__URI",
             "the Iceberg catalog, SQLite or PostgreSQL; default SQLite in the lake's folder",

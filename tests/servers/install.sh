@@ -9,6 +9,7 @@ cd "$(dirname "$0")/../.."
 SERVERS="${NOTELAKE_TEST_SERVERS:-$PWD/.servers}"
 VERSITYGW=v1.8.0
 PYSPARK=4.0.5
+KINESALITE=3.3.3
 JARS="org.apache.iceberg:iceberg-spark-runtime-4.0_2.13:1.10.0 org.xerial:sqlite-jdbc:3.50.3.0"
 DUCKDB2='2.0.*'
 HTTPFS=1.5.5
@@ -35,13 +36,26 @@ postgresql() {
     missing postgresql "It takes root on Debian (see $SERVERS/log/postgresql.log), or install it yourself so that initdb is on the PATH."
 }
 
+redis() {
+  has redis-server && return
+  apt redis-server > "$SERVERS/log/redis.log" 2>&1 ||
+    missing redis "It takes root on Debian (see $SERVERS/log/redis.log), or install Redis 7 yourself so that redis-server is on the PATH."
+}
+
+kinesalite() { # speaks Kinesis' API
+  has npm || { missing kinesalite "It takes Node.js with npm."; return; }
+  [ -f "$SERVERS/kinesalite/node_modules/kinesalite/cli.js" ] && return
+  npm install --silent --no-audit --no-fund --prefix "$SERVERS/kinesalite" "kinesalite@$KINESALITE" \
+    > "$SERVERS/log/kinesalite.log" 2>&1 || missing kinesalite "See $SERVERS/log/kinesalite.log."
+}
+
 s3() {
   [ -x "$SERVERS/bin/versitygw" ] && return
   if has go && GOBIN="$SERVERS/bin" go install "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW" > "$SERVERS/log/s3.log" 2>&1 &&
     "$SERVERS/bin/versitygw" --version > /dev/null 2>&1; then return; fi
   if has radosgw && has ceph-mon && has ceph-osd && has ceph; then return; fi
-  # After PostgreSQL: apt-get takes one at a time.
-  while [ ! -f "$SERVERS/log/postgresql.done" ]; do sleep 0.2; done
+  # After PostgreSQL and Redis: apt-get takes one at a time.
+  while [ ! -f "$SERVERS/log/debian.done" ]; do sleep 0.2; done
   apt radosgw ceph-mon ceph-osd ceph-common > "$SERVERS/log/radosgw.log" 2>&1 ||
     missing s3 "It takes Go 1.25 for versitygw (see $SERVERS/log/s3.log), or root on Debian for radosgw (see $SERVERS/log/radosgw.log)."
 }
@@ -74,13 +88,13 @@ spark() {
   environment venv "pyspark==$PYSPARK"
 }
 
-{ postgresql; touch "$SERVERS/log/postgresql.done"; } & s3 & spark & environment duckdb2 "duckdb==$DUCKDB2" pytz & httpfs &
+{ postgresql; redis; touch "$SERVERS/log/debian.done"; } & s3 & kinesalite & spark & environment duckdb2 "duckdb==$DUCKDB2" pytz & httpfs &
 wait
 
 if ls "$SERVERS"/log/*.missing > /dev/null 2>&1; then
   echo "Some servers could not be installed; the tests that need them are skipped:"
   cat "$SERVERS"/log/*.missing
 else
-  echo "PostgreSQL, S3, Spark and DuckDB 2.0 are at hand."
+  echo "PostgreSQL, Redis, kinesalite, S3, Spark and DuckDB 2.0 are at hand."
 fi
 exit 0
