@@ -23,10 +23,13 @@ from dagster_project.errors import Unsupported
 
 
 class Plan(NamedTuple):
-    """How rows of a path join those of its nested paths, and how nested paths beside each other join."""
+    """How rows of a path join those of its nested paths, and how these join beside each other.
+
+    `beside` is `UNION` or `CROSS` for all, or a tree of names: `("UNION", [tree, tree])`.
+    """
 
     nested: str = "LEFT"
-    beside: str = "UNION"
+    beside: Any = "UNION"
 
 
 class Level(NamedTuple):
@@ -57,7 +60,7 @@ def json_table(expressions: Any, node: Any, scope: Scope) -> tuple[str, list[Col
 class _Maker:
     def __init__(self, expressions: Any, scope: Scope, variables: Mapping[str, str], node: Any) -> None:
         self.expressions, self.scope, self.variables = expressions, scope, variables
-        self.plan = plan_of(node.args.get("plan"))
+        self.default, self.plans = plans_of(node.args.get("plan") or "")
         self.strict = False
         self.count = 0
 
@@ -84,34 +87,50 @@ class _Maker:
         held = "".join(f", {sql} AS d{i}" for i, sql in enumerate(kept))
         also = "".join(f", _l.d{i}" for i in range(len(kept)))
         rows = f"(SELECT unnest(_l.l) AS item, generate_subscripts(_l.l, 1) AS place{also} FROM (SELECT {listed} AS l{held}) AS _l) AS {row}"
-        below = self.below(nested, item)
+        plan = self.plans.get(name.name if name is not None else "", self.default)
+        below = self.below(nested, item, plan.beside)
         if below is None:
             return Level(f"SELECT {', '.join(items) or '1 AS _none'} FROM {rows}", given)
-        kind = "LEFT" if self.plan_of(name).nested == "LEFT" else "INNER"
         shown = [*items, *(f"_b{self.count}.{quoted(c.name or '')}" for c in below.columns)]
-        joined = f"{rows} {kind} JOIN LATERAL ({below.sql}) AS _b{self.count} ON true"
+        joined = f"{rows} {plan.nested} JOIN LATERAL ({below.sql}) AS _b{self.count} ON true"
         return Level(f"SELECT {', '.join(shown)} FROM {joined}", [*given, *below.columns])
 
-    def plan_of(self, _: Any) -> Plan:
-        return self.plan
-
-    def below(self, nested: Sequence[Any], item: Typed) -> Level | None:
-        """Return the rows of nested paths: beside each other, NULL for those of the others, or every pair."""
+    def below(self, nested: Sequence[Any], item: Typed, beside: Any) -> Level | None:
+        """Return the rows of nested paths beside each other."""
         if not nested:
             return None
         levels = [self.nested(each, item) for each in nested]
+        if isinstance(beside, str):
+            return self.beside(beside, levels)
+        named = {
+            each.args["name"].name: level for each, level in zip(nested, levels, strict=True) if each.args.get("name")
+        }
+        return self.arranged(beside, named)
+
+    def arranged(self, tree: Any, named: Mapping[str, Level]) -> Level:
+        """Return nested paths as a tree of their names says."""
+        if isinstance(tree, tuple):
+            return self.beside(tree[0], [self.arranged(each, named) for each in tree[1]])
+        if tree not in named:
+            raise Unsupported(f"The PLAN of JSON_TABLE names {tree}, which is no path there. Name the nested paths.")
+        return named[tree]
+
+    def beside(self, word: str, levels: Sequence[Level]) -> Level:
+        """Return every pair of rows (CROSS), or each row with NULL for the columns of the others (UNION)."""
         if len(levels) == 1:
             return levels[0]
+        self.count += 1
+        at = self.count
         columns = [c for level in levels for c in level.columns]
-        if self.plan.beside == "CROSS":
-            shown = [f"_x{i}.{quoted(c.name or '')}" for i, level in enumerate(levels) for c in level.columns]
-            joined = ", ".join(f"({level.sql}) AS _x{i}" for i, level in enumerate(levels))
+        if word == "CROSS":
+            shown = [f"_x{at}_{i}.{quoted(c.name or '')}" for i, level in enumerate(levels) for c in level.columns]
+            joined = ", ".join(f"({level.sql}) AS _x{at}_{i}" for i, level in enumerate(levels))
             return Level(f"SELECT {', '.join(shown)} FROM {joined}", columns)
         parts = []
         for i, level in enumerate(levels):
             own = {c.name for c in level.columns}
-            cells = [f"_y{i}.{quoted(c.name or '')}" if c.name in own else f"{null_of(c.type)} AS {quoted(c.name or '')}" for c in columns]  # fmt: skip
-            parts.append(f"SELECT {', '.join(cells)} FROM ({level.sql}) AS _y{i}")
+            cells = [f"_y{at}_{i}.{quoted(c.name or '')}" if c.name in own else f"{null_of(c.type)} AS {quoted(c.name or '')}" for c in columns]  # fmt: skip
+            parts.append(f"SELECT {', '.join(cells)} FROM ({level.sql}) AS _y{at}_{i}")
         return Level(" UNION ALL ".join(parts), columns)
 
     def nested(self, node: Any, item: Typed) -> Level:
@@ -145,12 +164,45 @@ class _Maker:
         return at_path(self.expressions, told, scope, item, self.variables)
 
 
-def plan_of(written: str | None) -> Plan:
-    """Return a plan. Raises `Unsupported` for one that differs from level to level."""
-    if not written:
-        return Plan()
-    words = set(re.findall(r"\b(INNER|OUTER|UNION|CROSS)\b", re.sub(r'"[^"]*"', "", written)))
-    if len(words & {"INNER", "OUTER"}) > 1 or len(words & {"UNION", "CROSS"}) > 1:
-        raise Unsupported("A PLAN of JSON_TABLE that differs from path to path is not given here. Use PLAN DEFAULT.")
+WORD = re.compile(r'"[^"]*"|\w+|[(),]')
 
-    return Plan("INNER" if "INNER" in words else "LEFT", "CROSS" if "CROSS" in words else "UNION")
+
+def plans_of(written: str) -> tuple[Plan, dict[str, Plan]]:
+    """Return the plan of paths that a PLAN does not name, and those of the paths it names.
+
+    >>> plans_of('( "r" OUTER ( "a" CROSS "b" ) )')[1]
+    {'r': Plan(nested='LEFT', beside=('CROSS', ['a', 'b']))}
+    """
+    words = WORD.findall(written)
+    if "DEFAULT" in words:
+        nested = "INNER" if "INNER" in words else "LEFT"
+        return Plan(nested, "CROSS" if "CROSS" in words else "UNION"), {}
+    plans: dict[str, Plan] = {}
+    at = 0
+
+    def tree() -> Any:
+        nonlocal at
+        parts, word = [leaf()], ""
+        while at < len(words) and words[at] in {"UNION", "CROSS"}:
+            if word not in {"", words[at]}:
+                raise Unsupported("A PLAN of JSON_TABLE with UNION beside CROSS takes brackets. Put them.")
+            word, at = words[at], at + 1
+            parts.append(leaf())
+        return (word, parts) if word else parts[0]
+
+    def leaf() -> Any:
+        nonlocal at
+        if words[at] == "(":
+            at += 1
+            made = tree()
+            at += 1
+            return made
+        name, at = words[at].strip('"'), at + 1
+        if at < len(words) and words[at] in {"OUTER", "INNER"}:
+            kind, at = words[at], at + 1
+            plans[name] = Plan("LEFT" if kind == "OUTER" else "INNER", leaf())
+        return name
+
+    if words:
+        tree()
+    return Plan(), plans

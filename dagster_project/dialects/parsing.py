@@ -105,7 +105,6 @@ def parse(sql: str, dialect: str) -> Any:
     try:
         reader = _READERS[dialect]
         tokens = reader.tokenize(sql)
-        _refuse_what_is_lost(tokens)
         if dialect == "athena":
             tokens = _without_owners(tokens)
         if not tokens:
@@ -136,14 +135,6 @@ def _without_owners(tokens: Any) -> list[Any]:
         kept.append(tokens[at])
         at += 1
     return kept
-
-
-def _refuse_what_is_lost(tokens: Any) -> None:
-    """Refuse words that sqlglot reads and forgets."""
-    words = [t.text.upper() for t in tokens]
-    for at, word in enumerate(words[:-1]):
-        if word == "GROUP BY" and words[at + 1] in {"DISTINCT", "ALL", "AUTO"}:
-            raise Unsupported(f"GROUP BY {words[at + 1]} is not given here. Name each grouping set once.")
 
 
 def _plain(message: str) -> str:

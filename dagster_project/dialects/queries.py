@@ -6,6 +6,7 @@ Source: https://trino.io/docs/current/sql/select.html
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -185,6 +186,13 @@ class Queries:
         while isinstance(node, (exp.Subquery, exp.Paren)) and not any(
             node.args.get(k) for k in ("with_", "order", "limit", "offset", "alias")
         ):
+            if node.args.get("joins"):  # (a JOIN b) as a query: all columns of both
+                joins, bare = node.args["joins"], node.copy()
+                bare.set("joins", None)
+                node = exp.select("*").from_(bare)
+                node.set("joins", [join.copy() for join in joins])
+                break
+            only(node, "this")
             node = node.this
         if isinstance(node, exp.Table):
             node = exp.select("*").from_(node)
@@ -337,9 +345,15 @@ class Queries:
             cells = list(each.expressions) if isinstance(each, exp.Tuple) else [each]
             while len(cells) == 1 and isinstance(cells[0], (exp.Paren, exp.Tuple)):
                 cells = list(cells[0].expressions) if isinstance(cells[0], exp.Tuple) else [cells[0].this]
-            if len(cells) == 1 and isinstance(cells[0], exp.Anonymous) and str(cells[0].this).upper() == "ROW":
-                cells = list(cells[0].expressions)
-            rows.append(self.expressions.all(cells, scope))
+            is_row = len(cells) == 1 and isinstance(cells[0], exp.Anonymous) and str(cells[0].this).upper() == "ROW"
+            values = self.expressions.all(cells[0].expressions if is_row else cells, scope)
+            if not is_row and len(values) == 1 and values[0].type.name == "row":  # a row is as many columns
+                row_, kind = values[0].sql, values[0].type
+                values = [
+                    Typed(f"struct_extract({row_}, {string(held)})", field)
+                    for held, (_, field) in zip(field_names(kind), kind.fields, strict=True)
+                ]
+            rows.append(values)
         if len({len(r) for r in rows}) != 1:
             return self._whole_rows(rows)
         kinds = [common_of([r[i].type for r in rows], "VALUES") for i in range(len(rows[0]))]
@@ -386,7 +400,7 @@ class Queries:
             only(node.args["distinct"])
         items, columns = self._items(node.expressions, scope)
         if node.args.get("group"):
-            parts.append(self._group(node.args["group"], scope, columns))
+            parts.append(self._group(node.args["group"], node.expressions, scope, columns))
         if node.args.get("having"):
             parts.append(f"HAVING {self.expressions.condition(node.args['having'].this, scope)}")
         if node.args.get("windows"):
@@ -531,12 +545,66 @@ class Queries:
         )
         return items, [Column(s, kind) for s, (_, kind) in zip(shown, value.type.fields, strict=True)]
 
-    def _group(self, node: Any, scope: Scope, columns: Columns | None) -> str:
-        only(node, "expressions", "grouping_sets", "cube", "rollup")
-        each = [self._grouping(e, scope, columns) for e in node.expressions]
-        for name in ("grouping_sets", "cube", "rollup"):
-            each += [self._grouping(e, scope, columns) for e in node.args.get(name) or ()]
-        return f"GROUP BY {', '.join(each)}"
+    def _group(self, node: Any, selected: Sequence[Any], scope: Scope, columns: Columns | None) -> str:
+        only(node, "expressions", "grouping_sets", "cube", "rollup", "all")
+        written = [
+            *node.expressions,
+            *(e for name in ("grouping_sets", "cube", "rollup") for e in node.args.get(name) or ()),
+        ]
+        if any(map(_is_auto, written)) and scope.find(["auto"]) is not None:
+            raise Unsupported("GROUP BY AUTO beside a column auto is not given here. Rename the column.")
+        nodes = [each for e in written for each in (self._auto(selected, scope) if _is_auto(e) else [e])]
+        if not nodes:
+            return "GROUP BY ()"
+        if node.args.get("all") is False:  # GROUP BY DISTINCT
+            sets = dict.fromkeys(tuple(sorted(set(s))) for s in self._sets(nodes, scope, columns))
+            shown = ", ".join(f"({', '.join(each)})" for each in sets)
+            return f"GROUP BY GROUPING SETS ({shown})"
+        return f"GROUP BY {', '.join(self._grouping(e, scope, columns) for e in nodes)}"
+
+    def _auto(self, selected: Sequence[Any], scope: Scope) -> list[Any]:
+        """Return what GROUP BY AUTO groups by: all that is selected and holds no aggregate, constants apart."""
+        found: list[Any] = []
+        for item in selected:
+            node = item.this if isinstance(item, exp.Alias) else item
+            if isinstance(node, exp.Star):
+                for relation in scope.relations:
+                    if relation.columns is None:
+                        raise Unsupported("GROUP BY AUTO of * needs the columns, which are not known here. Name them.")
+                    found += [exp.column(c.name or "", relation.alias, quoted=True) for c in relation.columns]
+            elif node.find(exp.Star):
+                raise Unsupported(f"GROUP BY AUTO of {told(node)} is not given here. Name the columns.")
+            elif node.find(exp.Column) and not self._aggregates(node):
+                found.append(node)
+        return found
+
+    def _aggregates(self, node: Any) -> bool:
+        """Return whether an expression holds an aggregate that no window or subquery takes for itself."""
+        for each in node.walk(prune=lambda n: isinstance(n, (exp.Query, exp.Window))):
+            if isinstance(each, exp.Anonymous) and str(each.this).lower() in self.aggregates:
+                return True
+        return False
+
+    def _sets(self, nodes: Sequence[Any], scope: Scope, columns: Columns | None) -> list[list[str]]:
+        """Return the grouping sets that elements beside each other make: every union of one of each."""
+        every: list[list[str]] = [[]]
+        for node in nodes:
+            every = [[*one, *other] for one in every for other in self._expanded(node, scope, columns)]
+        return every
+
+    def _expanded(self, node: Any, scope: Scope, columns: Columns | None) -> list[list[str]]:
+        one = lambda e: self._expanded(e, scope, columns)
+        if isinstance(node, exp.GroupingSets):
+            return [each for e in node.expressions for each in one(e)]
+        if isinstance(node, exp.Rollup):
+            return [self._sets(node.expressions[:n], scope, columns)[0] for n in range(len(node.expressions), -1, -1)]
+        if isinstance(node, exp.Cube):
+            parts = [one(e)[0] for e in node.expressions]
+            chosen = itertools.product((True, False), repeat=len(parts))
+            return [[name for part, taken in zip(parts, way, strict=True) if taken for name in part] for way in chosen]
+        if isinstance(node, exp.Tuple):
+            return self._sets(node.expressions, scope, columns)
+        return one(node.this) if isinstance(node, exp.Paren) else [[self._grouping(node, scope, columns)]]
 
     def _grouping(self, node: Any, scope: Scope, columns: Columns | None) -> str:
         words = {exp.GroupingSets: "GROUPING SETS", exp.Cube: "CUBE", exp.Rollup: "ROLLUP"}
@@ -630,12 +698,28 @@ class Queries:
             mine = {(c.name or "").lower() for c in last}
             scope.merged |= {(c.name or "").lower() for r in before for c in r.columns or ()} & mine
         elif join.args.get("on"):
-            if side and join.args["on"].find(exp.Subquery, exp.Exists, exp.Select, exp.Values):
-                raise Unsupported(
-                    f"A subquery in the condition of a {side} JOIN is not given here. Compute it in a WITH before."
-                )
-            after = f" ON {self.expressions.condition(join.args['on'], scope)}"
+            condition = self.expressions.condition(join.args["on"], scope)
+            if side and join.args["on"].find(exp.Query, exp.Exists, exp.Values):
+                inner = scope.relations[len(before) :] if side == "LEFT" else before
+                self._asks_one_side(join.args["on"], side, inner, scope)
+            after = f" ON {condition}"
         return f" {words} {shown}{after}"
+
+    def _asks_one_side(self, node: Any, side: str, inner: Sequence[Relation], scope: Scope) -> None:
+        """Raise `Unsupported` for a subquery in ON, unless it is asked of the side that may be missing alone.
+
+        That is all DuckDB takes in an outer join.
+        """
+        if isinstance(node, exp.And):
+            self._asks_one_side(node.this, side, inner, scope)
+            self._asks_one_side(node.expression, side, inner, scope)
+            return
+        mine, every = Scope(relations=list(inner)), Scope(relations=scope.relations)
+        columns = [parts_of(c) for c in node.find_all(exp.Column)]
+        if side == "FULL" or any(every.find(c) is not None and mine.find(c) is None for c in columns):
+            raise Unsupported(
+                f"A subquery in the condition of a {side} JOIN is not given here. Compute it in a WITH before."
+            )
 
     def _relation(self, node: Any, scope: Scope, *, lateral: bool) -> str:
         """Give what stands after FROM or JOIN, and enter it into the scope."""
@@ -865,6 +949,12 @@ def _name(node: Any) -> str | None:
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
         return node.expression.name
     return None
+
+
+def _is_auto(node: Any) -> bool:
+    return (
+        isinstance(node, exp.Column) and not node.table and node.name.upper() == "AUTO" and not node.this.args["quoted"]
+    )
 
 
 def _is_true(node: Any) -> bool:

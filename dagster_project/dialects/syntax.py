@@ -150,9 +150,28 @@ class TrinoSyntax:
             return self._json_table()
         return super()._parse_table(*args, **kwargs)  # type: ignore[misc]
 
+    def _parse_derived_table_values(self: Any) -> Any:
+        return None if self._is_set_of_values() else super()._parse_derived_table_values()  # type: ignore[misc]
+
+    def _is_set_of_values(self: Any) -> bool:
+        """Return whether brackets hold VALUES and another query beside it."""
+        if not self._ahead("(", "VALUES"):
+            return False
+        depth = 0
+        for token in self._tokens[self._index :]:
+            depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
+            if depth == 0:
+                return False
+            if depth == 1 and token.token_type in {TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT}:
+                return True
+        return False
+
     def _nearest(self: Any) -> Any:
         self._advance(3)
         relation = super()._parse_table()  # type: ignore[misc]
+        if relation.alias.upper() == "MATCH" and not self._ahead("MATCH") and not self._ahead("WHERE"):
+            relation.set("alias", None)
+            self._retreat(self._index - 1)
         where = self._parse_disjunction() if self._match(TokenType.WHERE) else None
         if not self._match_text_seq("MATCH"):
             self.raise_error("Expected MATCH in NEAREST", self._curr)

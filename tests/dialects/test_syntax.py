@@ -100,6 +100,21 @@ TABLES: list[tuple[str, list[tuple[Any, ...]]]] = [
         "SELECT * FROM JSON_TABLE('[1]', 'lax $' COLUMNS (NESTED PATH 'lax $[*]' COLUMNS (a integer PATH 'lax $'), NESTED PATH 'lax $[*]' COLUMNS (b integer PATH 'lax $')))",
         [(1, None), (None, 1)],
     ),
+    ("SELECT a, sum(b) FROM (VALUES (1, 10), (1, 20)) t(a, b) GROUP BY AUTO", [(1, 30)]),
+    ("SELECT sum(b) FROM (VALUES (1, 10), (1, 20)) t(a, b) GROUP BY AUTO", [(30,)]),
+    (
+        "SELECT a, sum(b) FROM (VALUES (1, 10), (1, 20)) t(a, b) GROUP BY DISTINCT a, GROUPING SETS ((), (t.a))",
+        [(1, 30)],
+    ),
+    (
+        "SELECT a, sum(b) FROM (VALUES (1, 10), (1, 20)) t(a, b) GROUP BY a, GROUPING SETS ((), (a))",
+        [(1, 30), (1, 30)],
+    ),
+    ("VALUES CAST(ROW(1, 'a') AS row(double, varchar)), (2, 'b')", [(1.0, "a"), (2.0, "b")]),
+    ("VALUES ROW(ROW(1, 2))", [({"field0": 1, "field1": 2},)]),
+    ("SELECT * FROM ((SELECT 5) JOIN (VALUES 1) u ON true) t(a, b)", [(5, 1)]),
+    ("SELECT count(*) FROM (VALUES 1, 2 UNION VALUES 2, 3) t(v)", [(3,)]),
+    ("SELECT * FROM (VALUES 1, 2) t(x) LEFT JOIN (VALUES 1, 3) u(y) ON y IN (VALUES 3)", [(1, 3), (2, 3)]),
     ("SELECT * FROM (VALUES 1) t(x) FULL JOIN UNNEST(ARRAY[2, NULL]) ON TRUE", [(1, 2), (1, None)]),
 ]
 

@@ -12,11 +12,11 @@ from typing import Any
 from sqlglot import exp
 
 from dagster_project.dialects.casts import canonical, is_json, json_constant, json_text
-from dagster_project.dialects.expressions import RULES
+from dagster_project.dialects.expressions import RULES, type_of
 from dagster_project.dialects.functions.calls import Call, function
 from dagster_project.dialects.syntax import SqlJson
 from dagster_project.dialects.typed import Typed, fail, let, string
-from dagster_project.dialects.types import BIGINT, BOOLEAN, DOUBLE, JSON, UNKNOWN, VARCHAR
+from dagster_project.dialects.types import BIGINT, BOOLEAN, DOUBLE, JSON, UNKNOWN, VARCHAR, Type
 from dagster_project.errors import Unsupported
 
 STEP = re.compile(
@@ -253,7 +253,7 @@ def is_json_scalar(call: Call) -> Typed:
 
 def json_object(self: Any, node: Any, scope: Any) -> Typed:
     """Return `JSON_OBJECT(key : value …)`: a text; NULL values are kept unless ABSENT ON NULL."""
-    _returning(node)
+    kind = _returning(node)
     if node.args.get("encoding"):
         raise Unsupported("JSON_OBJECT … ENCODING is not given here. Use to_utf8().")
     if node.args.get("unique_keys"):
@@ -276,7 +276,7 @@ def json_object(self: Any, node: Any, scope: Any) -> Typed:
         shown = f"CAST(to_json({key.sql}) AS VARCHAR) || ':' || "
         parts.append(f"({shown}{item})" if absent else f"({shown}coalesce({item}, 'null'))")
     inner = f"array_to_string(list_filter([{', '.join(parts)}], lambda _n: _n IS NOT NULL), ',')" if parts else "''"
-    return Typed(f"('{{' || {inner} || '}}')", VARCHAR)
+    return _returned(f"('{{' || {inner} || '}}')", kind)
 
 
 def _pair(node: Any) -> Any:
@@ -324,7 +324,7 @@ def _member(self: Any, node: Any, scope: Any) -> str:
 
 def json_array(self: Any, node: Any, scope: Any) -> Typed:
     """Return `JSON_ARRAY(value …)`: a text; NULL values are left out unless NULL ON NULL."""
-    _returning(node)
+    kind = _returning(node)
     keeps = (
         "NULL ON NULL" in str(node.args.get("null_handling") or "").upper()
         and "ABSENT" not in str(node.args.get("null_handling")).upper()
@@ -332,19 +332,31 @@ def json_array(self: Any, node: Any, scope: Any) -> Typed:
     parts = [_member(self, each, scope) for each in node.expressions]
     parts = [f"coalesce({part}, 'null')" for part in parts] if keeps else parts
     inner = f"array_to_string(list_filter([{', '.join(parts)}], lambda _n: _n IS NOT NULL), ',')" if parts else "''"
-    return Typed(f"('[' || {inner} || ']')", VARCHAR)
+    return _returned(f"('[' || {inner} || ']')", kind)
 
 
 RULES[exp.JSONObject] = json_object
 RULES[exp.JSONArray] = json_array
 
 
-def _returning(node: Any) -> None:
-    """Raise `Unsupported` for a result that is no text."""
+def _returning(node: Any) -> Type:
+    """Return the type of the result. Raises `Unsupported` for one that is no varchar."""
     kind = node.args.get("return_type")
     while isinstance(kind, exp.FormatJson):
         kind = kind.this
-    if isinstance(kind, exp.Column) and kind.name.lower() == "varchar":
-        return
-    if kind and (not isinstance(kind, exp.DataType) or kind.this.name not in {"VARCHAR", "TEXT"}):
+    if kind is None or (isinstance(kind, exp.Column) and kind.name.lower() == "varchar"):
+        return VARCHAR
+    if isinstance(kind, exp.Anonymous) and str(kind.this).lower() == "varchar" and len(kind.expressions) == 1:
+        return Type("varchar", (int(kind.expressions[0].name),))
+    if not isinstance(kind, exp.DataType) or kind.this.name not in {"VARCHAR", "TEXT"}:
         raise Unsupported("RETURNING of another type than varchar is not given here. CAST the result instead.")
+    return type_of(kind)
+
+
+def _returned(sql: str, kind: Type) -> Typed:
+    """Return a text of JSON as the type, an error if it is longer."""
+    if not kind.args:
+        return Typed(sql, kind)
+    raised = fail("The JSON text is longer than its type", kind)
+    held = let([Typed(sql, VARCHAR)], lambda x: f"CASE WHEN length({x}) > {kind.args[0]} THEN {raised} ELSE {x} END")
+    return Typed(held, kind)
