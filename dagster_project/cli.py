@@ -181,6 +181,13 @@ def emit(
     help="Bytes that may wait for the disk; who posts more is told to come again.",
 )
 @click.option("--as-is", is_flag=True, help="Do not give an id and a time to events that have none.")
+@click.option(
+    "--rotate-bytes",
+    type=click.IntRange(1),
+    default=256 * 1024**2,
+    show_default=True,
+    help="Begin a new file once one has so many bytes; files that a run has read may then be deleted, oldest first.",
+)
 @_tells_errors
 def collect(
     stream: str | None,
@@ -192,6 +199,7 @@ def collect(
     max_body: int,
     max_waiting: int,
     as_is: bool,
+    rotate_bytes: int,
 ) -> None:
     """Take events over HTTP, and answer 202 once they are durable in the log of a stream. SIGTERM ends it.
 
@@ -213,6 +221,7 @@ def collect(
         address=(host, port),
         tokens=read_tokens(token_file, os.environ.get("NOTELAKE_COLLECT_TOKEN")),
         limits=Limits(max_body, max_waiting),
+        rotate_bytes=rotate_bytes,
         complete=(lambda event: event) if as_is else lambda event: completed(event, new_id=_new_id, now=_now()),
         tell=lambda address: click.echo(f"Events posted to {address} go to {folder}.", err=True),
     )

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -98,7 +98,16 @@ class Log:
             if self._rotate_bytes is not None and end + len(lines) >= self._rotate_bytes:
                 self._rotate()
         if self._fsync != "never":
+            self._sync()
+
+    def _sync(self) -> None:
+        try:
             os.fsync(self._handle)
+        except OSError:
+            # What could not be written may be dropped, and the next fsync succeed: nothing more goes into this segment.
+            with suppress(OSError), self._newest_alone() as end:
+                self._begin(self._start + end)
+            raise
 
     @contextmanager
     def _newest_alone(self) -> Iterator[int]:

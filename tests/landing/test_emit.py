@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -122,6 +123,25 @@ def test_events_are_durable_when_it_was_asked_for(
     monkeypatch.setattr(emitting.os, "fsync", calls.append)
     emit([["{}"] * 5], tmp_path, shard="a", fsync=fsync, complete=lambda event: event)
     assert len(calls) == times
+
+
+def test_nothing_more_goes_into_a_file_that_could_not_be_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with emitting.Log(tmp_path, "a", fsync="batch") as log:
+        log.append(b'{"id": 1}\n')
+        whole = os.fsync
+
+        def fails_once(handle: int) -> None:
+            monkeypatch.setattr(emitting.os, "fsync", whole)
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(emitting.os, "fsync", fails_once)
+        with pytest.raises(OSError, match="Input/output"):
+            log.append(b'{"id": 2}\n')
+        log.append(b'{"id": 3}\n')
+    files = sorted(tmp_path.iterdir(), key=lambda file: len(file.name))
+    assert [lines(file) for file in files] == [[b'{"id": 1}', b'{"id": 2}'], [b'{"id": 3}']]
 
 
 def test_the_command_gives_id_and_time_and_has_code_3_if_something_is_no_event(tmp_path: Path) -> None:

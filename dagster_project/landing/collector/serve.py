@@ -27,6 +27,7 @@ def serve(
     address: tuple[str, int],
     tokens: tuple[str, ...],
     limits: Limits,
+    rotate_bytes: int | None,
     complete: Complete,
     tell: Callable[[str], None],
 ) -> None:
@@ -45,7 +46,10 @@ def serve(
             f"Anybody who reaches {host} could post events. Set NOTELAKE_COLLECT_TOKEN or give --token-file; without "
             "a token it listens on loopback only."
         )
-    with Log(folder, shard, fsync="batch") as log, _listening(address) as listening:
+    with (
+        Log(folder, shard, fsync="batch", rotate_bytes=rotate_bytes) as log,
+        _listening(address) as listening,
+    ):
         collector = Collector(lambda: log.append, complete=complete, tokens=tokens, limits=limits)
         config = uvicorn.Config(
             collector,
