@@ -38,6 +38,12 @@ EXACT: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 FLOATING: Final = r"\s*([+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?|NaN|Infinity))\s*"
 CALENDAR: Final = r"[+]?0*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 BLANKS: Final = string("".join(map(chr, [9, 10, 11, 12, 13, 28, 29, 30, 31, 32])))
+CLOCK: Final = r"\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+OFFSET: Final = r"\s*[+-][0-9]{2}:[0-9]{2}\s*"
+ZONED: Final = (
+    r"\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2} +[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]{1,6})?)?"
+    r"( *[+-][0-9]{1,2}(:[0-9]{2})?| +UTC| +[A-Za-z_]+/[A-Za-z_]+(/[A-Za-z_]+)?)\s*"
+)
 STAMP: Final = r"\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}( +[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]{1,6})?)?)?\s*"
 
 
@@ -454,6 +460,12 @@ def _from_text(value: Typed, to: Type) -> Typed:
             ),
             to,
         )
+    if to.name == "timestamptz":  # without a zone it stands in UTC, as Athena's sessions do
+        instant = f"CASE WHEN regexp_full_match({{x}}, {string(STAMP)}) THEN timezone('UTC', CAST({{x}} AS TIMESTAMP)) ELSE CAST({{x}} AS TIMESTAMPTZ) END"
+        whole = Type(to.name, (to.args[0], None))
+        return Typed(_guarded(value, f"{STAMP}|{ZONED}", to, _rounded(instant, to.args[0], 6, zoned=True)), whole)
+    if to.name == "timetz" and to.args[0] >= 6:
+        return Typed(_guarded(value, CLOCK + OFFSET, to, "CAST({x} AS TIMETZ)"), to)
     if to.name == "varbinary":
         return Typed(f"encode({value.sql})", to)
     if to.name == "uuid":

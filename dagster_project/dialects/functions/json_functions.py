@@ -344,7 +344,7 @@ def _returning(node: Any) -> Type:
     kind = node.args.get("return_type")
     while isinstance(kind, exp.FormatJson):
         kind = kind.this
-    if kind is None or (isinstance(kind, exp.Column) and kind.name.lower() == "varchar"):
+    if not kind or (isinstance(kind, exp.Column) and kind.name.lower() == "varchar"):
         return VARCHAR
     if isinstance(kind, exp.Anonymous) and str(kind.this).lower() == "varchar" and len(kind.expressions) == 1:
         return Type("varchar", (int(kind.expressions[0].name),))

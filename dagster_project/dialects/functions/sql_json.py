@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from dagster_project.dialects.casts import coerce, from_json, is_json, json_text
+from dagster_project.dialects.casts import cast, coerce, from_json, is_json, json_text
 from dagster_project.dialects.expressions import RULES, TAKEN, told, type_of
 from dagster_project.dialects.json_paths import ITEMS, NONE, Path, Sequences, read
 from dagster_project.dialects.syntax import SqlJson
@@ -23,6 +23,7 @@ DIGITS: Final = "a number whose digits DuckDB does not keep. Say RETURNING doubl
 DATED: Final = {
     "date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "time": r"[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?",
     "timestamp": r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?",
+    "timestamptz": r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?( UTC|[+-][0-9]{2}:[0-9]{2})",
 }  # fmt: skip
 
 
@@ -158,7 +159,7 @@ class Ends:
         shown = f"json_extract_string({item}, '$')"
         odd = fail("datetime() of another form than the type RETURNING names", self.kind)
         other = f"regexp_full_match({shown}, {string('|'.join(DATED.values()) + '|.*[0-9]:[0-9].*')})"
-        return f"CASE WHEN regexp_full_match({shown}, {string(pattern)}) THEN TRY({from_json(Typed(item, JSON), self.kind)}) WHEN {other} THEN {odd} END"
+        return f"CASE WHEN regexp_full_match({shown}, {string(pattern)}) THEN TRY({cast(Typed(shown, VARCHAR), self.kind).sql}) WHEN {other} THEN {odd} END"
 
     def query(self, s: str) -> str:
         """Return the JSON text of the items."""
