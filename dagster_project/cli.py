@@ -577,7 +577,7 @@ def quarantine() -> None:
 
 @quarantine.command("list")
 @click.argument("source", required=False)
-@click.option("--all", "everything", is_flag=True, help="Also what a newer, good version has since replaced.")
+@click.option("--all", "everything", is_flag=True, help="Also what the source has since said anew.")
 @click.option("--rule", help="Only what this rule refused.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @lake_option
@@ -586,19 +586,55 @@ def quarantine_list(source: str | None, *, everything: bool, rule: str | None, f
     """List refused units with rule, reason and place, of SOURCE or of all."""
     from dagster_project import terminal
 
-    terminal.print_quarantine(_view_file(settings(lake_uri)), source, rule=rule, everything=everything, form=form)
+    terminal.print_quarantine(_filled(settings(lake_uri)), source, rule=rule, everything=everything, form=form)
 
 
 @quarantine.command("show")
+@click.argument("unit", metavar="KEY|UNIT")
 @click.argument("source", required=False)
-@click.option("--unit", help="Only this unit, or units whose key begins so.")
 @lake_option
 @_tells_errors
-def quarantine_show(source: str | None, unit: str | None, lake_uri: str | None) -> None:
-    """Show refused units of SOURCE or of all with what was refused."""
+def quarantine_show(unit: str, source: str | None, lake_uri: str | None) -> None:
+    """Show all that is known of one refused unit: rule, reason, place, what was refused, and what became of it.
+
+    KEY is its path, row key or event id; the beginning will do. With SOURCE only units of that source are looked at.
+    """
     from dagster_project import terminal
 
-    terminal.print_refused(_view_file(settings(lake_uri)), source, unit)
+    terminal.print_refused(_filled(settings(lake_uri)), unit, source)
+
+
+@quarantine.command("release")
+@click.argument("source", required=False)
+@click.argument("units", nargs=-1, metavar="[UNIT|KEY]...")
+@click.option("--rule", help="Only what this rule refused.")
+@lake_option
+@_tells_errors
+def quarantine_release(source: str | None, units: tuple[str, ...], *, rule: str | None, lake_uri: str | None) -> None:
+    """Look at refused units again, by the rules and declarations of today: of SOURCE or of all, all or those named.
+
+    To be used once a rule, a declaration or a reader was mended. What is good now is committed, the rest stays in
+    quarantine; what the source has since said anew is left alone. Twice is as good as once. The exit code is 3 if
+    something is refused again.
+
+    \b
+    notelake quarantine release
+    notelake quarantine release talks --rule mapping.created_at
+    """
+    from dagster_project import terminal
+    from dagster_project.pipeline import serve
+    from dagster_project.steps.refused import open_sources
+    from dagster_project.steps.release import Released, release, source_of
+
+    lake, declared = _filled(settings(lake_uri)), _declared()
+    done = Released()
+    for name in [source] if source else open_sources(lake):
+        with terminal.progress() as observe:
+            became = release(lake, source_of(lake, name, declared), rule=rule, units=units, observe=observe)
+        serve(lake)
+        terminal.print_released(name, became)
+        done += became
+    raise SystemExit(TROUBLE if done.refused or done.unread else OK)
 
 
 @quarantine.command("discard")
@@ -613,18 +649,24 @@ def quarantine_discard(
 ) -> None:
     """Give up refused units of SOURCE: all that are open, or those of a rule, or those named.
 
-    The rows stay in ops.quarantine with the instant and the reason, and what arrived stays in raw.
+    The rows stay in ops.quarantine with the instant and the reason, and what arrived stays in raw. The ledger counts
+    the units as discarded, and a note that waited for them is stale no more.
     """
+    from dagster_project import terminal
     from dagster_project.pipeline import serve
-    from dagster_project.steps.quarantine import discard
-    from dagster_project.terminal import check_seen
+    from dagster_project.steps.quarantine import discard, standing
 
-    where = settings(lake_uri)
-    check_seen(_view_file(where), source)
-    lake = _open(where)
+    lake = _filled(settings(lake_uri))
     rows = discard(lake, source, why=why, rule=rule, units=units)
     serve(lake)
     click.echo(f"{source}: {rows:,} {'refusal' if rows == 1 else 'refusals'} discarded.")
+    terminal.print_standing(standing(lake, source))
+
+
+def _filled(where: Settings) -> Lake:
+    """Open a lake that something was served from."""
+    _view_file(where)
+    return _open(where)
 
 
 @main.command(short_help="Examine the set-up and the lake.")

@@ -12,7 +12,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from dagster_project.errors import LakeMoved, UsageError
-from dagster_project.reports import Observer, Report
+from dagster_project.reports import Counts, Observer, Report
 from dagster_project.settings import Settings, bundled, settings
 from dagster_project.sql_words import literal
 from dagster_project.views.sql_files import read_queries
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dagster_project.pipeline import Run
     from dagster_project.sources import Source
     from dagster_project.steps.plan import Plan
+    from dagster_project.steps.release import Released
 
 ROWS_SHOWN: Final = 200
 """Rows of a result that a table on the terminal shows; csv and json give all."""
@@ -345,61 +346,96 @@ def _titled(title: str, table: Table) -> Table:
     return table
 
 
-_OPEN: Final = """
-    SELECT {columns} FROM ops.quarantine AS q
-    WHERE released_at IS NULL AND discarded_at IS NULL AND (? IS NULL OR source = ?)
-      AND (? IS NULL OR starts_with(unit, ?) OR starts_with(key, ?))
-      AND (? IS NULL OR rule = ?)
-      AND ({everything} OR NOT EXISTS (
-        SELECT 1 FROM notes.versions AS v
-        WHERE v.source = q.source AND (v.note_id = q.unit OR v.path = q.key) AND v.sequence > q.sequence))
-    ORDER BY source, file, line, rule
-"""
-
-
 _PLACE: Final = (
     "file || CASE WHEN line IS NOT NULL THEN ':' || line WHEN key = file THEN '' ELSE ' ' || coalesce(key, unit) END"
 )
 _BRIEF: Final = f"source, rule, {_PLACE} AS place, reason"
-_FULL: Final = "source, rule, reason, file, line, key, unit, batch_id, quarantined_at"
+_FULL: Final = "source, rule, reason, file, line, key, unit, batch_id, quarantined_at, state"
 _ENCODED: Final = "base64:"
+_NOTHING: Final = "Nothing is in quarantine here."
 
 
-def print_quarantine(view_file: Path, source: str | None, *, rule: str | None, everything: bool, form: str) -> None:
+def print_quarantine(lake: Lake, source: str | None, *, rule: str | None, everything: bool, form: str) -> None:
     """Print one line per refused unit and rule. Raises `UsageError` for a source the lake has never seen."""
-    query = _OPEN.format(columns=_BRIEF if form == "table" else _FULL, everything=str(everything).lower())
-    with closing(_read(view_file)) as con, _refused(view_file):
-        _check_known(con, source)
-        result = con.sql(query, params=[source, source, None, None, None, rule, rule])
+    columns, states = (_BRIEF if form == "table" else _FULL), ["open", *(["superseded"] if everything else [])]
+    with closing(lake.connect()) as con:
+        result = con.sql(
+            f"SELECT {columns} FROM {_refusals(lake, source)} AS q WHERE list_contains(?, state) "
+            "AND (? IS NULL OR rule = ?) ORDER BY source, file, line, rule",
+            params=[states, rule, rule],
+        )
         if form == "table" and not result.limit(1).fetchall():
             out.print(_NOTHING)
         else:
             _print_result(result, form)
 
 
-def print_refused(view_file: Path, source: str | None, unit: str | None) -> None:
-    """Print refused units in full. Raises `UsageError` for a source the lake has never seen."""
-    query = _OPEN.format(columns="source, rule, reason, file, line, key, unit, batch_id, payload", everything="true")
-    with closing(_read(view_file)) as con, _refused(view_file):
-        _check_known(con, source)
-        rows = con.execute(query, [source, source, unit, unit, unit, None, None]).fetchall()
-    for source_, rule, reason, file, line, key, unit_, batch_id, payload in rows:
-        place = f"{file}:{line}" if line else file
-        out.print(f"[bold]{escape(source_)}[/] {escape(str(place))}  [yellow]{escape(rule)}[/]", highlight=False)
-        told = f"  {reason}\n  key {key or 'none'}, unit {unit_}, batch {batch_id}"
-        out.print(told, highlight=False, soft_wrap=True, markup=False)
-        out.print(_readable(payload or ""), highlight=False, soft_wrap=True, markup=False, style="dim")
-    if not rows:
-        out.print(_NOTHING)
+def print_refused(lake: Lake, unit: str, source: str | None) -> None:
+    """Print all that is known of one refused unit, by its key, its id, or how one of these begins.
+
+    Raises `UsageError` if there is none, or for a source the lake has never seen.
+    """
+    at = ", ".join(f"{name}::VARCHAR AS {name}" for name in ("quarantined_at", "released_at", "discarded_at"))
+    with closing(lake.connect()) as con:
+        con.execute(f"CREATE TEMP TABLE refused AS SELECT * REPLACE ({at}) FROM {_refusals(lake, source)} AS q")
+        for condition in ("unit = $1 OR key = $1", "starts_with(unit, $1) OR starts_with(key, $1)"):
+            rows = con.execute(f"SELECT * FROM refused WHERE {condition} ORDER BY sequence, rule", [unit])
+            if found := rows.to_arrow_table().to_pylist():
+                break
+    if not found:
+        where = f" of {source}" if source else ""
+        raise UsageError(
+            f"No unit or key{where} in quarantine begins with {unit!r}. `notelake quarantine list --all` lists them."
+        )
+    for refusal in found:
+        _print_refusal(refusal)
 
 
-_NOTHING: Final = "Nothing is in quarantine here."
+def _refusals(lake: Lake, source: str | None) -> str:
+    from dagster_project.steps.refused import all_refusals  # brings pyiceberg, which most commands do without
+
+    return all_refusals(lake, source)
 
 
-def check_seen(view_file: Path, source: str) -> None:
-    """Raise `UsageError` for a source the lake has never seen."""
-    with closing(_read(view_file)) as con, _refused(view_file):
-        _check_known(con, source)
+def _print_refusal(refusal: Mapping[str, Any]) -> None:
+    place = f"{refusal['file']}:{refusal['line']}" if refusal["line"] else refusal["file"]
+    title = f"[bold]{escape(refusal['source'])}[/] {escape(str(place))}  [yellow]{escape(refusal['rule'])}[/]"
+    words = (
+        "  {reason}\n  key {key}, unit {unit}, arrival {sequence}, batch {batch_id}\n  refused at {quarantined_at}; "
+    ).format_map(refusal)
+    out.print(title, highlight=False)
+    out.print(words + _BECAME[refusal["state"]].format_map(refusal), highlight=False, soft_wrap=True, markup=False)
+    out.print(_readable(refusal["payload"] or ""), highlight=False, soft_wrap=True, markup=False, style="dim")
+
+
+_BECAME: Final = {
+    "open": "it waits: `notelake quarantine release` looks at it again, `discard` gives it up",
+    "superseded": "superseded: the source has since said something newer of it",
+    "released": "let through at {released_at}",
+    "discarded": "given up at {discarded_at}: {discarded_why}",
+}
+"""What became of a refusal, by its state."""
+
+
+def print_released(source: str, done: Released) -> None:
+    """Print what became of the units of a source that were looked at again."""
+    told = [f"{done.released:,} let through", f"{done.refused:,} refused again"]
+    if done.superseded:
+        told.append(f"{done.superseded:,} left alone, for the source has since said something newer")
+    out.print(f"{source}: {', '.join(told)}.", highlight=False, soft_wrap=True)
+    if done.unread:
+        out.print(
+            f"{source}: {done.unread:,} could not be read when their files were: mend the declaration, and "
+            f"`notelake run {source} --reread` reads these files again.",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def print_standing(counts: Counts) -> None:
+    """Print the balance of a source."""
+    terms = [f"{value:,} {name}" for name in _OUTCOMES if name != "partial" and (value := getattr(counts, name))]
+    out.print(f"{counts.seen:,} seen = {' + '.join(terms) or 0}", highlight=False, soft_wrap=True)
 
 
 def _check_known(con: duckdb.DuckDBPyConnection, source: str | None) -> None:
@@ -409,13 +445,20 @@ def _check_known(con: duckdb.DuckDBPyConnection, source: str | None) -> None:
 
 
 def _readable(payload: str) -> str:
-    r"""Return a payload for people: bytes that are no text with escapes instead of base64.
+    r"""Return a payload for people: JSON with a line per key, bytes that are no text with escapes instead of base64.
 
     >>> print(_readable("base64:Q2Fm6Q=="))
     Caf\xe9
+    >>> print(_readable('{"id": 1}'))
+    {
+      "id": 1
+    }
     """
     if not payload.startswith(_ENCODED):
-        return payload
+        try:
+            return json.dumps(json.loads(payload), indent=2, ensure_ascii=False)
+        except ValueError:
+            return payload
     return base64.b64decode(payload.removeprefix(_ENCODED)).decode("utf-8", "backslashreplace")
 
 

@@ -2,7 +2,8 @@
 
 The *source cursor* says what of the source has landed; it stands in `raw.<source>`, set by the commit that lands the
 rows. The *note cursor* says which of those arrivals have become notes; it stands in `notes.notes`, for a stream in
-`notes.events` too, set by the commit of the batch.
+`notes.events` too, set by the commit of the batch. A stream that commits its events first is further in `notes.events`
+than in `notes.notes`: what lies between is to be folded.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ def columns_since(lake: Lake, raw: Pin) -> dict[str, int]:
 def note_cursor_name(source: str) -> str:
     """Return the name of the property that holds the note cursor of `source`."""
     return f"notelake.cursor.{source}"
+
+
+def mapping_name(source: str) -> str:
+    """Return the name of the property of `notes.notes` that holds the mapping guessed at the first landing."""
+    return f"notelake.mapping.{source}"
 
 
 def note_cursor(lake: Lake, notes: Pin, source: str) -> int:

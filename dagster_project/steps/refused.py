@@ -24,7 +24,7 @@ from dagster_project.contracts import EVENTS, QUARANTINE, VERSIONS, Current, Kin
 from dagster_project.errors import UsageError
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
-from dagster_project.lake.read import relation
+from dagster_project.lake.read import relation, scan
 
 RAW: Final = "raw."
 IS_NOTE: Final = "(rule LIKE 'notes.%' AND rule NOT LIKE 'notes.events/%')"
@@ -70,6 +70,25 @@ def refusals(lake: Lake, pins: Mapping[str, Pin], source: str) -> str:
         "WHEN q.discarded_at IS NOT NULL THEN 'discarded' WHEN coalesce(q.is_superseded, false) THEN 'superseded' "
         f"ELSE 'open' END AS state FROM ({query}) AS q)"
     )
+
+
+def open_sources(lake: Lake) -> list[str]:
+    """Return the sources that have an open refusal, in order."""
+    with lake.connect() as con:
+        query = f"SELECT DISTINCT source FROM {all_refusals(lake)} AS q WHERE state = 'open' ORDER BY 1"
+        return [name for (name,) in con.execute(query).fetchall()]
+
+
+def all_refusals(lake: Lake, source: str | None = None) -> str:
+    """Return SQL that can stand after FROM: the refusals of `source`, or of all, each with its `state`.
+
+    Raises `UsageError` for a source that has never landed.
+    """
+    pins = lake.pins()
+    names = refusing_sources(lake, pins) if source is None else [source]
+    if not names:
+        return f"(SELECT *, NULL::VARCHAR AS state FROM {scan(QUARANTINE.columns, ())} AS q)"
+    return f"({' UNION ALL '.join(f'SELECT * FROM {refusals(lake, pins, name)} AS q' for name in names)})"
 
 
 def own(lake: Lake, pin: Pin, source: str) -> str:

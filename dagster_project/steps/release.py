@@ -13,31 +13,31 @@ is new, nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
 import duckdb
 
 from dagster_project.contracts import ATTACHMENTS, AUDITS, EVENTS, LEDGER, NOTES, PARTS, QUARANTINE, SHARED, VERSIONS
-from dagster_project.errors import CommitConflict, Superseded
+from dagster_project.errors import CommitConflict, Superseded, UsageError
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.commit import Change, commit
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.replace import Rewritten, amended, without_keys
 from dagster_project.lake.staging import discard as drop_staged
-from dagster_project.reports import Observer, quiet
-from dagster_project.sources import Source, StreamSource
+from dagster_project.reports import UNITS, Observer, quiet
+from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
 from dagster_project.sql_words import literal
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.commit import cursor_table, retried
-from dagster_project.steps.cursors import note_cursor
+from dagster_project.steps.cursors import mapping_name, note_cursor, rewinds
 from dagster_project.steps.judge import judge_all, take_out
 from dagster_project.steps.pending import refuse_other_kind
 from dagster_project.steps.quarantine import choose, count, refuse_unknown
 from dagster_project.steps.record import record_refusal, settle, stage_audits, stage_quarantine
-from dagster_project.steps.refused import IS_NOTE, landed, ledger_moves, own
+from dagster_project.steps.refused import IS_NOTE, kind_of, landed, ledger_moves, own
 from dagster_project.steps.shape import shape, shape_notes_again
 
 CHOICES: Final = 20
@@ -60,6 +60,26 @@ class Released:
 
     def __add__(self, other: Released) -> Released:
         return Released(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Released)))
+
+
+def source_of(lake: Lake, name: str, declared: Iterable[Source]) -> Source:
+    """Return how the source called `name` is declared; for one that was brought in undeclared, as it was then.
+
+    Raises `UsageError` for a source that has never landed, or of which it is not known how its columns or events are
+    to be read.
+    """
+    pins = lake.pins()
+    kind = kind_of(landed(pins, name))
+    if found := next((source for source in declared if source.name == name), None):
+        return found
+    if kind == "documents":
+        return DocumentSource(name=name, path=".")
+    if kind == "table" and mapping_name(name) in lake.properties(pins[NOTES.identifier]):
+        return TableSource(name=name, path=".")
+    raise UsageError(
+        f"{name} is not declared here, so it is not known how its {UNITS[kind]} are to be read; nothing was changed. "
+        "Declare it, as `notelake ingest` read it, in dagster_project/defs/sources, or go to the project that does."
+    )
 
 
 def release(
@@ -280,10 +300,11 @@ def _commit_once(batch: Batch) -> dict[str, int]:
 def _refuse_changed(batch: Batch, pins: Mapping[str, Pin]) -> None:
     """Raise `Superseded` if the source was run, or decided upon, since its units were chosen."""
 
-    def state(at: Mapping[str, Pin]) -> tuple[int, list[str]]:
-        cursor = note_cursor(batch.lake, at[cursor_table(batch).identifier], batch.source.name)
-        files = batch.lake.source_files(at[QUARANTINE.identifier], batch.source.name)
-        return cursor, [file.file_path for file in files]
+    def state(at: Mapping[str, Pin]) -> tuple[list[int], int, list[str]]:
+        lake, name = batch.lake, batch.source.name
+        cursors = [note_cursor(lake, at[table.identifier], name) for table in (cursor_table(batch), NOTES)]
+        files = [file.file_path for file in lake.source_files(at[QUARANTINE.identifier], name)]
+        return cursors, rewinds(lake, at[NOTES.identifier], name), files
 
     if state(pins) != state(batch.pins):
         raise Superseded(f"{batch.source.name}: it was run or decided upon meanwhile; nothing was let through.")

@@ -11,13 +11,14 @@ import pyarrow as pa
 from dagster_project.contracts import BY_IDENTIFIER, EVENTS, FINGERPRINTS, NOTES, VERSIONS, Column, Shape, raw_table
 from dagster_project.lake.read import scan
 from dagster_project.lake.staging import Stager, stage_query
+from dagster_project.landing.streams.decoding import reread
 from dagster_project.model.fold import fold_table
 from dagster_project.reports import Observer
 from dagster_project.shaping import events, rows
 from dagster_project.shaping.fingerprints import fingerprints
 from dagster_project.sources import DocumentSource, NoteMapping, StreamSource, TableSource
 from dagster_project.steps.batch import Batch
-from dagster_project.steps.cursors import columns_since
+from dagster_project.steps.cursors import columns_since, mapping_name
 from dagster_project.steps.documents import shape_documents
 
 _NOTES_AT_ONCE: Final = 16_384
@@ -91,7 +92,7 @@ def _kept_mapping(batch: Batch, columns: Sequence[Column]) -> NoteMapping:
 
     It is kept as a property of the commit, for a key that came and went would change the ids of all notes.
     """
-    name = f"notelake.mapping.{batch.source.name}"
+    name = mapping_name(batch.source.name)
     kept = batch.lake.properties(batch.pins[NOTES.identifier]).get(name)
     if kept:
         return NoteMapping.model_validate_json(kept)
@@ -120,7 +121,7 @@ def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> S
     return events.shape_events(
         batch.con,
         source,
-        raw=batch.raw,
+        raw=reread(source, batch.raw, batch.arrivals) if batch.again else batch.raw,
         is_fresh=batch.arrivals,
         known_events=f"(SELECT event_id FROM {known} AS k)" if known and batch.again else within,
         all_events=known,

@@ -232,11 +232,22 @@ def test_quarantine_shows_rule_place_and_text(kept: str) -> None:
     listed = notelake("quarantine", "list", "--lake", kept)
     assert "encoding" in listed.stdout
     assert "c.md:1" in listed.stdout
-    assert "caf\\xe9" in notelake("quarantine", "show", "my_notes", "--lake", kept).stdout
-    assert notelake("quarantine", "show", "--unit", "b.md", "--lake", kept).stdout == "Nothing is in quarantine here.\n"
-    unknown = notelake("quarantine", "list", "nobody", "--lake", kept)
-    assert unknown.exit_code == 2
-    assert "There are: my_notes" in unknown.stderr
+    shown = notelake("quarantine", "show", "c.md", "--lake", kept).stdout
+    assert all(word in shown for word in ("caf\\xe9", "encoding", "c.md:1", "arrival 3", "refused at 20", "it waits"))
+    assert shown == notelake("quarantine", "show", "c.", "my_notes", "--lake", kept).stdout
+    assert notelake("quarantine", "show", "b.md", "--lake", kept).exit_code == 2
+    for words in (["list"], ["show", "c.md"], ["release"]):
+        unknown = notelake("quarantine", *words, "nobody", "--lake", kept)
+        assert unknown.exit_code == 2
+        assert "There are: my_notes" in unknown.stderr
+
+
+def test_quarantine_release_says_what_is_good_now_and_what_is_not(kept: str) -> None:
+    for words in ([], ["my_notes"], ["my_notes", "c.md"], ["my_notes", "--rule", "encoding"]):
+        released = notelake("quarantine", "release", *words, "--lake", kept)
+        assert (released.exit_code, released.stdout) == (3, "my_notes: 0 let through, 1 refused again.\n")
+    assert notelake("quarantine", "release", "my_notes", "b.md", "--lake", kept).exit_code == 2
+    assert "c.md" in notelake("quarantine", "list", "--lake", kept).stdout
 
 
 def test_quarantine_lists_what_is_open_and_with_all_what_was_mended_too(vault: Path, tmp_path: Path) -> None:
@@ -260,11 +271,13 @@ def test_what_is_discarded_is_listed_no_more_keeps_its_reason_and_stays_in_raw(v
     for words in ([source], [source, "nix.md", "--why", "x"], ["nobody", "--why", "x"], [source, "--why", " "]):
         assert notelake("quarantine", "discard", *words, *lake).exit_code == 2, words
     told = notelake("quarantine", "discard", source, "--rule", "other", "--why", "x", *lake).stdout
-    assert told == "my_notes: 0 refusals discarded.\n"
+    assert told == "my_notes: 0 refusals discarded.\n3 seen = 2 committed + 1 quarantined\n"
     assert name in notelake("quarantine", "list", *lake).stdout
 
     told = notelake("quarantine", "discard", source, name, "--why", "it's old", *lake).stdout
-    assert told == "my_notes: 1 refusal discarded.\n"
+    assert told == "my_notes: 1 refusal discarded.\n3 seen = 2 committed + 1 discarded\n"
+    assert "given up at 20" in notelake("quarantine", "show", name, *lake).stdout
+    assert notelake("ledger", "--bad", *lake).exit_code == 0
     assert notelake("quarantine", "list", "--all", *lake).stdout == "Nothing is in quarantine here.\n"
     kept = rows(lake[1], "SELECT discarded_at IS NOT NULL AS at, discarded_why AS why FROM ops.quarantine")
     assert kept == [{"at": True, "why": "it's old"}]

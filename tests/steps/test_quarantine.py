@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from dagster_project.lake.read import relation
 from dagster_project.pipeline import run
 from dagster_project.reports import Counts
 from dagster_project.settings import settings
-from dagster_project.sources import DocumentSource, NoteMapping, TableSource
+from dagster_project.sources import DocumentSource, NoteMapping, StreamSource, TableSource
 from dagster_project.steps.quarantine import discard, standing
 from dagster_project.steps.refused import refusals
 from dagster_project.steps.release import Released, release
@@ -132,3 +133,42 @@ def test_a_row_is_let_through_once_the_rule_is_mended_and_twice_changes_nothing(
     assert fresh(lake).pins() == pins
     assert standing(fresh(lake), "sheet").is_balanced
     assert run(fresh(lake), [mended]).reports[0].counts == Counts(seen=5, unchanged=5)
+
+
+def test_events_are_read_again_by_the_declaration_of_today_and_an_older_one_changes_nothing_newer(
+    tmp_path: Path, lake: Path
+) -> None:
+    folder = tmp_path / "stream"
+    folder.mkdir()
+    source = StreamSource(name="live", path=str(folder))
+    said = [
+        {"id": "e1", "type": "note.created", "time": "2026-05-14T09:00:00Z", "path": "a", "data": {"title": "Old"}},
+        {"id": "e2", "type": "note.updated", "when": "2026-05-14T10:00:00Z", "path": "a", "data": {"title": "Mid"}},
+        {"id": "e3", "type": "note.updated", "time": "2026-05-14T11:00:00Z", "path": "a", "data": {"title": "New"}},
+        {"id": "e4", "type": "note.created", "when": "2026-05-14T10:00:00Z", "path": "b", "data": {"title": "B"}},
+        {"id": "e5", "type": "note.created", "when": "2026-05-14T10:00:00Z", "path": "c"},
+        {"id": "e5", "type": "note.created", "time": "2026-05-14T10:00:00Z", "path": "c"},
+    ]
+    (folder / "s.jsonl").write_text("".join(json.dumps(event) + "\n" for event in said) + "no JSON\n", "utf-8")
+    assert run(fresh(lake), [source]).reports[0].counts == Counts(seen=7, committed=3, quarantined=4)
+    assert ask(lake, "SELECT key, state FROM {refusals:live} ORDER BY sequence") == [
+        ("e2", "open"),
+        ("e4", "open"),
+        ("e5", "superseded"),
+        (None, "open"),
+    ]
+    event = source.event.model_copy(update={"occurred_at": ("time", "when")})
+    mended = source.model_copy(update={"event": event})
+    assert release(fresh(lake), mended) == Released(released=2, refused=1, superseded=1)
+
+    assert ask(lake, "SELECT path, title FROM {notes.notes} ORDER BY path") == [("a", "New"), ("b", "B"), ("c", "c")]
+    made = "SELECT path, sequence, op, title FROM {notes.versions} WHERE path <> 'c' ORDER BY path, sequence"
+    assert ask(lake, made) == [
+        ("a", 1, "created", "Old"),
+        ("a", 2, "updated", "Mid"),
+        ("a", 3, "updated", "New"),
+        ("b", 4, "created", "B"),
+    ]
+    counts = standing(fresh(lake), "live")
+    assert counts == Counts(seen=7, committed=5, quarantined=2)
+    assert release(fresh(lake), mended) == Released(refused=1, superseded=1)

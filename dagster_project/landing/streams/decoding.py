@@ -71,6 +71,18 @@ class Decoder:
         return found if is_ordered else found.sort_by("sequence")
 
 
+def reread(source: StreamSource, raw: str, arrivals: str) -> str:
+    """Return SQL that can stand after FROM: some rows of `raw`, with what the declaration of today finds in them.
+
+    `arrivals` is SQL that is true for their `sequence`. What was refused for want of a time may have one now.
+    """
+    found = ", ".join(f"f.{name} AS {name}" for name in ("event_id", "type", "occurred_at", "error"))
+    return (
+        f"(WITH arrived AS (SELECT * FROM {raw} AS r WHERE {arrivals}), found AS ({_query(source)}) "
+        f"SELECT a.* REPLACE ({found}) FROM arrived AS a JOIN found AS f USING (sequence))"
+    )
+
+
 def _query(source: StreamSource) -> str:
     """Return the query of `sequence, event_id, type, occurred_at, error` over the view `arrived`: lines parsed once.
 
