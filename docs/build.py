@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -20,8 +20,10 @@ from dagster_project.audit.suites import suites_markdown
 from dagster_project.contracts import SHARED, Column, Kind, Table, raw_table
 from dagster_project.failpoints import FAILPOINTS
 from dagster_project.sources import KINDS, EventMapping, NoteMapping
+from dagster_project.views.metadata_views import STORED
 from dagster_project.views.scans import sql_type
 from dagster_project.views.sql_files import Macro, read_macros, read_views
+from dagster_project.views.svv import SYSTEM_VIEWS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -90,8 +92,29 @@ def views() -> str:
         pages.append("| column | meaning |\n|---|---|")
         pages.extend(f"| `{name}` | {_cell(doc)} |" for name, doc in view.columns.items())
         pages.append("")
+    pages.append(METADATA_HEAD)
+    pages.extend(_stored(name, row, columns) for name, (row, columns) in STORED.items())
+    pages.extend(_stored(view.name, view.row, dict(_without_types(view.columns))) for view in SYSTEM_VIEWS)
     pages.extend(_macro(macro) for macro in read_macros(ROOT / "sql" / "macros"))
     return "\n".join(pages)
+
+
+METADATA_HEAD = """## Metadata tables
+
+Every table of the lake has Athena's metadata tables beside it: `notes."notes$snapshots"`, `"notes$history"`,
+`"notes$refs"`, `"notes$manifests"`, `"notes$files"` and `"notes$partitions"`, as they were when `lake.duckdb` was made.
+They show the rows of the tables below for their table; `$partitions` sums up its files: `partition` with the values,
+`record_count`, `file_count`, `total_size`, and `data` with `min`, `max`, `null_count` and `nan_count` of each column.
+"""
+
+
+def _without_types(columns: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, str]]]:
+    yield from ((name, ("", doc)) for name, doc in columns.items())
+
+
+def _stored(name: str, row: str, columns: Mapping[str, tuple[str, str]]) -> str:
+    told = "\n".join(f"| `{column}` | {type_} | {_cell(doc)} |" for column, (type_, doc) in columns.items())
+    return f"## {name}\n\nA row is {_prose(row)}.\n\n| column | type | meaning |\n|---|---|---|\n{told}\n"
 
 
 def _macro(macro: Macro) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.lake import Lake
+from dagster_project.lake.metadata_tables import facts_of
 from dagster_project.settings import bundled
 from dagster_project.views.publish import Publication, publish, published
 from dagster_project.views.sql_files import Macro, View, read_macros, read_views
@@ -48,6 +49,7 @@ def serve(lake: Lake) -> Publication:
             scratch=lake.settings.scratch,
             macros=macros,
             prepare=lake.prepare,
+            facts_of=partial(facts_of, lake),
         )
         failpoint("serve.swapped")
         return publication

@@ -18,7 +18,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,16 +31,18 @@ import duckdb
 from dagster_project.contracts import Column, Table
 from dagster_project.errors import ViewInvalid
 from dagster_project.failpoints import failpoint
+from dagster_project.lake.metadata_tables import Facts, together
 from dagster_project.lake.pins import Pin
 from dagster_project.sources import Source
 from dagster_project.sql_words import identifier, literal
-from dagster_project.views import scans
+from dagster_project.views import metadata_views, scans
 from dagster_project.views.sql_files import Macro, View, in_order
+from dagster_project.views.svv import SYSTEM_VIEWS
 
-LAYOUT: Final = 4
+LAYOUT: Final = 5
 """Raised when the same pins and views make another file, so that a new version of notelake builds it again."""
-STORAGE_VERSION: Final = "v1.0.0"
-"""The newest file format that DuckDB 1.5 and 2.0 both open."""
+FORMAT: Final = "STORAGE_VERSION 'v1.0.0', BLOCK_SIZE 16384"
+"""The newest file format that DuckDB 1.5 and 2.0 both open, in its smallest blocks: most columns hold a few bytes."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PUBLICATION: Final = "ops.publication"
@@ -65,6 +67,7 @@ _OWN: Final[Mapping[str, tuple[str, Mapping[str, tuple[str, str]]]]] = {
             "bytes": ("BIGINT", "Size of the data files in bytes"),
         },
     ),
+    **metadata_views.STORED,
 }
 
 
@@ -97,6 +100,8 @@ class Publication:
         return self.definition == definition and self.pins == _served(pins)
 
 
+FactsOf = Callable[[Pin, Collection[str]], Facts]
+"""Tells what Iceberg's metadata says of a table; of its data files only those that are not among the paths given."""
 Prepare = Callable[[duckdb.DuckDBPyConnection], None]
 """Gives a connection what it needs to see the data files: for an `s3://` lake httpfs and its secret."""
 
@@ -112,23 +117,24 @@ def publish(
     sources: Sequence[Source] = (),
     macros: Sequence[Macro] = (),
     prepare: Prepare | None = None,
+    facts_of: FactsOf | None = None,
 ) -> Publication:
     """Make the file of `pins`, the current rows of table sources, `views` and `macros`, and put it at `to`.
 
     `published_at` is an instant with its zone; `scratch` takes what DuckDB may spill, and keeps what
-    can be lost. One build per `to` at a time.
+    can be lost. Without `facts_of` the metadata tables are empty. One build per `to` at a time.
     Raises `ViewInvalid` naming the file of the view or macro and what is wrong with it; `to` is then as it was.
     """
     definition = definition_of(views, sources, macros, (pin.table for pin in pins))
     publication = Publication(publication_id, published_at, definition, _served(pins))
-    contents = _Contents(publication, pins, views, sources, macros)
+    contents = _Contents(publication, pins, views, sources, macros, facts_of)
     stamp = scratch / "stat" / f"{to.name}.txt"
     present = _untouched(to, stamp)
     to.parent.mkdir(parents=True, exist_ok=True)
     _sweep(to)
     new = to.with_name(f".{to.name}.{publication_id}.tmp")
     try:
-        with duckdb.connect(config={"temp_directory": str(scratch / "duckdb")}) as connection:
+        with duckdb.connect(config={"temp_directory": str(scratch / "duckdb"), "threads": 1}) as connection:
             if prepare:
                 prepare(connection)
             if present is not None and present.definition == definition:
@@ -228,12 +234,13 @@ class _Contents(NamedTuple):
     views: Sequence[View]
     sources: Sequence[Source]
     macros: Sequence[Macro]
+    facts_of: FactsOf | None
 
 
 @contextmanager
 def _attached(connection: duckdb.DuckDBPyConnection, new: Path) -> Iterator[None]:
     """Work in `new` in one transaction, then let go of it: DETACH writes all of it and leaves no log beside it."""
-    connection.execute(f"ATTACH {literal(str(new))} AS lake (STORAGE_VERSION '{STORAGE_VERSION}')")
+    connection.execute(f"ATTACH {literal(str(new))} AS lake ({FORMAT})")
     connection.execute("USE lake; BEGIN")
     yield
     connection.execute("COMMIT; USE memory; DETACH lake")
@@ -241,7 +248,7 @@ def _attached(connection: duckdb.DuckDBPyConnection, new: Path) -> Iterator[None
 
 def _build(connection: duckdb.DuckDBPyConnection, contents: _Contents) -> None:
     """Put all there is into a new file."""
-    publication, pins, views, sources, macros = contents
+    publication, pins, views, sources, macros, facts_of = contents
     by_name = {pin.table.identifier: pin for pin in pins}
     current = {f"tables.{pin.table.name}": pin for pin in pins if scans.is_table_source(pin.table)}
     given = (*by_name, *current, *_OWN, scans.CONTENTS)
@@ -250,8 +257,14 @@ def _build(connection: duckdb.DuckDBPyConnection, contents: _Contents) -> None:
     schemas |= {macro.schema for macro in macros}
     connection.execute("".join(f"CREATE SCHEMA IF NOT EXISTS {identifier(schema)};" for schema in sorted(schemas)))
     _write_about(connection, publication)
+    _write_columns(connection, pins)
+    _write_facts(connection, pins, facts_of)
     replaced = {view.identifier for view in views}
     _create_tables(connection, [pin for pin in pins if pin.table.identifier not in replaced])
+    _create_metadata(connection, pins)
+    for system in SYSTEM_VIEWS:
+        _create(connection, system.name, system.sql.strip(), f"The view {system.name}")
+        _comment(connection, "VIEW", system.name, system.row, system.columns)
     _create_current(connection, current, {source.name: source.description for source in sources})
     _create(connection, scans.CONTENTS, scans.contents(pin.table for pin in pins), f"The view {scans.CONTENTS}")
     _comment(connection, "VIEW", scans.CONTENTS, _CONTENTS_ROW, scans.CONTENT_COLUMNS)
@@ -260,6 +273,7 @@ def _build(connection: duckdb.DuckDBPyConnection, contents: _Contents) -> None:
             _create_macro(connection, macro)
     for view in ordered:
         _create_written(connection, view, by_name.get(view.identifier))
+    _comment_written(connection, ordered)
     for macro in macros:
         if macro.depends_on:
             _create_macro(connection, macro)
@@ -276,6 +290,7 @@ def _renew(connection: duckdb.DuckDBPyConnection, contents: _Contents, present: 
             _comment(connection, "VIEW", view.identifier, view.row, view.columns)
     _create_tables(connection, [pin for pin in moved if pin.table.identifier not in written])
     _tell(connection, contents.publication)
+    _write_facts(connection, moved, contents.facts_of)
 
 
 def _write_about(connection: duckdb.DuckDBPyConnection, publication: Publication) -> None:
@@ -292,9 +307,55 @@ def _tell(connection: duckdb.DuckDBPyConnection, publication: Publication) -> No
     instant = publication.published_at.astimezone(UTC).isoformat()
     about = [publication.publication_id, instant, publication.definition]
     connection.execute(f"INSERT INTO {_PUBLICATION} VALUES (?, ?, ?)", about)
-    for pin in publication.pins:
-        values = [pin.table_name, pin.snapshot_id, pin.metadata_location, pin.files, pin.rows, pin.bytes]
-        connection.execute(f"INSERT INTO {_PINS} VALUES (?, ?, ?, ?, ?, ?)", values)
+    if publication.pins:
+        connection.execute(f"INSERT INTO {_PINS} VALUES {', '.join(map(_row, publication.pins))}")
+
+
+def _row(pin: Served) -> str:
+    snapshot = "NULL" if pin.snapshot_id is None else pin.snapshot_id
+    location = literal(pin.metadata_location)
+    return f"({literal(pin.table_name)}, {snapshot}, {location}, {pin.files}, {pin.rows}, {pin.bytes})"
+
+
+def _write_columns(connection: duckdb.DuckDBPyConnection, pins: Iterable[Pin]) -> None:
+    rows = metadata_views.column_rows(pin.table for pin in pins)
+    told = ", ".join(
+        f"({literal(table)}, {literal(column)}, {position}, {field_id}, {literal(type_)}, {partition})"
+        for table, column, position, field_id, type_, partition in rows
+    )
+    if told:
+        connection.execute(f"INSERT INTO {metadata_views.COLUMNS} VALUES {told}")
+
+
+def _write_facts(connection: duckdb.DuckDBPyConnection, moved: Sequence[Pin], facts_of: FactsOf | None) -> None:
+    """Have the file say what the metadata of these tables says now. What is written goes by their new data files."""
+    if not moved or facts_of is None:
+        return
+    of = f"WHERE table_name IN ({', '.join(literal(pin.table.identifier) for pin in moved)})"
+    known: dict[str, set[str]] = {pin.table.identifier: set() for pin in moved}
+    for table, path in connection.execute(f"SELECT table_name, file_path FROM {metadata_views.FILES} {of}").fetchall():
+        known[table].add(path)
+    facts = together(facts_of(pin, known[pin.table.identifier]) for pin in moved)
+    gone = [path for pin in moved for path in known[pin.table.identifier].difference(pin.files)]
+    without = [f"DELETE FROM {metadata_views.SCHEMA}.{kind} {of}" for kind in facts if kind != "files"]
+    if gone:
+        without.append(f"DELETE FROM {metadata_views.FILES} WHERE file_path IN ({', '.join(map(literal, gone))})")
+    connection.execute(";".join(without))
+    for kind, rows in facts.items():
+        name = f"{metadata_views.SCHEMA}.{kind}"
+        if rows.num_rows:
+            connection.register("facts", rows)
+            connection.execute(f"INSERT INTO {name} SELECT * FROM facts")
+            connection.unregister("facts")
+
+
+def _create_metadata(connection: duckdb.DuckDBPyConnection, pins: Iterable[Pin]) -> None:
+    """Make the metadata tables of each table, without comments on their columns: these would double a build's time."""
+    connection.execute(metadata_views.RANGE_MACRO)
+    for pin in pins:
+        for view in metadata_views.metadata_views(pin.table):
+            _create(connection, view.name, view.sql, f"The metadata table {view.name}")
+            connection.execute(f"COMMENT ON VIEW {scans.relation(view.name)} IS {literal(view.row)}")
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, pins: Iterable[Pin]) -> None:
@@ -318,22 +379,26 @@ def _create_written(connection: duckdb.DuckDBPyConnection, view: View, pin: Pin 
     if pin is not None:
         sql = standing_on(view, scans.scan(pin))
     _create(connection, view.identifier, sql, str(view.file))
-    names = _columns_of(connection, view)
-    if names != list(view.columns):
-        raise ViewInvalid(
-            f"{view.file} tells of the columns {', '.join(view.columns)}, but its SELECT gives {', '.join(names)}. "
-            "Name each column in the header, in order."
-        )
-    _comment(connection, "VIEW", view.identifier, view.row, view.columns)
 
 
-def _columns_of(connection: duckdb.DuckDBPyConnection, view: View) -> list[str]:
-    """Return a view's columns as the catalog has them: DESCRIBE would bind it, and all it stands on, once more."""
+def _comment_written(connection: duckdb.DuckDBPyConnection, views: Sequence[View]) -> None:
+    """Tell what the views and their columns mean, which must be the columns they have.
+
+    The catalog is asked once for all of them: it looks through all columns to give those of one, and DESCRIBE would
+    bind a view, and all it stands on, once more.
+    """
     asked = (
-        "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() "
-        "AND schema_name = ? AND table_name = ? ORDER BY column_index"
+        "SELECT schema_name || '.' || table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
+        "WHERE database_name = current_database() GROUP BY ALL"
     )
-    return [name for (name,) in connection.execute(asked, [view.schema, view.name]).fetchall()]
+    given: dict[str, list[str]] = dict(connection.execute(asked).fetchall())
+    for view in views:
+        if given[view.identifier] != list(view.columns):
+            raise ViewInvalid(
+                f"{view.file} tells of the columns {', '.join(view.columns)}, but its SELECT gives "
+                f"{', '.join(given[view.identifier])}. Name each column in the header, in order."
+            )
+        _comment(connection, "VIEW", view.identifier, view.row, view.columns)
 
 
 _CONTENTS_ROW: Final = "the bytes of a file of a document source as they arrived, under the arrival's sequence"
