@@ -255,14 +255,15 @@ class EventMapping(BaseModel):
     actor: tuple[str, ...] = Field(("detail.actor", "data.actor", "actor"), description="Who did it.")
 
 
-INSTANTS: Final = ("redis://", "rediss://")
+INSTANTS: Final = ("redis://", "rediss://", "kinesis://")
 """Streams that can be read from an instant on."""
 
 
 class StreamSource(Declared):
     """A folder of append-only JSON-lines files, one shard each, or a stream of a server; read exactly once.
 
-    `redis://host:port/db?stream=name` is a stream of Redis (7 or newer; extra `redis`).
+    `redis://host:port/db?stream=name` is a stream of Redis (7 or newer; extra `redis`), `kinesis://name` one of Kinesis
+    (extra `kinesis`; region, endpoint and credentials come from the usual AWS variables).
     """
 
     kind: ClassVar[Kind] = "stream"
@@ -271,7 +272,7 @@ class StreamSource(Declared):
     start_at: datetime | None = Field(
         None,
         description="Where to begin in a shard that was never read, an instant: events that were sent before are left "
-        "out. From the start of what the stream still holds if left out. For streams of Redis.",
+        "out. From the start of what the stream still holds if left out. For streams of Redis and Kinesis.",
     )
     dedupe_days: int = Field(30, gt=0, description="Events with an id seen within so many days are duplicates.")
     interval_seconds: int = Field(30, gt=0, description="How often Dagster's sensor looks for new events.")

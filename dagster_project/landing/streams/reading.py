@@ -31,6 +31,10 @@ def reader(source: StreamSource) -> Reader:
             from dagster_project.landing.streams.redis_streams import RedisStreams
 
             return RedisStreams(source)
+        case "kinesis":
+            from dagster_project.landing.streams.kinesis import Kinesis
+
+            return Kinesis(source)
     return Log(source)
 
 
