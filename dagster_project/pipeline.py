@@ -7,16 +7,19 @@ What belongs here: the order, and what one source's failure means for the others
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import pyarrow as pa
 
 from dagster_project.contracts import EVENTS, NOTES
 from dagster_project.errors import NotelakeError, Superseded
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.lake import Lake
+from dagster_project.lake.pins import Pin
 from dagster_project.reports import Committed, Counts, Observer, Report, quiet
-from dagster_project.sources import Source
-from dagster_project.steps.batch import Batch
+from dagster_project.sources import Source, StreamSource
+from dagster_project.steps.batch import Batch, Part
 from dagster_project.steps.commit import commit_batch
 from dagster_project.steps.cursors import note_cursor, paused_since
 from dagster_project.steps.judge import judge_all, take_out, warm_up
@@ -27,7 +30,7 @@ from dagster_project.steps.serve import serve
 from dagster_project.steps.shape import shape
 from dagster_project.views.publish import Publication
 
-__all__ = ["Run", "commit_pending", "land", "run", "run_source", "serve"]
+__all__ = ["Run", "commit_events", "commit_pending", "fold_pending", "land", "run", "run_source", "serve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +97,66 @@ def commit_pending(
     With `to` it stops at that arrival, and does not mind a pause.
     Raises `AuditFailed` if a table rule refuses a batch; batches before it stand, and the next run tries it again.
     """
+    return _commit_all(lambda: _next(lake, source, to), observe)
+
+
+def _commit_all(next_batch: Callable[[], Batch | None], observe: Observer) -> tuple[Committed, ...]:
     done: list[Committed] = []
-    while (batch := _next(lake, source, to)) is not None:
+    while (batch := next_batch()) is not None:
         try:
             done.append(_commit_one(batch, observe))
         except Superseded:
-            continue  # another run did it; look what is left
+            observe(batch.source.name, "superseded")  # another run did it; look what is left
         finally:
             batch.close()
     return tuple(done)
 
 
-def _next(lake: Lake, source: Source, last: int | None) -> Batch | None:
+def commit_events(
+    lake: Lake, source: StreamSource, *, later: list[pa.Table], observe: Observer = quiet
+) -> tuple[Committed, ...]:
+    """Commit the events of what has landed, and leave it to `fold_pending` to make notes of them; not while paused.
+
+    A commit writes notes.events and ops.ledger, and ops.quarantine where something is refused. What is to be written
+    to ops.audits is appended to `later`, for the next fold. Raises as `commit_pending`.
+    """
+    return _commit_all(lambda: _next(lake, source, None, part="events", later=later), observe)
+
+
+def fold_pending(
+    lake: Lake, source: StreamSource, *, later: list[pa.Table], observe: Observer = quiet
+) -> tuple[Committed, ...]:
+    """Fold the events that are committed into notes, and write `later` down with them; empty it then."""
+    pins = lake.pins()
+    raw = pins.get(f"raw.{source.name}")
+    if raw is None or paused_since(lake, raw):
+        return ()
+    return _commit_all(lambda: _next_fold(lake, source, lake.pins(), later), observe)
+
+
+def _next(
+    lake: Lake, source: Source, last: int | None, *, part: Part = "whole", later: list[pa.Table] | None = None
+) -> Batch | None:
     pins = lake.pins()
     raw = pins.get(f"raw.{source.name}")
     if raw is None or (last is None and paused_since(lake, raw)):
         return None
-    after = note_cursor(lake, pins[(EVENTS if source.kind == "stream" else NOTES).identifier], source.name)
+    is_stream = source.kind == "stream"
+    if is_stream and part == "whole" and (fold := _next_fold(lake, source, pins, [])) is not None:
+        return fold  # what a run that commits events first has left
+    after = note_cursor(lake, pins[(EVENTS if is_stream else NOTES).identifier], source.name)
     to = next_batch_end(lake, source, pins, after)
     if to is None or (last is not None and to > last):
         return None
-    return Batch(lake, source, pins, after, to, lake.connect(), lake.clock())
+    kept = [] if later is None else later
+    return Batch(lake, source, pins, after, to, lake.connect(), lake.clock(), part=part, later=kept)
+
+
+def _next_fold(lake: Lake, source: Source, pins: Mapping[str, Pin], later: list[pa.Table]) -> Batch | None:
+    after, to = (note_cursor(lake, pins[table.identifier], source.name) for table in (NOTES, EVENTS))
+    if after >= to:
+        return None
+    return Batch(lake, source, pins, after, to, lake.connect(), lake.clock(), part="fold", later=later)
 
 
 def _commit_one(batch: Batch, observe: Observer) -> Committed:
@@ -137,5 +179,9 @@ def _commit_one(batch: Batch, observe: Observer) -> Committed:
     observe(name, "commit")
     staged = [file for files in batch.staged.values() for file in files]
     snapshots = commit_batch(batch)
+    if batch.part == "fold":
+        batch.later.clear()
+    elif batch.told is not None:
+        batch.later.append(batch.told)
     size = sum(file.bytes for file in staged)
     return Committed(batch.batch_id, counts(batch), rows, snapshots, len(staged), size, verdict)

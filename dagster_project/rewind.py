@@ -10,22 +10,21 @@ batch that is refused, or a process that dies, leaves the source as it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dagster_project.contracts import SHARED
-from dagster_project.errors import AuditFailed, CommitConflict, UsageError
+from dagster_project.contracts import SHARED, Kind
+from dagster_project.errors import AuditFailed, CommitConflict
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.aside import clear_aside, lake_aside
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.past import files_now
-from dagster_project.lake.pins import Pin
 from dagster_project.pipeline import commit_pending
 from dagster_project.reports import Observer, quiet
 from dagster_project.sources import KINDS, Source
 from dagster_project.steps.cursors import source_cursor
-from dagster_project.steps.points import Files, Point, is_stream, kept_files, kept_points, point_at, present_cursor
+from dagster_project.steps.points import Files, Point, kept_files, kept_points, point_at, present_cursor
+from dagster_project.steps.refused import kind_of, landed
 from dagster_project.steps.rewind import PutBack, put_back, would_put_back
 
 Origin = Literal["kept", "raw", "present"]
@@ -85,7 +84,7 @@ class _Planned:
     point: Point
     landed: int
     files: Files | None
-    raw: Pin
+    kind: Kind
 
     def told(self, rows: PutBack | None, batches: int = 0) -> Rewound:
         is_declared = self.source is not None or self.origin != "raw"
@@ -94,28 +93,22 @@ class _Planned:
 
 def _planned(lake: Lake, name: str, source: Source | None, to: str | None) -> _Planned:
     pins = lake.pins()
-    raw = _raw(pins, name)
-    before, landed = present_cursor(lake, pins, name), source_cursor(lake, raw).last_sequence
+    raw = landed(pins, name)
+    before = present_cursor(lake, pins, name)
     point = Point(before) if to is None else point_at(lake, pins, name, to)
     origin: Origin = "raw"
     files: Files | None = None
     if to is not None:
         points = kept_points(lake, pins, name)
-        is_present = points[-1].commit == point.commit if points and point.commit else point.cursor == before
+        is_last = points[-1].commit == point.commit if points and point.commit else True
+        is_present = is_last and point.cursor == before
         if is_present:
             origin = "present"
         elif not point.cursor:
             origin, files = "kept", _AT_THE_BEGINNING
         elif (files := kept_files(lake, pins, name, point)) is not None:
             origin = "kept"
-    return _Planned(name, source, origin, before, point, landed, files, raw)
-
-
-def _raw(pins: Mapping[str, Pin], source: str) -> Pin:
-    if f"raw.{source}" not in pins:
-        known = sorted(each.removeprefix("raw.") for each in pins if each.startswith("raw."))
-        raise UsageError(f"The lake has landed no source called {source}. There are: {', '.join(known) or 'none yet'}.")
-    return pins[f"raw.{source}"]
+    return _Planned(name, source, origin, before, point, source_cursor(lake, raw).last_sequence, files, kind_of(raw))
 
 
 def _from_raw(lake: Lake, planned: _Planned, observe: Observer) -> Rewound:
@@ -149,14 +142,8 @@ def _make(aside: Lake, planned: _Planned, observe: Observer) -> int:
 
 
 def _by_default(planned: _Planned) -> Source:
-    kind = (
-        "StreamSource" if is_stream(planned.raw) else "TableSource" if _has(planned.raw, "_row") else "DocumentSource"
-    )
-    return KINDS[kind](name=planned.name, path=".")
-
-
-def _has(raw: Pin, column: str) -> bool:
-    return any(each.name == column for each in raw.table.columns)
+    kind = next(kind for kind in KINDS.values() if kind.kind == planned.kind)
+    return kind(name=planned.name, path=".")
 
 
 def _over_all(aside: Lake, planned: _Planned, observe: Observer) -> Observer:

@@ -80,30 +80,44 @@ def shape_events(
     )
 
 
-def shape_notes_again(
+def shape_arrivals(
+    con: duckdb.DuckDBPyConnection, source: StreamSource, *, raw: str, is_fresh: str, known_events: str | None
+) -> Shape:
+    """Shape the arrivals of `raw` to events alone, as `shape_events` does; their notes are folded later."""
+    batch = _Batch(con, source, f"(SELECT * FROM {raw} AS a WHERE {is_fresh})", is_fresh)
+    batch.find_dropped(known_events)
+    return Shape(
+        rows={EVENTS.identifier: f"SELECT {_names(EVENTS.schema)} FROM {batch.events}"},
+        replaced="SELECT NULL::VARCHAR AS note_id LIMIT 0",
+        refusals=batch.refusals(),
+        inputs=batch.inputs(),
+    )
+
+
+def fold_events(
     con: duckdb.DuckDBPyConnection,
     source: StreamSource,
     *,
-    note_ids: str,
     is_fresh: str,
     events: str,
     versions: str,
     notes: str | None,
     observed_at: datetime,
     fold: Fold,
+    note_ids: str | None = None,
 ) -> Shape:
-    """Fold notes again that were refused when their events were committed.
+    """Fold events that are committed into the notes they speak of, or into those of them that `note_ids` gives.
 
-    `note_ids` gives their ids, as a query; `is_fresh` is SQL that is true for the `sequence` of the events that touched
-    them. `events`, `versions` and `notes` are what the source has of these tables, as SQL that can stand after FROM.
-    Versions are made for the events that have none.
+    `is_fresh` is SQL that is true for the `sequence` of the events that are folded. `events`, `versions` and `notes`
+    are what the source has of these tables, as SQL that can stand after FROM; `note_ids` is a query. Versions are made
+    for the events that have none.
     """
     batch = _Batch(con, source, events, is_fresh)
     batch.events = f"(SELECT * FROM {events} AS e WHERE {is_fresh})"
     batch.find_note_events(events)
     batch.fold_simple()
     batch.fold_connected(fold)
-    meant = f"note_id IN ({note_ids})"
+    meant = f"note_id IN ({note_ids})" if note_ids else "true"
     known = f"sequence NOT IN (SELECT sequence FROM {versions} AS v)"
     standing = f" UNION SELECT note_id FROM {notes} AS n WHERE path IN (SELECT path FROM folded WHERE {meant})"
     return Shape(

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import md5
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import duckdb
+import pyarrow as pa
 
 from dagster_project.contracts import BY_IDENTIFIER, Table
 from dagster_project.lake.pins import Pin
@@ -32,6 +33,9 @@ REFUSALS: Final = (
     "unit VARCHAR, rule VARCHAR, reason VARCHAR, key VARCHAR, file VARCHAR, line BIGINT, payload VARCHAR, "
     "sequence BIGINT"
 )
+Part = Literal["whole", "events", "fold"]
+"""What a batch makes: all that its arrivals become; of a stream also its events alone, or the notes of events that are
+committed already."""
 INPUTS: Final = (
     "path VARCHAR, op VARCHAR, status VARCHAR, parser VARCHAR, seen BIGINT, committed BIGINT, duplicate BIGINT, "
     "quarantined BIGINT, failed BIGINT, removed BIGINT, unchanged BIGINT, bytes BIGINT, dropped VARCHAR, "
@@ -44,7 +48,8 @@ INPUTS: Final = (
 class Batch:
     """Arrivals `after` < sequence <= `to` of a source, and the files staged for them so far.
 
-    A batch of arrivals that come `again` begins and ends at the note cursor and moves it nowhere.
+    A batch of arrivals that come `again` begins and ends at the note cursor and moves it nowhere. A stream may commit
+    its events first and fold them into notes later: then `after` and `to` are of the cursor of that `part`.
     """
 
     lake: Lake
@@ -56,6 +61,11 @@ class Batch:
     now: datetime
     again: tuple[int, ...] = ()
     """Earlier arrivals that are shaped again, in order; then the batch is of these and no others."""
+    part: Part = "whole"
+    later: list[pa.Table] = field(default_factory=list)
+    """Rows of ops.audits that the next fold of the stream writes down, so that a commit of events need not."""
+    told: pa.Table | None = None
+    """Those of this batch, if it is one of events alone; they become `later` once it is committed."""
     staged: dict[str, tuple[StagedFile, ...]] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
     """Table properties of notes.notes to set with the commit, beside the note cursor."""
@@ -75,7 +85,8 @@ class Batch:
         if self.again:
             digest = md5(",".join(map(str, self.again)).encode(), usedforsecurity=False)
             return f"{self.source.name}-again-{digest.hexdigest()[:16]}"
-        return f"{self.source.name}-{self.after + 1:012d}-{self.to:012d}"
+        made = "-fold" if self.part == "fold" else ""
+        return f"{self.source.name}{made}-{self.after + 1:012d}-{self.to:012d}"
 
     @property
     def arrivals(self) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
-from dagster_project.contracts import AUDITS, EVENTS, LEDGER, NOTES, PARTS, QUARANTINE, SHARED, Table
+from dagster_project.contracts import AUDITS, EVENTS, LEDGER, NOTES, PARTS, QUARANTINE, SHARED, VERSIONS, Table
 from dagster_project.errors import CommitConflict, Superseded
 from dagster_project.lake.commit import Change, commit
 from dagster_project.lake.pins import Pin
@@ -25,6 +25,10 @@ T = TypeVar("T")
 
 ATTEMPTS: Final = 20
 _OPS: Final = (LEDGER, QUARANTINE, AUDITS)
+_OF_EVENTS: Final = (EVENTS, LEDGER, QUARANTINE)
+"""What a commit of events alone writes; quarantine only where something is refused."""
+PART: Final = "notelake.part"
+"""In the summary of a commit after which a stream's events and notes are not of one moment: which of them it wrote."""
 
 
 def commit_batch(batch: Batch, *, moves_cursor: bool = True) -> dict[str, int]:
@@ -60,7 +64,7 @@ def _commit_once(batch: Batch, *, moves_cursor: bool) -> dict[str, int]:
     _refuse_superseded(batch, pins)
     changes, rewritten = _plan(batch, pins, moves_cursor=moves_cursor)
     try:
-        snapshots = commit(batch.lake, changes, summary=_summary(batch, moves_cursor=moves_cursor))
+        snapshots = commit(batch.lake, changes, summary=_summary(batch, pins, moves_cursor=moves_cursor))
     except CommitConflict:
         for files in rewritten:
             discard(batch.lake, files.added)
@@ -73,6 +77,8 @@ def _refuse_superseded(batch: Batch, pins: Mapping[str, Pin]) -> None:
     name, notes = batch.source.name, NOTES.identifier
     if rewinds(batch.lake, pins[notes], name) != rewinds(batch.lake, batch.pins[notes], name):
         raise Superseded(f"{name} was rewound while this run worked on it; this one committed nothing.")
+    if batch.part == "fold" and _versions(batch, pins) != _versions(batch, batch.pins):
+        raise Superseded(f"{name}: refused notes were let through meanwhile; this run folds their events anew.")
     found = note_cursor(batch.lake, pins[cursor_table(batch).identifier], name)
     if found != batch.after:
         raise Superseded(
@@ -83,16 +89,31 @@ def _refuse_superseded(batch: Batch, pins: Mapping[str, Pin]) -> None:
 
 def cursor_table(batch: Batch) -> Table:
     """Return the table whose properties say how far the source has come."""
-    return EVENTS if batch.source.kind == "stream" else NOTES
+    return EVENTS if batch.source.kind == "stream" and batch.part != "fold" else NOTES
+
+
+def _versions(batch: Batch, pins: Mapping[str, Pin]) -> set[str]:
+    files = batch.lake.source_files(pins[VERSIONS.identifier], batch.source.name)
+    return {file.file_path for file in files}
+
+
+def _tables(batch: Batch, *, moves_cursor: bool) -> tuple[Table, ...]:
+    """Return the tables that a commit of the batch may change."""
+    if not moves_cursor or batch.part == "whole":
+        return SHARED
+    if batch.part == "events":
+        return _OF_EVENTS
+    return tuple(table for table in SHARED if table not in (EVENTS, LEDGER))
 
 
 def _plan(batch: Batch, pins: Mapping[str, Pin], *, moves_cursor: bool) -> tuple[list[Change], list[Rewritten]]:
     changes, rewritten = [], []
-    for table in SHARED:
+    for table in _tables(batch, moves_cursor=moves_cursor):
         pin = pins[table.identifier]
         made_way = _make_way(batch, table, pin) if moves_cursor or table in _OPS else Rewritten()
         rewritten.append(made_way)
-        is_cursor = moves_cursor and table in {NOTES, cursor_table(batch)}
+        holders = {cursor_table(batch)} if batch.part == "events" else {NOTES, cursor_table(batch)}
+        is_cursor = moves_cursor and table in holders
         change = Change(
             pin,
             added=(*batch.staged.get(table.identifier, ()), *made_way.added),
@@ -123,6 +144,10 @@ def _make_way(batch: Batch, table: Table, pin: Pin) -> Rewritten:
     return without_keys(batch.lake, batch.con, pin, source=batch.source.name, key=key, keys=keys)
 
 
-def _summary(batch: Batch, *, moves_cursor: bool) -> dict[str, str]:
-    cursor = {note_cursor_name(batch.source.name): str(batch.to)} if moves_cursor else {}
-    return {"notelake.batch_id": batch.batch_id, "notelake.source": batch.source.name, **cursor}
+def _summary(batch: Batch, pins: Mapping[str, Pin], *, moves_cursor: bool) -> dict[str, str]:
+    told = {"notelake.batch_id": batch.batch_id, "notelake.source": batch.source.name}
+    if not moves_cursor:
+        return told
+    is_behind = batch.part == "fold" and note_cursor(batch.lake, pins[EVENTS.identifier], batch.source.name) > batch.to
+    part = {PART: batch.part} if batch.part == "events" or is_behind else {}
+    return told | part | {note_cursor_name(batch.source.name): str(batch.to)}

@@ -7,6 +7,7 @@ batches, with the same ids, as runs that did not die.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from dagster_project.contracts import Kind, raw_table
@@ -15,10 +16,14 @@ from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation
 from dagster_project.sources import Source
+from dagster_project.steps.batch import Batch
 from dagster_project.steps.cursors import source_cursor
 
-_LANDING: Final[Mapping[Kind, str]] = {"documents": "scan_id", "table": "_landed_at", "stream": "landed_at"}
+LANDING: Final[Mapping[Kind, str]] = {"documents": "scan_id", "table": "_landed_at", "stream": "landed_at"}
 """The column of raw that is the same for all arrivals of one landing."""
+LANDED_AT: Final[Mapping[Kind, str]] = {"documents": "observed_at", "table": "_landed_at", "stream": "landed_at"}
+"""The column of raw that says when the landing was."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def next_batch_end(lake: Lake, source: Source, pins: Mapping[str, Pin], after: int) -> int | None:
@@ -28,10 +33,21 @@ def next_batch_end(lake: Lake, source: Source, pins: Mapping[str, Pin], after: i
     if source_cursor(lake, raw).last_sequence <= after:
         return None
     with lake.connect() as con:
-        landing = _LANDING[source.kind]
+        landing = LANDING[source.kind]
         ends = f"SELECT max(sequence) FROM {relation(raw)} AS r WHERE sequence > {after} GROUP BY {landing}"
         row = con.execute(f"{ends} ORDER BY 1 LIMIT 1").fetchone()
     return int(row[0]) if row else None
+
+
+def landed_at(batch: Batch) -> datetime:
+    """Return when the last arrivals of a batch landed, UTC; when it was begun if it has none of its own.
+
+    Whatever goes by time counts from here, so that a batch comes out the same whenever it is made.
+    """
+    when = f"epoch_us(max({LANDED_AT[batch.source.kind]}))"
+    query = f"SELECT {when} FROM {batch.raw} AS r WHERE sequence > {batch.after} AND sequence <= {batch.to}"
+    row = batch.con.execute(query).fetchone()
+    return batch.now if row is None or row[0] is None else _EPOCH + timedelta(microseconds=row[0])
 
 
 def refuse_other_kind(raw: Pin, source: Source) -> None:

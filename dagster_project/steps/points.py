@@ -3,10 +3,11 @@
 What belongs here: which state a person means, and whether its files are still there. What does not: going there
 (`rewind`), and how long snapshots are kept (`lake.upkeep`).
 
-A state is what one commit of the source left: a batch, a decision about refusals, a rewind. It is *kept* if in no table
-a snapshot has expired since, so that what each of them held of the source is known to the file; the newest 50 commits
-to a table, of all sources together, always are. Before that a state is told by the note cursor alone, and made from
-raw, which keeps all: there is one for every landing.
+A state is what one commit of the source left: a batch, a decision about refusals, a rewind; of a stream whose events
+are committed first and folded into notes later, a commit after which both are of one moment. It is *kept* if in no
+table a snapshot has expired since, so that what each of them held of the source is known to the file; the newest 50
+commits to a table, of all sources together, always are. Before that a state is told by the note cursor alone, and made
+from raw, which keeps all: there is one for every landing.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ from dagster_project.lake.past import Kept, files_now, files_then, is_there, unb
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation
 from dagster_project.lake.staging import StagedFile
+from dagster_project.steps.commit import PART
 from dagster_project.steps.cursors import note_cursor, note_cursor_name
+from dagster_project.steps.pending import LANDED_AT, LANDING
+from dagster_project.steps.refused import kind_of
 
 Files = Mapping[str, tuple[StagedFile, ...]]
 """Data files that hold one source's rows, by table."""
 
 _SOURCE: Final = "notelake.source"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_CLOCKS: Final = (("scan_id", "observed_at"), ("_landed_at", "_landed_at"), ("landed_at", "landed_at"))
-"""Columns of raw that tell landings apart and when they were, by what the table has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +48,38 @@ class Point:
     """Id of the commit that made it, if that is kept."""
 
 
-def is_stream(raw: Pin) -> bool:
-    """Whether this is the raw table of a stream."""
-    return any(column.name == "shard_sequence" for column in raw.table.columns)
-
-
 def present_cursor(lake: Lake, pins: Mapping[str, Pin], source: str) -> int:
     """Return the last arrival of `source` that has become notes."""
-    table = EVENTS if is_stream(pins[f"raw.{source}"]) else NOTES
+    table = EVENTS if kind_of(pins[f"raw.{source}"]) == "stream" else NOTES
     return note_cursor(lake, pins[table.identifier], source)
 
 
 def kept_points(lake: Lake, pins: Mapping[str, Pin], source: str) -> tuple[Point, ...]:
     """Return the states of `source` that are kept, oldest first; those that a rewind left behind are among them."""
+    return tuple(point for _, point in _kept_commits(lake, pins, source) if point is not None)
+
+
+def _kept_commits(lake: Lake, pins: Mapping[str, Pin], source: str) -> list[tuple[str, Point | None]]:
+    """Return the commits of `source` that are kept, oldest first, and the state that each left."""
     histories = [unbroken(lake, pins[table.identifier]) for table in SHARED]
     known_since = max((history[0].at for history in histories if history and history[0].parent_id), default=_EPOCH)
     at: dict[str, datetime] = {}
     cursors: dict[str, int] = {}
+    parts: set[str] = set()
     for kept in (kept for history in histories for kept in history if kept.summary.get(_SOURCE) == source):
         if commit := kept.summary.get(COMMIT):
             at[commit] = max(at.get(commit, _EPOCH), kept.at)
+            if PART in kept.summary:
+                parts.add(commit)
             if said := kept.summary.get(note_cursor_name(source)):
                 cursors[commit] = int(said)
-    points: list[Point] = []
+    found: list[tuple[str, Point | None]] = []
+    last: int | None = None
     for commit in sorted((commit for commit in at if at[commit] >= known_since), key=lambda commit: at[commit]):
-        cursor = cursors.get(commit, points[-1].cursor if points else None)
-        if cursor is not None:  # else a decision that followed a batch which is not kept
-            points.append(Point(cursor, at[commit], commit))
-    return tuple(points)
+        last = None if commit in parts else cursors.get(commit, last)
+        # No state is a decision that followed a batch which is not kept, or events whose notes were folded later.
+        found.append((commit, None if last is None else Point(last, at[commit], commit)))
+    return found
 
 
 def point_at(lake: Lake, pins: Mapping[str, Pin], source: str, to: str) -> Point:
@@ -118,8 +124,7 @@ def _by_snapshot(lake: Lake, pins: Mapping[str, Pin], source: str, snapshot_id: 
 
 
 def _landed_by(lake: Lake, raw: Pin, instant: datetime) -> int:
-    names = {column.name for column in raw.table.columns}
-    landing, clock = next(pair for pair in _CLOCKS if pair[0] in names)
+    landing, clock = LANDING[kind_of(raw)], LANDED_AT[kind_of(raw)]
     ends = f"SELECT max(sequence) AS sequence, max({clock}) AS landed FROM {relation(raw)} AS r GROUP BY {landing}"
     with lake.connect() as con:
         row = con.execute(f"SELECT max(sequence) FROM ({ends}) WHERE landed <= $1", [instant]).fetchone()
@@ -128,11 +133,10 @@ def _landed_by(lake: Lake, raw: Pin, instant: datetime) -> int:
 
 def kept_files(lake: Lake, pins: Mapping[str, Pin], source: str, point: Point) -> Files | None:
     """Return the files that held the rows of `source` at `point`; None if that is not known for all, or one is gone."""
-    points = kept_points(lake, pins, source)
-    at = next((number for number, each in enumerate(points) if each.commit == point.commit), None)
-    if at is None:
+    commits = [commit for commit, _ in _kept_commits(lake, pins, source)]
+    if point.commit not in commits:
         return None
-    later = {each.commit for each in points[at + 1 :]}
+    later = set(commits[commits.index(point.commit) + 1 :])
     found: dict[str, tuple[StagedFile, ...]] = {}
     for table in SHARED:
         files = _files_of(lake, pins[table.identifier], source, point, later)
@@ -142,14 +146,14 @@ def kept_files(lake: Lake, pins: Mapping[str, Pin], source: str, point: Point) -
     return found
 
 
-def _files_of(lake: Lake, pin: Pin, source: str, point: Point, later: set[str | None]) -> tuple[StagedFile, ...] | None:
+def _files_of(lake: Lake, pin: Pin, source: str, point: Point, later: set[str]) -> tuple[StagedFile, ...] | None:
     snapshot_id = _snapshot_then(unbroken(lake, pin), point, later)
     files = () if snapshot_id is None else files_then(lake, pin, snapshot_id, source)
     standing = {file.path for file in files_now(lake, pin, source)}
     return files if all(file.path in standing or is_there(lake, file) for file in files) else None
 
 
-def _snapshot_then(history: Sequence[Kept], point: Point, later: set[str | None]) -> int | None:
+def _snapshot_then(history: Sequence[Kept], point: Point, later: set[str]) -> int | None:
     """Return a snapshot at which a table held what it held of the source at `point`; None if that was nothing yet.
 
     Snapshots of other sources change none of its files, so it is the one its commit made or, if that did not change

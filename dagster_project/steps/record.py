@@ -24,6 +24,10 @@ def record(batch: Batch, verdict: Verdict) -> Verdict:
 
     Raises `AuditFailed` if the ledger does not balance: then a unit was lost, and nothing may be committed.
     """
+    if batch.part == "fold":  # its arrivals are counted already
+        stage_quarantine(batch)
+        stage_audits(batch, verdict.results, beside=batch.later)
+        return verdict
     found = figures(batch)
     settle(batch)
     stage_ledger(batch)
@@ -31,7 +35,10 @@ def record(batch: Batch, verdict: Verdict) -> Verdict:
     verdict = replace(verdict, results=(*verdict.results, *judge(batch, [LEDGER]).results))
     if not verdict.passed:
         raise record_refusal(batch, verdict)
-    stage_audits(batch, (*verdict.results, *found))
+    if batch.part == "events":
+        batch.told = audit_rows(batch, (*verdict.results, *found))
+    else:
+        stage_audits(batch, (*verdict.results, *found))
     return verdict
 
 
@@ -91,8 +98,16 @@ def stage_quarantine(batch: Batch) -> None:
     _stage(batch, QUARANTINE, query)
 
 
-def stage_audits(batch: Batch, results: Sequence[Result]) -> None:
-    """Stage one row per expectation that was judged, and per figure."""
+def stage_audits(batch: Batch, results: Sequence[Result], *, beside: Sequence[pa.Table] = ()) -> None:
+    """Stage one row per expectation that was judged, and per figure; and the rows `beside` them."""
+    with Stager(batch.lake, AUDITS, batch.source.name) as stager:
+        for rows in (*beside, audit_rows(batch, results)):
+            stager.write(rows)
+        batch.stage(AUDITS, stager.close())
+
+
+def audit_rows(batch: Batch, results: Sequence[Result]) -> pa.Table:
+    """Return rows of ops.audits: one per expectation that was judged, and per figure."""
     rows = [
         {
             "batch_id": batch.batch_id,
@@ -108,9 +123,7 @@ def stage_audits(batch: Batch, results: Sequence[Result]) -> None:
         }
         for result in results
     ]
-    with Stager(batch.lake, AUDITS, batch.source.name) as stager:
-        stager.write(pa.Table.from_pylist(rows, schema=AUDITS.schema))
-        batch.stage(AUDITS, stager.close())
+    return pa.Table.from_pylist(rows, schema=AUDITS.schema)
 
 
 def counts(batch: Batch) -> Counts:

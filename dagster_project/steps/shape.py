@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, assert_never
 
 import pyarrow as pa
@@ -20,9 +20,9 @@ from dagster_project.sources import DocumentSource, NoteMapping, StreamSource, T
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.cursors import columns_since, mapping_name
 from dagster_project.steps.documents import shape_documents
+from dagster_project.steps.pending import landed_at
 
 _NOTES_AT_ONCE: Final = 16_384
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def shape(batch: Batch, *, observe: Observer) -> None:
@@ -32,6 +32,10 @@ def shape(batch: Batch, *, observe: Observer) -> None:
             shape_documents(batch, observe=observe)
         case TableSource():
             _stage(batch, _shape_of_rows(batch, batch.source), observe)
+        case StreamSource() if batch.part == "events":
+            _stage(batch, _shape_of_arrivals(batch, batch.source), observe)
+        case StreamSource() if batch.part == "fold":
+            _stage(batch, _fold(batch, batch.source), observe)
         case StreamSource():
             _stage(batch, _shape_of_events(batch, batch.source, observe), observe)
         case _:
@@ -40,18 +44,23 @@ def shape(batch: Batch, *, observe: Observer) -> None:
 
 def shape_notes_again(batch: Batch, source: StreamSource, note_ids: str, *, observe: Observer) -> None:
     """Stage notes that were refused when their events were committed; `note_ids` is a query that gives their ids."""
-    shape_ = events.shape_notes_again(
+    _stage(batch, _fold(batch, source, note_ids), observe)
+
+
+def _fold(batch: Batch, source: StreamSource, note_ids: str | None = None) -> Shape:
+    """Fold the batch's events, which are committed; those that came later are not looked at."""
+    present = batch.current(EVENTS) or scan(EVENTS.columns, ())
+    return events.fold_events(
         batch.con,
         source,
         note_ids=note_ids,
         is_fresh=batch.arrivals,
-        events=batch.current(EVENTS) or scan(EVENTS.columns, ()),
+        events=f"(SELECT * FROM {present} AS e WHERE sequence <= {batch.to})" if batch.part == "fold" else present,
         versions=batch.current(VERSIONS) or scan(VERSIONS.columns, ()),
         notes=batch.current(NOTES),
         observed_at=batch.now,
         fold=fold_table,
     )
-    _stage(batch, shape_, observe)
 
 
 def _shape_of_rows(batch: Batch, source: TableSource) -> Shape:
@@ -106,13 +115,22 @@ def _kept_mapping(batch: Batch, columns: Sequence[Column]) -> NoteMapping:
     return mapping
 
 
-def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> Shape:
+def _known_events(batch: Batch, source: StreamSource) -> str | None:
+    """Return the events whose ids count as seen; None if there are none."""
     known = batch.current(EVENTS)
-    since = _landed_at(batch) - timedelta(days=source.dedupe_days)
-    within = (
-        f"(SELECT event_id FROM {known} AS k WHERE landed_at >= TIMESTAMPTZ '{since.isoformat()}')" if known else None
+    if known is None or batch.again:
+        return known and f"(SELECT event_id FROM {known} AS k)"
+    since = landed_at(batch) - timedelta(days=source.dedupe_days)
+    return f"(SELECT event_id FROM {known} AS k WHERE landed_at >= TIMESTAMPTZ '{since.isoformat()}')"
+
+
+def _shape_of_arrivals(batch: Batch, source: StreamSource) -> Shape:
+    return events.shape_arrivals(
+        batch.con, source, raw=batch.raw, is_fresh=batch.arrivals, known_events=_known_events(batch, source)
     )
 
+
+def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> Shape:
     def keep(query: str) -> str:
         observe(source.name, "shape")
         batch.stage(EVENTS, stage_query(batch.lake, batch.con, query, table=EVENTS, source=source.name))
@@ -123,20 +141,13 @@ def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> S
         source,
         raw=reread(source, batch.raw, batch.arrivals) if batch.again else batch.raw,
         is_fresh=batch.arrivals,
-        known_events=f"(SELECT event_id FROM {known} AS k)" if known and batch.again else within,
-        all_events=known,
+        known_events=_known_events(batch, source),
+        all_events=batch.current(EVENTS),
         notes=batch.current(NOTES),
         observed_at=batch.now,
         fold=fold_table,
         keep=keep,
     )
-
-
-def _landed_at(batch: Batch) -> datetime:
-    """Return when the batch landed: what is a duplicate must not depend on when the batch is made."""
-    arrived = f"FROM {batch.raw} AS r WHERE sequence > {batch.after} AND sequence <= {batch.to}"
-    row = batch.con.execute(f"SELECT epoch_us(min(landed_at)) {arrived}").fetchone()
-    return _EPOCH + timedelta(microseconds=row[0]) if row and row[0] is not None else batch.now
 
 
 def _stage(batch: Batch, shape_: Shape, observe: Observer) -> None:
