@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, Generic, Literal, ParamSpec
 from uuid import uuid4
 
+import duckdb
 import fsspec
 import yaml
 from packaging.requirements import Requirement
@@ -34,6 +35,8 @@ from dagster_project.lake.lake import FORMAT_PROPERTY, Lake, open_lake
 from dagster_project.lake.upkeep import clean, missing_files
 from dagster_project.settings import Settings
 from dagster_project.sources import Source
+from dagster_project.sql_words import literal
+from dagster_project.views.anomalies import unusual
 from dagster_project.views.publish import published
 
 State = Literal["ok", "warn", "fail"]
@@ -296,6 +299,22 @@ def _publication(lake: Lake, _: Sequence[Source]) -> Iterator[Finding]:
         yield Finding("view file", "ok", f"{at}, shows the current state of {len(pins)} tables")
 
 
+def _history(lake: Lake, _: Sequence[Source]) -> Iterator[Finding]:
+    file = lake.settings.view_file
+    if not file.is_file() or published(file) is None:
+        return  # told already
+    with duckdb.connect() as con:
+        lake.prepare(con)
+        con.execute(f"ATTACH {literal(str(file))} AS served (READ_ONLY)")
+        con.execute("USE served")
+        told = unusual(con)
+    way_out = "Look at the source, and at quality.anomalies and ops.figures; what is so from now on is usual in time."
+    for source, words in told:
+        yield Finding(f"history of {source}", "warn", words, way_out)
+    if not told:
+        yield Finding("history", "ok", "no figure of a source is far from what it was in its batches before")
+
+
 def _orphans(lake: Lake, _: Sequence[Source]) -> Iterator[Finding]:
     rubbish = clean(lake, now=_now(), dry_run=True)
     used = sum(pin.bytes for pin in lake.pins().values())
@@ -311,6 +330,7 @@ OF_LAKE: Final[tuple[Examination[[Lake, Sequence[Source]]], ...]] = (
         "data files", _files, "Restore the tables' metadata from a copy, or start a new lake from the sources."
     ),
     Examination("view file", _publication, f"Move lake.duckdb away; {_RUN}"),
+    Examination("history", _history, f"Move lake.duckdb away; {_RUN}"),
     Examination("orphan files", _orphans, "Restore the tables' metadata from a copy; nothing was deleted."),
 )
 

@@ -29,6 +29,7 @@ from dagster_project.errors import LakeMoved, UsageError
 from dagster_project.reports import Counts, Observer, Report
 from dagster_project.settings import Settings, bundled, settings
 from dagster_project.sql_words import literal
+from dagster_project.views.anomalies import unusual
 from dagster_project.views.sql_files import read_queries
 
 if TYPE_CHECKING:
@@ -319,12 +320,13 @@ def _short(text: str, most: int) -> str:
 
 
 def print_status(lake: Lake, view_file: Path) -> None:
-    """Print what each source holds and when it was last looked at, and how large the lake is."""
+    """Print what each source holds and when it was last looked at, how large the lake is, and what is unusual."""
     with closing(_read(view_file)) as con:
         _show(_titled("Sources", _table(con.sql("SELECT * FROM insights.sources ORDER BY source"), most=ROWS_SHOWN)))
         (published_at, publication) = con.execute(
             "SELECT published_at::VARCHAR, publication_id FROM ops.publication"
         ).fetchall()[0]
+        told = unusual(con)
     table = _titled("Tables", Table(box=SIMPLE_HEAD, pad_edge=False))
     for name, justify in (
         ("table", "left"),
@@ -338,6 +340,8 @@ def print_status(lake: Lake, view_file: Path) -> None:
         snapshots = len(lake.metadata(pin.metadata_location).snapshots)
         table.add_row(name, f"{pin.rows:,}", f"{len(pin.files):,}", f"{pin.bytes / 1e6:,.1f}", str(snapshots))
     _show(table)
+    for source, words in told:
+        out.print(f"[yellow]Unusual: {escape(source)}: {escape(words)}.[/]", soft_wrap=True)
     out.print(f"Served in {view_file} since {published_at} (publication {publication}).", soft_wrap=True)
 
 

@@ -19,11 +19,19 @@ from dagster_project.components.checks import (
     evaluation_of,
     expectation_specs,
     last_verdicts,
+    usual_result,
+    usual_spec,
     whole_result,
     whole_spec,
 )
 from dagster_project.components.failures import RETRIES, failure_of, told
-from dagster_project.components.metadata import columns_metadata, committed_metadata, counts_metadata, landed_metadata
+from dagster_project.components.metadata import (
+    columns_metadata,
+    committed_metadata,
+    counts_metadata,
+    figures_metadata,
+    landed_metadata,
+)
 from dagster_project.components.resources import LakeResource
 from dagster_project.contracts import EVENTS, NOTES, Kind, Table, raw_table
 from dagster_project.errors import AuditFailed
@@ -109,7 +117,7 @@ def notes_asset(source: Source) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"notes__{source.name}_notes",
         specs=[spec],
-        check_specs=[balance_spec(key), *_whole_specs(source, key), *expectation_specs(source, key)],
+        check_specs=[balance_spec(key), usual_spec(key), *_whole_specs(source, key), *expectation_specs(source, key)],
         can_subset=True,
         retry_policy=RETRIES,
     )
@@ -143,10 +151,14 @@ def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: S
             "seconds": round(time.perf_counter() - began, 3),
             JUDGED_AT: dg.MetadataValue.timestamp(judged_at),
         }
-        yield dg.MaterializeResult(asset_key=key, metadata={**counts_metadata(counts), **metadata, **about})
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata={**counts_metadata(counts), **figures_metadata(lake, source.name), **metadata, **about},
+        )
         results.append(balance_result(counts, key))
     if _whole_specs(source, key):
         results.append(whole_result(lake, source, key))
+    results.append(usual_result(lake, source, key))
     yield from _tell(context, key, results)
     if refused:
         raise refused

@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from dagster_project.contracts import AUDITS, EVENTS, FINGERPRINTS, LEDGER, NOTES, PARTS, TAGS, VERSIONS, Kind, Table
+from dagster_project.contracts import (
+    AUDITS,
+    EVENTS,
+    FINGERPRINTS,
+    LEDGER,
+    NOTES,
+    PARTS,
+    TAGS,
+    VERSIONS,
+    Kind,
+    Table,
+    raw_table,
+)
 from dagster_project.reports import Counts, Landed
 from dagster_project.settings import bundled
 from dagster_project.sources import Source
@@ -23,6 +35,7 @@ if TYPE_CHECKING:
 BALANCE: Final = "balance"
 COMPLETE: Final = "read_as_a_whole"
 WHOLE: Final = "came_through_whole"
+USUAL: Final = "as_usual"
 JUDGED: Final[Mapping[Kind, tuple[Table, ...]]] = {
     "documents": (NOTES, VERSIONS, *PARTS, LEDGER),
     "table": (NOTES, VERSIONS, TAGS, FINGERPRINTS, LEDGER),
@@ -76,8 +89,8 @@ def whole_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
 def whole_result(lake: Lake, source: Source, asset: dg.AssetKey) -> dg.AssetCheckResult:
     """Return which share of a source's files came through whole when they were last looked at; the figure is plotted.
 
-    Files that are gone, or were given up, count no more. A share below 100 % is a warning: the notes of these files are served as far as
-    they could be read, or as they were before.
+    Files that are gone, or were given up, count no more. A share below 100 % is a warning: the notes of these files are
+    served as far as they could be read, or as they were before.
     """
     standing = _last_status(lake, source)
     parts = {status: standing.get(status, 0) for status in ("partial", "quarantined", "failed")}
@@ -110,6 +123,43 @@ def _last_status(lake: Lake, source: Source) -> dict[str, int]:
         return dict(con.execute(query).fetchall())
 
 
+def usual_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Return the check that a source's rows, missing values and ages are as they were in its batches before."""
+    description = (
+        "Rows, missing values and ages are not far from their own history, of 8 batches at least, and no watched rule "
+        "is broken; see quality.anomalies and quality.broken_watches. It is a warning, and refuses nothing."
+    )
+    return dg.AssetCheckSpec(USUAL, asset=asset, description=description)
+
+
+def usual_result(lake: Lake, source: Source, asset: dg.AssetKey) -> dg.AssetCheckResult:
+    """Return whether something about a source is unusual; how many things there are is plotted."""
+    from dagster_project.sql_words import literal
+    from dagster_project.views.anomalies import unusual
+
+    with lake.connect() as con:
+        con.execute(f"ATTACH {literal(str(lake.settings.view_file))} AS served (READ_ONLY)")
+        con.execute("USE served")
+        told = unusual(con, source.name)
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=USUAL,
+        passed=not told,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=" ".join(f"{words}." for _, words in told) or None,
+        metadata={"unusual": len(told)},
+    )
+
+
+def judged(source: Source) -> tuple[Table, ...]:
+    """Return the tables whose suites judge a source: those of its kind, and its own if it has one."""
+    from dagster_project.audit.suites import has_suite
+
+    own = raw_table(source.name, source.kind)
+    is_own = source.kind == "table" and has_suite(bundled("expectations"), own)
+    return (*JUDGED[source.kind], own) if is_own else JUDGED[source.kind]
+
+
 def expectation_specs(source: Source, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """Return one check for each expectation of each suite that judges this kind of source."""
     from dagster_project.audit.suites import expectation_names
@@ -121,7 +171,7 @@ def expectation_specs(source: Source, asset: dg.AssetKey) -> list[dg.AssetCheckS
             description=expectation.description,
             metadata={"suite": table.identifier, "rule": expectation.rule},
         )
-        for table in JUDGED[source.kind]
+        for table in judged(source)
         for expectation in expectation_names(bundled("expectations"), table)
     ]
 
@@ -148,8 +198,8 @@ class Judged:
 
     @property
     def severity(self) -> dg.AssetCheckSeverity:
-        """What a row rule refuses is in quarantine: a warning. A table rule stops the batch: an error."""
-        return dg.AssetCheckSeverity.WARN if self.rule == "row" else dg.AssetCheckSeverity.ERROR
+        """A table rule stops the batch: an error. A watched one does not, and what a row rule refuses is in quarantine."""
+        return dg.AssetCheckSeverity.ERROR if self.rule == "table" else dg.AssetCheckSeverity.WARN
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -188,12 +238,13 @@ def last_verdicts(lake: Lake, source: Source) -> tuple[Judged, ...]:
     files = [file.file_path for file in lake.source_files(pin, source.name)]
     if not files:
         return ()
+    suites = [table.identifier for table in judged(source)]
     query = (
         "SELECT suite, expectation, rule, success, observed, bad, rows, batch_id, epoch(audited_at) "
         f"FROM {relation(pin, files)} AS a "
-        f"WHERE rule <> 'figure' AND suite IN ({', '.join('?' for _ in JUDGED[source.kind])}) "
+        f"WHERE rule <> 'figure' AND suite IN ({', '.join('?' for _ in suites)}) "
         "QUALIFY row_number() OVER (PARTITION BY suite, expectation ORDER BY audited_at DESC, batch_id DESC) = 1"
     )
     with lake.connect() as con:
-        rows = con.execute(query, [table.identifier for table in JUDGED[source.kind]]).fetchall()
+        rows = con.execute(query, suites).fetchall()
     return tuple(Judged(*row) for row in rows)

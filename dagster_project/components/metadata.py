@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 import pyarrow as pa
 
-from dagster_project.contracts import Column, Table
+from dagster_project.contracts import AUDITS, Column, Table
 from dagster_project.reports import Committed, Counts, Landed
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ ROW_COUNT: Final = "dagster/row_count"
 COLUMN_SCHEMA: Final = "dagster/column_schema"
 COLUMN_LINEAGE: Final = "dagster/column_lineage"
 TABLE_NAME: Final = "dagster/table_name"
+MOST_FIGURES: Final = 100
+"""Figures of a batch that one materialization tells; `ops.figures` has them all."""
 _SQL_TYPES: Final[Mapping[pa.DataType, str]] = {
     pa.string(): "VARCHAR",
     pa.int64(): "BIGINT",
@@ -79,6 +81,23 @@ def landed_metadata(lake: Lake, landed: Landed, *, seconds: float) -> Metadata:
 def counts_metadata(counts: Counts) -> Metadata:
     """Return what became of the units of a source: one figure for each term of the balance."""
     return asdict(counts)
+
+
+def figures_metadata(lake: Lake, source: str) -> Metadata:
+    """Return the figures of a source's newest batch, as `ops.audits` has them: the first of them if there are many."""
+    from dagster_project.lake.read import relation
+
+    pin = lake.pins([AUDITS.identifier])[AUDITS.identifier]
+    files = [file.file_path for file in lake.source_files(pin, source)]
+    if not files:
+        return {}
+    query = (
+        f"SELECT expectation || ' of ' || suite, observed FROM {relation(pin, files)} AS a WHERE rule = 'figure' "
+        "QUALIFY batch_id = first_value(batch_id) OVER (ORDER BY audited_at DESC, batch_id DESC) "
+        f"ORDER BY suite, expectation LIMIT {MOST_FIGURES}"
+    )
+    with lake.connect() as con:
+        return dict(con.execute(query).fetchall())
 
 
 def committed_metadata(lake: Lake, source: str, batches: Sequence[Committed], *, main: Table) -> Metadata:

@@ -1,16 +1,16 @@
-"""What `quality.anomalies` says, in words: for the status, the doctor and Dagster, which all tell the same.
+"""What is unusual about a source, in words: for the status, the doctor and Dagster, which all tell the same.
 
-What belongs here: reading that view. What does not: what is an anomaly, which is the view's to say.
+What belongs here: reading `quality.anomalies` and `quality.broken_watches`. What does not: what is one, which is theirs
+to say. Where a lake was published before there were such views, nothing is unusual.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
-VIEW: Final = "quality.anomalies"
 _UNITS: Final = {"count": "rows", "standing": "rows", "nulls": "%", "age": "hours", "silence": "hours"}
 _TOLD: Final = {
     "count": "it brought {value} to {suite}, usual are {usual}",
@@ -47,18 +47,24 @@ class Anomaly:
 
 
 def anomalies(con: duckdb.DuckDBPyConnection, source: str | None = None) -> tuple[Anomaly, ...]:
-    """Return the anomalies of `source`, or of all, by name; `con` has what is served at hand.
+    """Return the anomalies of `source`, or of all, by name; `con` has what is served at hand."""
+    columns = "source, suite, figure, column_name, value, usual, batches"
+    return tuple(Anomaly(*row) for row in _rows(con, "quality.anomalies", columns, source))
 
-    None if it was published before there was such a view.
-    """
-    if not con.execute(
-        "SELECT 1 FROM duckdb_views() WHERE schema_name || '.' || view_name = ? AND database_name = current_database()",
-        [VIEW],
-    ).fetchone():
-        return ()
-    rows = con.execute(
-        "SELECT source, suite, figure, column_name, value, usual, batches "
-        f"FROM {VIEW} WHERE ? IS NULL OR source = ? ORDER BY ALL",
-        [source, source],
-    ).fetchall()
-    return tuple(Anomaly(*row) for row in rows)
+
+def unusual(con: duckdb.DuckDBPyConnection, source: str | None = None) -> tuple[tuple[str, str], ...]:
+    """Return source and words of each anomaly and of each watched rule that did not hold when it was judged last."""
+    columns = "source, suite, expectation, bad, rows"
+    broken = (
+        (name, f"{suite}/{rule}, which is watched, did not hold ({bad:,} of {rows:,} rows)")
+        for name, suite, rule, bad, rows in _rows(con, "quality.broken_watches", columns, source)
+    )
+    return (*((each.source, each.words) for each in anomalies(con, source)), *broken)
+
+
+def _rows(con: duckdb.DuckDBPyConnection, view: str, columns: str, source: str | None) -> list[tuple[Any, ...]]:
+    there = "SELECT 1 FROM duckdb_views() WHERE schema_name || '.' || view_name = ?"
+    if con.execute(f"{there} AND database_name = current_database()", [view]).fetchone() is None:
+        return []
+    query = f"SELECT {columns} FROM {view} WHERE ? IS NULL OR source = ? ORDER BY ALL"
+    return con.execute(query, [source, source]).fetchall()

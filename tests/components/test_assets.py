@@ -14,7 +14,7 @@ import pytest
 
 from dagster_project.audit.suites import expectation_names
 from dagster_project.components.assets import notes_key, raw_key
-from dagster_project.components.checks import BALANCE, COMPLETE, JUDGED, WHOLE, check_name
+from dagster_project.components.checks import BALANCE, COMPLETE, JUDGED, USUAL, WHOLE, check_name
 from dagster_project.components.failures import told
 from dagster_project.settings import bundled
 
@@ -42,9 +42,11 @@ def test_a_run_tells_its_figures_and_every_verdict(world: World) -> None:
     assert (committed["seen"], committed["committed"], committed["quarantined"]) == (3, 3, 0)
     assert committed["dagster/row_count"] == committed["rows in notes.notes"] == 3
     assert committed["rows in notes.tasks"] == 3
+    assert committed["count(*) of notes.notes"] == committed["standing(*) of notes.notes"] == 3
     told_of = evaluations(world, run.run_id)
     assert told_of[BALANCE].passed
     assert told_of[COMPLETE].passed
+    assert (told_of[USUAL].passed, told_of[USUAL].metadata["unusual"].value) == (True, 0)
     unique = told_of[check_name("notes.notes", "key_unique")]
     assert unique.passed
     assert unique.metadata["rows"].value == 3
@@ -73,7 +75,7 @@ def test_every_expectation_of_a_suite_that_judges_a_source_is_a_check(world: Wor
             for table in JUDGED[source.kind]
             for rule in expectation_names(folder, table)
         }
-        assert declared == written | {BALANCE} | ({WHOLE} if source.kind == "documents" else set())
+        assert declared == written | {BALANCE, USUAL} | ({WHOLE} if source.kind == "documents" else set())
         assert len(written) > 20
 
 

@@ -86,7 +86,7 @@ def test_a_healthy_lake_has_no_trouble_and_every_examination_is_told(whole: Path
     assert list(findings(whole)) == [
         "python", "dagster", "duckdb", "great-expectations", "pyarrow", "pyiceberg",
         "telemetry of dagster", "telemetry of great-expectations", "free disk", "scratch",
-        "catalog", "lake", "format", "contracts", "data files", "view file", "orphan files",
+        "catalog", "lake", "format", "contracts", "data files", "view file", "history", "orphan files",
     ]  # fmt: skip
 
 
