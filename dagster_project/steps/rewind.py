@@ -21,7 +21,8 @@ from dagster_project.lake.read import scan
 from dagster_project.lake.staging import StagedFile
 from dagster_project.steps.commit import retried
 from dagster_project.steps.cursors import note_cursor_name, rewinds, rewinds_name
-from dagster_project.steps.points import Files, is_stream
+from dagster_project.steps.points import Files
+from dagster_project.steps.refused import kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def _properties(lake: Lake, pins: Mapping[str, Pin], source: str, cursor: int) -
     count = {rewinds_name(source): str(rewinds(lake, pins[NOTES.identifier], source) + 1)}
     found: dict[str, dict[str, str]] = {table.identifier: {} for table in SHARED}
     found[NOTES.identifier] = to | count
-    if is_stream(pins[f"raw.{source}"]):
+    if kind_of(pins[f"raw.{source}"]) == "stream":
         found[EVENTS.identifier] = to
     return found
 
