@@ -9,7 +9,7 @@ A figure is a row of `ops.audits` whose rule is `figure`; its name in `expectati
     standing(*)     rows the source has in notes.notes or notes.events after the batch
     nulls(column)   share of rows without a value, in percent
     min(column), max(column)   of a column of numbers
-    age(column)     hours from the newest time in a column to the batch
+    age(column)     hours from the newest time in a column to the landing
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dagster_project.audit.verdict import Result
 from dagster_project.contracts import EVENTS, NOTES, Column, Table, raw_table
 from dagster_project.lake.figures import Figures, column_figures, files_of_arrivals
 from dagster_project.steps.batch import Batch
+from dagster_project.steps.pending import landed_at
 
 _TOLD: Final = {
     NOTES.identifier: ("author", "created_at", "modified_at", "word_count"),
@@ -69,13 +70,14 @@ def _of_columns(
     batch: Batch, table: Table, found: Sequence[Figures], rows: int, *, others: int = 0
 ) -> Iterator[Result]:
     """Yield the figures of columns in `rows`; `others` of the rows in their files have no values and do not count."""
+    landed = landed_at(batch).timestamp()
     for each in found if rows else ():
         name, nulls = each.column.name, max(0, each.nulls - others)
         yield _figure(table.identifier, f"nulls({name})", 100.0 * nulls / rows, bad=nulls, rows=rows)
         if each.least is None or each.greatest is None:
             continue
         if _is_time(each.column):
-            hours = (batch.now.timestamp() - each.greatest) / 3600
+            hours = (landed - each.greatest) / 3600
             yield _figure(table.identifier, f"age({name})", hours, rows=rows)
         else:
             yield _figure(table.identifier, f"min({name})", each.least, rows=rows)
