@@ -482,11 +482,18 @@ _RAW_ROW: Final = _columns(
         (
             "put: a row as it came; refused: a row that could not be read; file: ends the rows of a file; "
             "same: a file that was not loaded, for its content stands under another path; gone: the file vanished, or, "
-            "where _row_hash is given, the source has this row no more (modes merge and history)"
+            "where _row_hash is given, the source has this row no more (modes merge and history, and databases compared)"
         ),
     ),
-    ("_file", TEXT, "File it came from, relative to the source"),
-    ("_file_sha256", TEXT, "SHA-256 of that file, hex"),
+    (
+        "_file",
+        TEXT,
+        (
+            "File it came from, relative to the source; of a database the table, and where it is incremental "
+            "<table>/<first arrival>, for each landing adds to those before"
+        ),
+    ),
+    ("_file_sha256", TEXT, "SHA-256 of that file, hex; of a table of a database a digest of its rows, at `file` only"),
     ("_row", INT, "Ordinal of the row in its file, from 1; for `file`, how many arrivals of it stand right before"),
     ("_row_hash", INT, "64-bit hash of the row's values"),
     ("_line", INT, "Line of a refused row, from 1; null otherwise"),

@@ -41,13 +41,26 @@ IGNORED: Final = (
 """What every document source leaves out unless it says `!`: hidden files and folders (`.obsidian`, `.trash`, `.git`,
 `logseq/.recycle` …), backups, and what programs leave behind."""
 
+DATABASES: Final[Mapping[str, str]] = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "sqlite": "sqlite",
+    "duckdb": "duckdb",
+}
+"""The kind of database that an address leads to, by its scheme."""
+_SCHEMES: Final = ", ".join(f"{scheme}://" for scheme in DATABASES)
+_CREDENTIALS: Final = re.compile(r"^[A-Za-z0-9+]+://[^/]*@|[?&](user|password|passwd|pwd|sslpassword)=", re.IGNORECASE)
+_WILD: Final = re.compile(r"[*?\[]")
+
 Name = Annotated[str, Field(pattern=NAME_PATTERN, description="Name of the source: lower case letters, digits and _.")]
 
 
 class Declared(BaseModel):
     """Fields that all sources share."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # it may hold a password
     kind: ClassVar[Kind]
 
     name: Name
@@ -62,8 +75,11 @@ class Declared(BaseModel):
     @field_validator("path")
     @classmethod
     def _has_no_credentials(cls, value: str) -> str:
-        if re.match(r"^[a-z0-9+]+://[^/]*@", value):
-            raise ValueError("a path holds no credentials: give them in the usual AWS variables")
+        if _CREDENTIALS.search(value):
+            raise ValueError(
+                "a path holds no credentials: give them in the usual AWS variables, or for a database in the variable "
+                "that `address_variable` names"
+            )
         return value
 
     @property
@@ -151,9 +167,10 @@ class SchemaContract(BaseModel):
 
 
 class TableSource(Declared):
-    """A file of rows, or a folder or pattern of such files, plain or packed (gzip, zstd, bz2, xz, zip).
+    """A file of rows, or a folder or pattern of such files, plain or packed (gzip, zstd, bz2, xz, zip); or a database.
 
-    CSV, TSV, JSON lines, JSON, Parquet, Arrow and Feather, Avro, spreadsheets and SQLite files.
+    CSV, TSV, JSON lines, JSON, Parquet, Arrow and Feather, Avro, spreadsheets and SQLite files. Of databases, where
+    `path` is an address (`postgresql://`, `mysql://`, `mariadb://`, `sqlite:///`, `duckdb:///`): tables, or a query.
     """
 
     kind: ClassVar[Kind] = "table"
@@ -183,7 +200,33 @@ class TableSource(Declared):
         (), description="Sheets of spreadsheets to read, as names or patterns; all if empty."
     )
     table: str | tuple[str, ...] = Field(
-        (), description="Tables of SQLite files to read, as names or patterns; needed where there are several."
+        (),
+        description="Tables of SQLite files or of a database to read, as names or patterns; needed where there are "
+        "several, and for a database, where a name may be `schema.table`.",
+    )
+    query: str | None = Field(
+        None, min_length=1, description="A SELECT whose rows are read, instead of tables of a database."
+    )
+    address_variable: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Environment variable with the whole address of the database, credentials included; of `path` only "
+        "the scheme counts then.",
+    )
+    incremental: Literal["none", "compare", "cursor"] = Field(
+        "none",
+        description="How the changes of a database's table are found. none: it is read, and lands anew if anything in "
+        "it changed. compare: it is read, and rows land whose values differ from the last of their key; keys that are "
+        "gone arrive as `gone`. cursor: only rows from the last value of `cursor` on are read; deletions are not seen.",
+    )
+    cursor: str | None = Field(
+        None, description="Column of a database's table that grows with every change, as a time or a serial number."
+    )
+    lag: float = Field(
+        0,
+        ge=0,
+        description="How far behind the last value of `cursor` to read again, for rows that become visible late: in "
+        "seconds for a time, in its own unit for a number.",
     )
     partitions: Literal["none", "hive"] = Field(
         "none", description="hive: folders named `key=value` give a column `key`, as Hive, Spark and Athena write them."
@@ -225,6 +268,48 @@ class TableSource(Declared):
             raise ValueError(
                 f"no encoding is called {value!r}; see https://docs.python.org/3/library/codecs.html"
             ) from error
+
+    @property
+    def database(self) -> str | None:
+        """The kind of database its rows come from; None if they come from files."""
+        scheme, is_address, _ = self.path.partition("://")
+        return DATABASES.get(scheme.partition("+")[0].lower()) if is_address else None
+
+    def rooted(self, root: Path) -> Declared:
+        """Return the source with a relative local path made absolute from `root`; so too that of a database's file."""
+        if self.database not in ("sqlite", "duckdb"):
+            return super().rooted(root)
+        scheme, _, file = self.path.partition(":///")
+        return self.model_copy(update={"path": f"{scheme}:///{(root / Path(file).expanduser()).absolute()}"})
+
+    @model_validator(mode="after")
+    def _is_of_files_or_of_a_database(self) -> TableSource:
+        if self.database is None:
+            given = [name for name in ("query", "address_variable", "cursor", "lag") if getattr(self, name)]
+            if given or self.incremental != "none":
+                told = ", ".join(given or ["incremental"])
+                raise ValueError(f"{told}: for databases only, and `path` is the address of none ({_SCHEMES})")
+        elif bool(self.query) == bool(self.inside("table")):
+            raise ValueError("a database needs either `table` or `query`: say which rows are meant")
+        return self
+
+    @model_validator(mode="after")
+    def _goes_by_something(self) -> TableSource:
+        if self.incremental == "none":
+            if self.cursor or self.lag:
+                raise ValueError("`cursor` and `lag` take `incremental: cursor`")
+            return self
+        if self.incremental == "cursor" and not self.cursor:
+            raise ValueError("`incremental: cursor` goes by a column: name it in `cursor`")
+        if self.incremental == "compare" and (self.cursor or self.lag):
+            raise ValueError("`incremental: compare` reads everything: leave out `cursor` and `lag`")
+        modes = ("merge", "history") if self.incremental == "compare" else ("append", "merge", "history")
+        if self.mode not in modes:
+            raise ValueError(f"`incremental: {self.incremental}` takes `mode: {'` or `'.join(modes)}`")
+        tables = self.inside("table")
+        if len(tables) > 1 or any(_WILD.search(name) for name in tables):
+            raise ValueError(f"`incremental: {self.incremental}` takes one table: declare a source for each")
+        return self
 
     @model_validator(mode="after")
     def _has_a_key(self) -> TableSource:
@@ -278,6 +363,11 @@ class StreamSource(Declared):
     interval_seconds: int = Field(30, gt=0, description="How often Dagster's sensor looks for new events.")
     freshness_hours: float = Field(26, gt=0, description="Hours after which Dagster calls its rows stale.")
 
+    @property
+    def is_of_a_server(self) -> bool:
+        """Whether its shards are no files."""
+        return self.path.startswith(INSTANTS)
+
     @field_validator("start_at")
     @classmethod
     def _is_in_utc(cls, value: datetime | None) -> datetime | None:
@@ -285,7 +375,7 @@ class StreamSource(Declared):
 
     @model_validator(mode="after")
     def _has_instants(self) -> StreamSource:
-        if self.start_at is not None and not self.path.startswith(INSTANTS):
+        if self.start_at is not None and not self.is_of_a_server:
             raise ValueError(
                 f"start_at is for streams of a server, whose path begins with one of {', '.join(INSTANTS)}"
             )

@@ -207,6 +207,8 @@ def _counts(context: dg.AssetExecutionContext, source: Source, batches: tuple[Co
 def _format(source: Source) -> str:
     if isinstance(source, TableSource) and source.format != "auto":
         return {"jsonl": "json"}.get(source.format, source.format)
+    if isinstance(source, TableSource) and source.database:
+        return source.database
     return "json" if source.path.endswith((".jsonl", ".ndjson")) else _FORMATS[source.kind]
 
 

@@ -8,7 +8,7 @@ Keys are compared as 128-bit hashes in a table of DuckDB's, which spills: memory
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,9 +20,46 @@ from dagster_project.errors import SourceInvalid
 from dagster_project.landing.reading import cursor_of
 from dagster_project.landing.table_files import Scan
 from dagster_project.sources import TableSource
-from dagster_project.sql_words import identifier
+from dagster_project.sql_words import identifier, literal
 
 _ROWS: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The columns that tell rows apart, and how they are written as SQL."""
+
+    columns: tuple[str, ...]
+    headers: tuple[str, ...]
+    """What they are called at the source."""
+    variants: tuple[str | None, ...]
+    """For each of them the column of the values that do not fit it."""
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """The columns that hold parts of a key."""
+        return (*self.columns, *(name for name in self.variants if name))
+
+    @property
+    def hash(self) -> str:
+        """SQL of the hash of a row's key; null if it has none."""
+        return _hash(
+            f"nullif(coalesce(CAST({identifier(name)} AS VARCHAR), {identifier(variant) if variant else 'NULL'}), '')"
+            for name, variant in zip(self.columns, self.variants, strict=True)
+        )
+
+    def told_in(self, payload: str) -> str:
+        """Return SQL of the hash of the key of a refused row, whose `payload` is its values as a JSON object."""
+        pointers = (literal("/" + header.replace("~", "~0").replace("/", "~1")) for header in self.headers)
+        return _hash(f"nullif(json_extract_string({payload}, {pointer}), '')" for pointer in pointers)
+
+
+def _hash(parts: Iterable[str]) -> str:
+    parts = list(parts)
+    if not parts:
+        return "NULL::UHUGEINT"
+    told = [f"coalesce(length({part}) || ':' || {part}, '-')" for part in parts]
+    return f"CASE WHEN coalesce({', '.join(parts)}) IS NOT NULL THEN md5_number(concat({', '.join(told)})) END"
 
 
 @dataclass(slots=True)
@@ -31,9 +68,7 @@ class Departed:
 
     con: duckdb.DuckDBPyConnection
     raw: str
-    key: tuple[str, ...]
-    variants: tuple[str | None, ...]
-    """For each column of the key the one of the values that do not fit it."""
+    key: Key
     left: tuple[str, ...]
     """Files whose rows stand no more as they did: rewritten, copies by now, or gone."""
     failed: list[str] = field(default_factory=list)
@@ -53,14 +88,12 @@ class Departed:
             return None
         cursor = cursor_of(con)
         cursor.execute("CREATE OR REPLACE TEMP TABLE arrived_keys (file VARCHAR, key UHUGEINT)")
-        key = key_columns(source, columns)
-        by_doc = {column.doc: column.name for column in columns}
-        return cls(cursor, raw, key, tuple(by_doc.get(variant_doc(name)) for name in key), left)
+        return cls(cursor, raw, key_of(source, columns), left)
 
     def see(self, rows: pa.RecordBatch) -> None:
         """Take the keys of arrivals."""
-        self.con.register("arriving", pa.Table.from_batches([rows.select(["_file", "_op", *self._columns])]))
-        self.con.execute(f"INSERT INTO arrived_keys SELECT _file, {self._hash} FROM arriving WHERE _op = 'put'")
+        self.con.register("arriving", pa.Table.from_batches([rows.select(["_file", "_op", *self.key.all_columns])]))
+        self.con.execute(f"INSERT INTO arrived_keys SELECT _file, {self.key.hash} FROM arriving WHERE _op = 'put'")
         self.con.unregister("arriving")
 
     def forget(self, path: str) -> None:
@@ -71,15 +104,16 @@ class Departed:
         """Give the rows that are gone: `_file`, `_row`, `_row_hash` and the columns of the key."""
         left = [path for path in self.left if path not in self.failed]
         self.con.execute("DELETE FROM arrived_keys WHERE list_contains(?, file)", [self.failed])
-        shown = ", ".join(f"r.{name}" for name in ("_file", "_row", "_row_hash", *map(identifier, self._columns)))
+        named = ("_file", "_row", "_row_hash", *map(identifier, self.key.all_columns))
+        shown = ", ".join(f"r.{name}" for name in named)
         asked = f"""
 WITH marker AS (
-  SELECT _file, max_by(sequence - _row, sequence) AS first, max(sequence) AS mark, max_by(_op, sequence) AS op
+  SELECT _file, max_by(sequence - _row, sequence) AS _first, max(sequence) AS _mark, max_by(_op, sequence) AS _is
   FROM {self.raw} AS m
   WHERE (_op = 'file' AND _error IS NULL) OR _op = 'same' OR (_op = 'gone' AND _row_hash IS NULL) GROUP BY _file
 ), standing AS (
-  SELECT r._file AS file, r.sequence, {self._hash} AS key FROM {self.raw} AS r JOIN marker AS m
-  ON r._file = m._file AND m.op = 'file' AND r.sequence >= m.first AND r.sequence < m.mark WHERE r._op = 'put'
+  SELECT r._file AS file, r.sequence, {self.key.hash} AS key FROM {self.raw} AS r JOIN marker AS m
+  ON r._file = m._file AND m._is = 'file' AND r.sequence >= m._first AND r.sequence < m._mark WHERE r._op = 'put'
 ), stays AS (
   SELECT key FROM arrived_keys UNION ALL SELECT key FROM standing WHERE NOT list_contains($left, file)
 ), was AS (
@@ -89,19 +123,13 @@ SELECT {shown} FROM {self.raw} AS r JOIN (SELECT * FROM was ANTI JOIN stays USIN
 ON r.sequence = w.sequence ORDER BY r.sequence"""
         yield from self.con.execute(asked, {"left": left}).to_arrow_reader(_ROWS)
 
-    @property
-    def _columns(self) -> tuple[str, ...]:
-        return (*self.key, *(name for name in self.variants if name))
 
-    @property
-    def _hash(self) -> str:
-        """SQL of the hash of a row's key; null if it has none."""
-        parts = [
-            f"nullif(coalesce(CAST({identifier(name)} AS VARCHAR), {identifier(variant) if variant else 'NULL'}), '')"
-            for name, variant in zip(self.key, self.variants, strict=True)
-        ]
-        told = [f"coalesce(length({part}) || ':' || {part}, '-')" for part in parts]
-        return f"CASE WHEN coalesce({', '.join(parts)}) IS NOT NULL THEN md5_number(concat({', '.join(told)})) END"
+def key_of(source: TableSource, columns: Sequence[Column]) -> Key:
+    """Return the key of `source` in these columns; one of no columns if it names none. Raises `SourceInvalid`."""
+    names = key_columns(source, columns)
+    headers = {column.name: column.doc for column in columns}
+    by_doc = {column.doc: column.name for column in columns}
+    return Key(names, tuple(headers[name] for name in names), tuple(by_doc.get(variant_doc(name)) for name in names))
 
 
 def key_columns(source: TableSource, columns: Sequence[Column]) -> tuple[str, ...]:

@@ -39,13 +39,13 @@ def row_hashes(texts: Mapping[int, pa.Array[Any]], rows: int) -> pa.Array[Any]:
     lengths = np.zeros(rows, np.uint64)
     for ordinal, column in ordered:
         lengths += _length_part(column, ordinal)
-    return pa.array(_mix(_content_part([column for _, column in ordered], rows) + lengths).view(np.int64))
+    return pa.array(mix(_content_part([column for _, column in ordered], rows) + lengths).view(np.int64))
 
 
 def _length_part(column: pa.Array[Any], ordinal: int) -> UINT:
     sizer: Any = pc.binary_length
     sizes = pc.fill_null(sizer(column), -1).to_numpy(zero_copy_only=False)
-    part = _mix((sizes + 1).astype(np.uint64) * _BY_LENGTH + np.uint64(ordinal * int(_BY_COLUMN) & 0xFFFFFFFFFFFFFFFF))
+    part = mix((sizes + 1).astype(np.uint64) * _BY_LENGTH + np.uint64(ordinal * int(_BY_COLUMN) & 0xFFFFFFFFFFFFFFFF))
     return np.where(sizes < 0, np.uint64(0), part)
 
 
@@ -56,7 +56,8 @@ def _content_part(columns: list[pa.Array[Any]], rows: int) -> UINT:
     return np.fromiter(map(xxhash.xxh3_64_intdigest, texts), np.uint64, rows)
 
 
-def _mix(words: UINT) -> UINT:
+def mix(words: UINT) -> UINT:
+    """Return words whose bits depend on all bits of those given."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))

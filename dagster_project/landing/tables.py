@@ -3,6 +3,9 @@
 What belongs here: which columns the raw table gets, numbering arrivals, and the marker that ends each file.
 What does not: finding files (`table_files`), reading them (`formats`), and what the rows mean (`shaping.rows`).
 
+A table of a database is landed as a file is. Where its source is incremental, each landing of it is a file of its own,
+which adds to those before: rows that are new or changed, and `gone` ones among them, which stand before its marker.
+
 The arrivals of a file stand together: its rows in order, rows that could not be read among them or after them, then
 a marker `_op='file'` whose `_row` says how many they were. A marker with `_error` says that the file does not count.
 `_payload` of a marker says how the file was read, as JSON. A marker `_op='same'` stands for a file that was not loaded,
@@ -16,8 +19,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -32,6 +36,8 @@ import pyarrow.compute as pc
 from dagster_project.contracts import INSTANT, INT, TEXT, Column, Table, raw_table, variant_doc
 from dagster_project.errors import SourceUnavailable
 from dagster_project.landing import formats
+from dagster_project.landing.compared import Compared, Digest
+from dagster_project.landing.databases import Database, is_of
 from dagster_project.landing.departed import Departed
 from dagster_project.landing.reading import Broken, Conflict, Field, Head, Mangled, Piece, Unreadable
 from dagster_project.landing.row_hash import row_hashes
@@ -93,6 +99,11 @@ class Landing:
         """
         return _batches(self)
 
+    @property
+    def unchanged(self) -> int:
+        """How many rows of a database were read and stand as they are; complete after `batches`."""
+        return self.plan.unchanged.total()
+
 
 class Retyped(Exception):  # a turn of events, not an error
     """A value did not fit the type its new column had been given; `landing` begins anew with what is known now."""
@@ -113,6 +124,8 @@ def arrivals(
     last_field_id: int = 0,
     scratch: Path | None = None,
     raw: str | None = None,
+    database: Database | None = None,
+    known: Mapping[str, KnownFile] | None = None,
 ) -> Landing:
     """Return what landing `scan` adds to `raw.<source>`.
 
@@ -120,11 +133,12 @@ def arrivals(
     are given, see `table_columns.add_columns`); `last_field_id` is the highest id it ever gave. `con` must keep
     insertion order, which is DuckDB's default. `raw` is what has landed, as SQL: with it, in the modes merge and
     history, rows that the source has no more arrive as `gone`. Memory is bounded by what `con` may hold plus some 16 MB
-    pieces.
+    pieces. Tables of a `database` are compared with what is `known`, and those that are as they were land nothing.
     """
-    known = tuple(columns or ())
-    plan = _Plan(con, source, scan, columns is not None, known, first_sequence, landed_at, last_field_id, scratch)
-    return _landing(replace(plan, raw=raw if source.mode in ("merge", "history") else None))
+    plan = _Plan(
+        con, source, scan, columns is not None, tuple(columns or ()), first_sequence, landed_at, last_field_id, scratch
+    )
+    return _landing(replace(plan, raw=raw, database=database, files=known or {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +161,21 @@ class _Plan:
     careful: frozenset[str] = frozenset()
     """CSV files that need the careful reader."""
     raw: str | None = None
-    """What has landed so far, as SQL; needed in the modes that tell which rows are gone."""
+    """What has landed so far, as SQL; needed to tell which rows are gone or changed."""
+    database: Database | None = None
+    files: Mapping[str, KnownFile] = field(default_factory=dict)
+    """What of a database has landed."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Tables of a database that could not be read to their end, and why."""
+    unchanged: Counter[str] = field(default_factory=Counter)
+    """Rows of a database that were read and stand as they are, by table; filled while they are read."""
+
+    def last(self, file: SeenFile) -> KnownFile | None:
+        """Return what landed last of a table of a database."""
+        if self.source.incremental == "none":
+            return self.files.get(file.path)
+        of_table = (known for path, known in self.files.items() if is_of(path, file.inside or "", self.source))
+        return max(of_table, key=lambda known: known.sequence, default=None)
 
 
 # --- columns --------------------------------------------------------------------------------------------------------
@@ -173,15 +201,18 @@ def _landing(plan: _Plan) -> Landing:
 
 def _head(plan: _Plan, file: SeenFile, present: Sequence[Column]) -> _Reading:
     """Return how to read a file; one that cannot be read, or that the contract refuses, comes with its error."""
-    if file.error or file.same_as:
-        return _Reading(file, error=file.error)
-    try:
-        with _input(plan, file) as given:
-            head: Head = formats.by_name()[file.format].find(plan.con, given, plan.source)
-    except (Unreadable, OSError, SourceUnavailable) as error:
-        return _Reading(file, error=str(error))
-    partition = partition_of(file.path) if plan.source.partitions == "hive" else {}
-    reading = _Reading(file, (), head, partition, given.encoding)
+    if file.error or file.same_as or file.path in plan.refused:
+        return _Reading(file, error=file.error or plan.refused.get(file.path))
+    if plan.database is not None:
+        reading = _Reading(file, (), plan.database.find(file.inside or ""))
+    else:
+        try:
+            with _input(plan, file) as given:
+                head: Head = formats.by_name()[file.format].find(plan.con, given, plan.source)
+        except (Unreadable, OSError, SourceUnavailable) as error:
+            return _Reading(file, error=str(error))
+        partition = partition_of(file.path) if plan.source.partitions == "hive" else {}
+        reading = _Reading(file, (), head, partition, given.encoding)
     names, new = place([want.header for want in _columns(reading)], present)
     reading = replace(reading, names=tuple(names))
     rule = plan.source.drift.columns
@@ -276,9 +307,15 @@ def _batches(landing: Landing) -> Iterator[pa.RecordBatch]:
     plan = landing.plan
     sequence = plan.first_sequence
     loaded: dict[str, int] = {}
-    departed = Departed.of(plan.con, plan.raw, landing.columns, plan.source, plan.scan) if plan.raw else None
+    departed = None
+    if plan.raw and plan.source.mode in ("merge", "history"):
+        departed = Departed.of(plan.con, plan.raw, landing.columns, plan.source, plan.scan)
     for reading in landing.readings:
-        for batch in _of_file(landing, reading, sequence, loaded, departed):
+        if plan.database is None:
+            arriving = _of_file(landing, reading, sequence, loaded, departed)
+        else:
+            arriving = _of_table(landing, reading, sequence, departed)
+        for batch in arriving:
             yield batch
             sequence += batch.num_rows
     for path in plan.scan.gone:
@@ -320,6 +357,89 @@ def _of_file(
     yield _marker(landing, "file", file.path, first + count, sha256=sha256, rows=count, error=error, payload=told)
 
 
+def _of_table(landing: Landing, reading: _Reading, first: int, departed: Departed | None) -> Iterator[pa.RecordBatch]:
+    """Give what a table of a database adds; nothing if it is as it was.
+
+    If a contract refuses it, a marker with the error stands for it, and none of its rows lands.
+    """
+    plan, file, last = landing.plan, reading.file, landing.plan.last(reading.file)
+    plan.unchanged[file.path] = 0
+    if reading.error:
+        if departed:
+            departed.forget(file.path)
+        if last is None or last.error != reading.error:
+            yield _marker(landing, "file", file.path, first, rows=0, error=reading.error)
+        return
+    try:
+        if plan.source.incremental == "none":
+            yield from _whole(landing, reading, first, last, departed)
+        else:
+            yield from _newer(landing, reading, first, last)
+    except Unreadable as error:
+        raise Retyped(_landing(replace(plan, refused={**plan.refused, file.path: str(error)}))) from error
+
+
+def _whole(
+    landing: Landing, reading: _Reading, first: int, last: KnownFile | None, departed: Departed | None
+) -> Iterator[pa.RecordBatch]:
+    """Give all rows of a table and its marker, unless they are those of the last landing: read once more to see."""
+    file, digest, count = reading.file, Digest(), 0
+    if last and last.sha256:
+        for rows in _table_rows(landing, reading):
+            digest.add(rows)
+        if str(digest) == last.sha256:
+            landing.plan.unchanged[file.path] = digest.rows
+            if departed:
+                departed.forget(file.path)
+            return
+    digest = Digest()
+    for rows in _table_rows(landing, reading):
+        arrived = _numbered(landing, rows, first + count, count + 1)
+        yield arrived
+        digest.add(arrived)
+        if departed:
+            departed.see(arrived)
+        count += rows.num_rows
+    told = _told(reading)
+    yield _marker(landing, "file", file.path, first + count, sha256=str(digest), rows=count, payload=told)
+
+
+def _newer(landing: Landing, reading: _Reading, first: int, last: KnownFile | None) -> Iterator[pa.RecordBatch]:
+    """Give the rows of a table that are new or changed, those that are gone, and their marker if there are any."""
+    plan, file, count = landing.plan, reading.file, 0
+    stood, table = None if last is None else plan.known, file.inside or ""
+    compared = Compared.of(plan.con, plan.source, landing.columns, raw=plan.raw or "", stood=stood, table=table)
+    with closing(compared):
+        for rows in compared.changed(_table_rows(landing, reading)):
+            yield _numbered(landing, rows, first + count, count + 1)
+            count += rows.num_rows
+        plan.unchanged[file.path] = compared.seen - count
+        for rows in compared.gone() if plan.source.incremental == "compare" else ():
+            gone = _gone_rows(landing, rows.append_column("_file", _same(file.path, rows.num_rows)), first + count)
+            yield gone
+            count += rows.num_rows
+    if count or last is None:
+        yield _marker(landing, "file", file.path, first + count, rows=count, payload=_told(reading))
+
+
+def _table_rows(landing: Landing, reading: _Reading) -> Iterator[pa.RecordBatch]:
+    """Give all rows of a table as arrivals, numbered from 1."""
+    count = 0
+    for piece in _file_pieces(landing, reading):
+        yield _arrived(landing, reading.file, piece, count + 1, count + 1)
+        count += piece.rows
+
+
+def _numbered(landing: Landing, rows: pa.RecordBatch, sequence: int, ordinal: int) -> pa.RecordBatch:
+    """Return arrivals with numbers from `sequence` and `ordinal` on, in the schema of raw."""
+    numbers = {"sequence": _count(sequence, rows.num_rows), "_row": _count(ordinal, rows.num_rows)}
+    schema = landing.table.schema
+    columns = [numbers.get(f.name, rows.column(f.name)) for f in schema]
+    return pa.RecordBatch.from_arrays(
+        [a if a.type.equals(f.type) else a.cast(f.type) for a, f in zip(columns, schema, strict=True)], schema=schema
+    )
+
+
 def _gone_rows(landing: Landing, rows: pa.RecordBatch, sequence: int) -> pa.RecordBatch:
     """Return rows that the source has no more: their keys, and where they stood."""
     count = rows.num_rows
@@ -341,6 +461,10 @@ def _file_pieces(landing: Landing, reading: _Reading) -> Iterator[Piece]:
     """Give the pieces of a file; what its reader learns about types or dialect becomes `Retyped`."""
     plan = landing.plan
     try:
+        if plan.database is not None:
+            table = reading.file.inside or ""
+            yield from plan.database.read(plan.con, table, reading.head, _fields(landing, reading))
+            return
         with _input(plan, reading.file) as given:
             yield from _read(landing, reading, given)
     except Broken as broken:

@@ -232,7 +232,8 @@ def row_changes(
 
     Columns: sequence, note_id, path, file, mark (sequence of the marker it stands before, or that removed it),
     in_batch, changed_at, and `what`: created, updated, deleted, unchanged, duplicate (another row has its key, or a
-    later landing of its file came in the same batch), quarantined (with `rule`), refused, failed.
+    later landing of its file came in the same batch), quarantined (with `rule`), refused, failed, gone (an arrival among
+    the rows of a file that says that its key has no row from there on; what that removes is deleted).
     """
     whole = _whole(raw, columns, mapping)
     if whole is not None:
@@ -258,11 +259,14 @@ arrivals AS MATERIALIZED (
         s._error IS NOT NULL AS is_failed, r._landed_at AS changed_at, {_path(names)} AS path,
         {_time_rule(names)} AS rule
     FROM {raw} AS r JOIN segments s ON r._file = s._file AND r.sequence >= s.first AND r.sequence < s.mark
-    WHERE r._op IN ('put', 'refused') AND (s.in_batch OR s.is_now OR s.is_was)),
+    WHERE r._op IN ('put', 'refused', 'gone') AND (s.in_batch OR s.is_now OR s.is_was)),
 states AS (
-    SELECT {_note_id(source, "path")} AS note_id, max(sequence) FILTER (is_now) AS now_sequence,
-        max(sequence) FILTER (is_was) AS was_sequence
-    FROM arrivals WHERE op = 'put' AND path IS NOT NULL AND (is_now OR is_was) GROUP BY 1),
+    SELECT {_note_id(source, "path")} AS note_id,
+        CASE WHEN max_by(op, sequence) FILTER (is_now) = 'put' THEN max(sequence) FILTER (is_now) END AS now_sequence,
+        CASE WHEN max_by(op, sequence) FILTER (is_was) = 'put' THEN max(sequence) FILTER (is_was) END AS was_sequence,
+        max(mark) FILTER (in_batch AND op = 'gone') AS gone_mark,
+        max(changed_at) FILTER (in_batch AND op = 'gone') AS gone_at
+    FROM arrivals WHERE op IN ('put', 'gone') AND path IS NOT NULL AND (is_now OR is_was) GROUP BY 1),
 moved AS MATERIALIZED (
     SELECT s.*, n.path, n.row_hash, n.stale, n.note_id IS NOT NULL AS is_present
     FROM states s LEFT JOIN {known} AS n ON s.note_id = n.note_id WHERE s.now_sequence IS DISTINCT FROM s.was_sequence),
@@ -272,7 +276,7 @@ removals AS (
 SELECT a.sequence, {_note_id(source, "a.path")} AS note_id, a.path, a.file, a.mark, a.in_batch, a.changed_at,
     CASE WHEN a.path IS NULL THEN 'mapping.key' ELSE a.rule END AS rule,
     CASE WHEN a.in_batch AND a.is_failed THEN 'failed'
-         WHEN a.op = 'refused' THEN 'refused'
+         WHEN a.op IN ('refused', 'gone') THEN a.op
          WHEN a.in_batch AND NOT a.is_now THEN 'duplicate'
          WHEN a.path IS NULL THEN 'quarantined'
          WHEN m.note_id IS NULL THEN 'duplicate'
@@ -282,7 +286,8 @@ SELECT a.sequence, {_note_id(source, "a.path")} AS note_id, a.path, a.file, a.ma
 FROM arrivals a LEFT JOIN moved m ON a.sequence = m.now_sequence
 WHERE a.in_batch OR m.note_id IS NOT NULL
 UNION ALL
-SELECT v.mark, m.note_id, m.path, a.file, v.mark, false, v.removed_at, NULL, 'deleted'
+SELECT coalesce(m.gone_mark, v.mark), m.note_id, m.path, a.file, coalesce(m.gone_mark, v.mark), false,
+    coalesce(m.gone_at, v.removed_at), NULL, 'deleted'
 FROM moved m JOIN arrivals a ON a.sequence = m.was_sequence JOIN removals v ON v._file = a.file
 WHERE m.now_sequence IS NULL AND m.is_present
 """
@@ -372,6 +377,7 @@ def _inputs(raw: str, changes: str, *, after: int, to: int) -> str:
             ("quarantined", "IN ('refused', 'quarantined')"),
             ("failed", "= 'failed'"),
             ("unchanged", "= 'unchanged'"),
+            ("gone", "= 'gone'"),
         )
     )
     counts += ", count(*) FILTER (what = 'deleted') AS removed"
@@ -390,7 +396,7 @@ def _inputs(raw: str, changes: str, *, after: int, to: int) -> str:
         "SELECT f._file AS path, CASE f._op WHEN 'gone' THEN 'gone' ELSE 'rows' END AS op, "
         "CASE WHEN f._op = 'gone' THEN 'removed' WHEN f._error IS NULL THEN 'parsed' ELSE 'failed' END AS status, "
         f"coalesce({_told('format')}, regexp_extract(lower(f._file), '[.]([a-z]+)(?:[.](gz|zst))?$', 1)) AS parser, "
-        f"{_told('encoding')} AS encoding, coalesce(f._row, 0) AS seen, "
+        f"{_told('encoding')} AS encoding, coalesce(f._row, 0) - coalesce(n.gone, 0) AS seen, "
         "CASE f._op WHEN 'same' THEN f._row ELSE coalesce(n.duplicate, 0) END AS duplicate, "
         "coalesce(n.quarantined, 0) AS quarantined, "
         "coalesce(n.failed, 0) AS failed, "

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from dagster_project.lake.read import relation
 from dagster_project.lake.replace import without_keys
 from dagster_project.lake.staging import StagedFile, Stager, discard
 from dagster_project.landing import documents, streams, tables
+from dagster_project.landing.databases import open_database
 from dagster_project.landing.departed import key_columns
 from dagster_project.reports import Landed, Observer
 from dagster_project.settings import Settings
@@ -50,7 +51,8 @@ ATTEMPTS: Final = 8
 class Look:
     """What one look at a source found, ready to be written."""
 
-    unchanged: int
+    unchanged: Callable[[], int]
+    """How many units are as they were; asked when `rows` have been taken."""
     rows: Iterator[pa.RecordBatch | pa.Table]
     """The arrivals; taken once. `positions` and `problems` are complete when they have been."""
     table: Table
@@ -69,8 +71,11 @@ def land(
     allow_gone: bool = False,
     reread: bool = False,
     arriving: Callable[[], object] = lambda: None,
+    most: int | None = None,
 ) -> Landed:
     """Land what is new at `source`; with `reread` also its documents that did not come through whole last time.
+
+    Of a stream about `most` events are landed, if that is given: whole chunks, until they are that many.
 
     `arriving` is called as soon as it is known that something arrives, perhaps several times: what comes after landing
     can be prepared beside it.
@@ -91,7 +96,9 @@ def land(
             )
             return Landed(source.name, source.kind, notices=(told,), is_paused=True)
         try:
-            return _land_once(lake, source, pin, observe=observe, allow_gone=allow_gone, again=again, arriving=arriving)
+            return _land_once(
+                lake, source, pin, observe=observe, allow_gone=allow_gone, again=again, arriving=arriving, most=most
+            )
         except CommitConflict:
             if attempt == ATTEMPTS:
                 raise
@@ -120,18 +127,19 @@ def _land_once(
     allow_gone: bool,
     again: frozenset[str],
     arriving: Callable[[], object],
+    most: int | None,
 ) -> Landed:
     cursor = source_cursor(lake, pin)
     if pin.snapshot_id is None:
         arriving()  # a source that is new has something
-    with lake.connect() as con:
-        look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone, again), source)
+    with lake.connect() as con, ExitStack() as opened:
+        look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone, again, opened, most), source)
         failpoint("land.scanned")
         added = () if look.total == 0 else _write(lake, source, look, observe, arriving)
         landed = Landed(
             source.name,
             source.kind,
-            unchanged=look.unchanged,
+            unchanged=look.unchanged(),
             last_sequence=cursor.last_sequence,
             notices=tuple(look.notices),
             problems=tuple(look.problems),
@@ -215,6 +223,10 @@ class _Context:
     allow_gone: bool
     again: frozenset[str]
     """Files to land although they are as they were."""
+    opened: ExitStack
+    """What is to be closed once all is read."""
+    most: int | None = None
+    """How many events of a stream to take; None for all."""
 
     @property
     def next_sequence(self) -> int:
@@ -251,7 +263,7 @@ def _look_at_documents(context: _Context, source: DocumentSource) -> Look:
 
     seen.keep()
     return Look(
-        seen.scan.unchanged,
+        lambda: seen.scan.unchanged,
         rows(),
         context.pin.table,
         total=len(seen.scan.steps),
@@ -376,6 +388,8 @@ def known_documents(con: duckdb.DuckDBPyConnection, raw: Pin) -> dict[str, docum
 
 
 def _look_at_table(context: _Context, source: TableSource) -> Look:
+    if source.database is not None:
+        return _look_at_database(context, source)
     file = context.lake.settings.scratch / "stat" / f"{source.name}.json"
     known = known_files(context.con, context.pin)
     scan = tables.look(source, known, stamps=_stamps(file))
@@ -385,21 +399,35 @@ def _look_at_table(context: _Context, source: TableSource) -> Look:
         [f"{len(scan.skipped)} files in no known format were left out, e.g. {scan.skipped[0]}"] if scan.skipped else []
     )
     if scan.is_nothing:
-        return Look(unchanged, iter(()), context.pin.table, total=0, notices=notices)
-    metadata = context.lake.metadata(context.pin.metadata_location)
+        return Look(lambda: unchanged, iter(()), context.pin.table, total=0, notices=notices)
+    landing = _landing(context, source, scan)
+    return Look(lambda: unchanged, landing.batches(), landing.table, notices=notices)
+
+
+def _look_at_database(context: _Context, source: TableSource) -> Look:
+    known = known_files(context.con, context.pin)
+    database = context.opened.enter_context(closing(open_database(source)))
+    scan, positions = database.look(known, context.cursor.positions, context.next_sequence)
+    if scan.is_nothing:
+        return Look(lambda: 0, iter(()), context.pin.table, total=0, notices=[f"{source.path} has no table to read"])
+    landing = _landing(context, source, scan, database=database, known=known)
+    return Look(lambda: landing.unchanged, landing.batches(), landing.table, positions=dict(positions))
+
+
+def _landing(context: _Context, source: TableSource, scan: tables.Scan, **of_database: Any) -> tables.Landing:
     own = len(raw_table(source.name, "table").columns)
-    landing = tables.arrivals(
+    return tables.arrivals(
         context.con,
         source,
         scan,
         columns=context.pin.table.columns[own:],
         first_sequence=context.next_sequence,
         landed_at=context.now,
-        last_field_id=metadata.last_column_id,
+        last_field_id=context.lake.metadata(context.pin.metadata_location).last_column_id,
         scratch=context.lake.settings.scratch,
         raw=relation(context.pin),
+        **of_database,
     )
-    return Look(unchanged, landing.batches(), landing.table, notices=notices)
 
 
 def _keep(file: Path, text: str) -> None:
@@ -436,9 +464,10 @@ def known_files(con: duckdb.DuckDBPyConnection, raw: Pin) -> dict[str, tables.Kn
 def _look_at_stream(context: _Context, source: StreamSource) -> Look:
     stored = context.cursor.positions
     before = streams.restored(stored)
-    look = Look(context.cursor.last_sequence, iter(()), context.pin.table, positions=dict(stored))
+    look = Look(lambda: context.cursor.last_sequence, iter(()), context.pin.table, positions=dict(stored))
 
     def rows() -> Iterator[pa.Table]:
+        taken = 0
         pieces = streams.read(
             source, before, first_sequence=context.next_sequence, landed_at=context.now, con=context.con
         )
@@ -447,7 +476,10 @@ def _look_at_stream(context: _Context, source: StreamSource) -> Look:
                 (look.notices if piece.is_notice else look.problems).append(piece.message)
                 continue
             look.positions = {shard: at.stored() for shard, at in piece.positions.items()}
+            taken += piece.rows.num_rows
             yield piece.rows
+            if context.most is not None and taken >= context.most:
+                return
 
     look.rows = rows()
     return look

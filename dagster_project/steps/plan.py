@@ -20,6 +20,7 @@ from dagster_project.errors import NotelakeError
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.landing import documents, streams, tables
+from dagster_project.landing.databases import is_of, open_database
 from dagster_project.reports import UNITS
 from dagster_project.settings import Settings
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
@@ -156,6 +157,8 @@ def _paths(steps: Iterable[documents.Step]) -> tuple[str, ...]:
 
 
 def _plan_table(look: _Look, source: TableSource) -> Plan:
+    if source.database is not None:
+        return _plan_database(look, source)
     scan = tables.look(source, known_files(look.con, look.raw) if look.raw else {})
     whole = [file for file in scan.arrived if not file.error]
     return Plan(
@@ -168,6 +171,22 @@ def _plan_table(look: _Look, source: TableSource) -> Plan:
         unchanged=len(scan.unchanged),
         pending=look.pending(source),
         notices=(f"{len(scan.skipped)} files are in no known format, e.g. {scan.skipped[0]}",) if scan.skipped else (),
+    )
+
+
+def _plan_database(look: _Look, source: TableSource) -> Plan:
+    known = known_files(look.con, look.raw) if look.raw else {}
+    with closing(open_database(source)) as database:
+        scan, _ = database.look(known, {}, 0)
+    there = [file.inside or "" for file in scan.arrived]
+    old = [table for table in there if any(is_of(path, table, source) for path in known)]
+    return Plan(
+        source.name,
+        source.kind,
+        added=tuple(table for table in there if table not in old),
+        gone=scan.gone,
+        pending=look.pending(source),
+        notices=tuple(f"{table} is read by a run, and what changed lands" for table in old),
     )
 
 

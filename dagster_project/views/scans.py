@@ -69,18 +69,20 @@ def current_rows(table: Table) -> str:
 
     The rows of a file stand right before the marker (`_op = 'file'`) that ends them, `_row` arrivals of it. The last
     marker of a file that could be read counts; after a `gone` or `same` marker the file has no rows, but in mode append
-    those of a file that is gone stay. In mode merge the last arrival of a key counts, and rows without a key do not.
+    those of a file that is gone stay. In mode merge the last arrival of a key counts, and rows without a key do not; a
+    `gone` among the rows of a file says that the key has no row from there on.
     """
     current = table.current or Current()
     if current.mode == "history":
         return _history(table, current)
     raw = relation(table.identifier)
     shown = ", ".join(f"arrival.{identifier(column.name)}" for column in current_columns(table))
-    latest = ""
+    ops, latest = "= 'put'", ""
     if current.mode == "merge":
+        ops = "IN ('put', 'gone')"
         parts = _key_parts(table, current)
         latest = (
-            f"\n  AND {_has_key(parts)}\nQUALIFY row_number() OVER "
+            f"\n  AND {_has_key(parts)}\nQUALIFY arrival._op = 'put' AND row_number() OVER "
             f"(PARTITION BY {', '.join(parts)} ORDER BY arrival.sequence DESC) = 1"
         )
     return f"""
@@ -96,7 +98,7 @@ WITH marker AS (
 SELECT {shown} FROM {raw} AS arrival
 JOIN standing ON arrival._file = standing._file
   AND arrival.sequence >= standing.from_sequence AND arrival.sequence < standing.to_sequence
-WHERE arrival._op = 'put'{latest}""".strip()
+WHERE arrival._op {ops}{latest}""".strip()
 
 
 def _history(table: Table, current: Current) -> str:
@@ -122,10 +124,10 @@ WITH segment AS (
   FROM {raw} WHERE {_markers(current)}
 ), arrived AS (
   SELECT {keys}, arrival._file, born, died, max(arrival.sequence) AS sequence,
-    max_by(arrival._row_hash, arrival.sequence) AS row_hash
+    max_by(arrival._row_hash, arrival.sequence) AS row_hash, max_by(arrival._op, arrival.sequence) AS op
   FROM {raw} AS arrival JOIN segment ON arrival._file = segment._file AND segment._op = 'file'
     AND arrival.sequence >= segment.from_sequence AND arrival.sequence < segment.to_sequence
-  WHERE arrival._op = 'put' AND {_has_key(parts)}
+  WHERE arrival._op IN ('put', 'gone') AND {_has_key(parts)}
   GROUP BY ALL
 ), told AS (
   SELECT *, count(DISTINCT _file) OVER (PARTITION BY {key}) > 1 OR row_hash IS DISTINCT FROM lag(row_hash) OVER earlier
@@ -134,13 +136,14 @@ WITH segment AS (
 ), numbered AS (
   SELECT *, count(*) FILTER (is_new) OVER (PARTITION BY {key}, _file ORDER BY sequence) AS span FROM told
 ), a AS (
-  SELECT {key}, _file, min(sequence) AS sequence, any_value(row_hash) AS row_hash, min(born) AS born,
+  SELECT {key}, _file, min(sequence) AS sequence, any_value(row_hash) AS row_hash, any_value(op) AS op, min(born) AS born,
     max_by(coalesce(died, 'infinity'), sequence) AS died
   FROM numbered GROUP BY {key}, _file, span
 ), t AS (
   SELECT DISTINCT {key}, unnest([born, died]) AS since FROM a
 ), winner AS (
-  SELECT t.*, max(a.sequence) AS sequence, max_by(a.row_hash, a.sequence) AS row_hash
+  SELECT t.*, CASE WHEN max_by(a.op, a.sequence) = 'put' THEN max(a.sequence) END AS sequence,
+    max_by(a.row_hash, a.sequence) AS row_hash
   FROM t LEFT JOIN a ON {same} AND a.born <= t.since AND t.since < a.died
   GROUP BY ALL
 ), turn AS (

@@ -51,12 +51,7 @@ def inside(path: str) -> Sequence[str]:
 def find(con: duckdb.DuckDBPyConnection, file: Unpacked, source: TableSource) -> Head:  # noqa: ARG001
     """Return the columns of the table with the types of their values. Raises `Unreadable`."""
     with _opened(file.path) as database:
-        columns = [
-            name for name, *_ in database.execute(f"SELECT * FROM {identifier(file.inside)} LIMIT 0").description
-        ]
-        sorts = ", ".join(f"group_concat(DISTINCT typeof({identifier(name)}))" for name in columns)
-        found = database.execute(f"SELECT {sorts} FROM {identifier(file.inside)}").fetchone()
-    types = [_type(frozenset((kinds or "").split(",")) - {"null", ""}) for kinds in found]
+        columns, types = column_types(database, identifier(file.inside))
     return Head(tuple(Wanted(*pair) for pair in zip(columns, types, strict=True)))
 
 
@@ -68,12 +63,36 @@ def read(con: duckdb.DuckDBPyConnection, file: Unpacked, head: Head, fields: Seq
     def batches() -> Iterator[pa.RecordBatch]:
         with _opened(file.path) as database:
             rows = database.execute(f"SELECT * FROM {identifier(file.inside)}")
-            while held := rows.fetchmany(_ROWS):
+            for held in in_batches(rows):
                 columns = zip(*held, strict=True)
-                arrays = [_array(column, type_) for column, type_ in zip(columns, types, strict=True)]
+                arrays = [array(column, type_) for column, type_ in zip(columns, types, strict=True)]
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     yield from read_batches(con, batches(), schema, fields)
+
+
+def column_types(database: sqlite3.Connection, rows: str) -> tuple[list[str], list[pa.DataType]]:
+    """Return the columns of `rows`, SQL that can stand after FROM, and their types; null for one without values."""
+    columns = [name for name, *_ in database.execute(f"SELECT * FROM {rows} LIMIT 0").description]
+    sorts = ", ".join(f"group_concat(DISTINCT typeof({identifier(name)}))" for name in columns)
+    found = database.execute(f"SELECT {sorts} FROM {rows}").fetchone()
+    return columns, [_type(frozenset((kinds or "").split(",")) - {"null", ""}) for kinds in found]
+
+
+def in_batches(rows: sqlite3.Cursor) -> Iterator[list[tuple[Any, ...]]]:
+    """Give the rows of a cursor, some at a time."""
+    while held := rows.fetchmany(_ROWS):
+        yield held
+
+
+def array(column: Sequence[Any], type_: pa.DataType) -> pa.Array[Any]:
+    """Return values as a column; as text what is of another sort than the others."""
+    return pa.array([_text(value) for value in column] if type_ == TEXT else column, type_)
+
+
+def escaped(path: str) -> str:
+    """Return a path as it stands in an address of SQLite's."""
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 @contextmanager
@@ -82,23 +101,15 @@ def _opened(path: str) -> Iterator[sqlite3.Connection]:
     if os.path.exists(log) and os.path.getsize(log):
         raise Unreadable(f"changes to it wait in {os.path.basename(log)}; close what writes it, or checkpoint it")
     try:
-        with closing(sqlite3.connect(f"file:{_escaped(path)}?immutable=1", uri=True)) as con:
+        with closing(sqlite3.connect(f"file:{escaped(path)}?immutable=1", uri=True)) as con:
             con.text_factory = shown
             yield con
     except sqlite3.Error as error:
         raise Unreadable(f"it is no SQLite file that can be read: {error}") from error
 
 
-def _escaped(path: str) -> str:
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
 def _type(sorts: frozenset[str]) -> pa.DataType:
     return _OF_SORTS.get(sorts, TEXT) if sorts else pa.null()
-
-
-def _array(column: Sequence[Any], type_: pa.DataType) -> pa.Array[Any]:
-    return pa.array([_text(value) for value in column] if type_ == TEXT else column, type_)
 
 
 def _text(value: Any) -> str | None:
