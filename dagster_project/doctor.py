@@ -33,8 +33,9 @@ from dagster_project.errors import LakeMoved, NotelakeError
 from dagster_project.lake.catalog import catalog_uri
 from dagster_project.lake.lake import FORMAT_PROPERTY, Lake, open_lake
 from dagster_project.lake.upkeep import clean, missing_files
+from dagster_project.landing import streams
 from dagster_project.settings import Settings
-from dagster_project.sources import Source
+from dagster_project.sources import Source, StreamSource
 from dagster_project.sql_words import literal
 from dagster_project.views.anomalies import unusual
 from dagster_project.views.publish import published
@@ -337,7 +338,9 @@ OF_LAKE: Final[tuple[Examination[[Lake, Sequence[Source]]], ...]] = (
 
 def _reaches(source: Source) -> Iterator[Finding]:
     name = f"source {source.name}"
-    if source.is_remote:
+    if isinstance(source, StreamSource) and source.is_of_a_server:
+        there = bool(streams.shards(source))
+    elif source.is_remote:
         filesystem = fsspec.filesystem(source.path.split("://", 1)[0])
         there = bool(filesystem.glob(source.path)) if has_magic(source.path) else filesystem.exists(source.path)
     else:

@@ -18,7 +18,7 @@ import fsspec
 from dagster_project.errors import SourceInvalid, SourceUnavailable
 from dagster_project.landing.formats import format_named
 from dagster_project.landing.unpacked import bare_name
-from dagster_project.sources import EventMapping, Source, declare
+from dagster_project.sources import INSTANTS, EventMapping, Source, declare
 
 _KINDS: Final = {"documents": "DocumentSource", "table": "TableSource", "stream": "StreamSource"}
 _LINES: Final = (".jsonl", ".ndjson")
@@ -62,6 +62,8 @@ def _guessed(path: str, address: str) -> str:
 
 
 def _kind(address: str) -> str:
+    if address.startswith(INSTANTS):
+        return "stream"
     scheme = address.split("://", 1)[0] if "://" in address else "file"
     filesystem = fsspec.filesystem(scheme)
     files = [file for file in islice(_files(filesystem, address), _LOOK_AT) if not _is_hidden(file, address)]

@@ -101,8 +101,8 @@ class Kinesis:
             yield
         except (BotoCoreError, ClientError) as error:
             raise SourceUnavailable(
-                f"The stream {self._source.name!r} can't be read at {self._source.path}: {error}. What was read before "
-                "stays; see that the stream is there and may be read, then run again: it goes on from there."
+                f"The stream {self._source.name!r} can't be read at {self._source.path}: "
+                f"{str(error).rstrip('.')}. What was read before stays; see that the stream is there and may be read, then run again: it goes on from there."
             ) from error
 
     def _listed(self, client: Any) -> list[_Shard]:
