@@ -102,7 +102,8 @@ class Kinesis:
         except (BotoCoreError, ClientError) as error:
             raise SourceUnavailable(
                 f"The stream {self._source.name!r} can't be read at {self._source.path}: "
-                f"{str(error).rstrip('.')}. What was read before stays; see that the stream is there and may be read, then run again: it goes on from there."
+                f"{str(error).rstrip('.')}. What was read before stays; see that the stream is there and may be "
+                "read, then run again: it goes on from there."
             ) from error
 
     def _listed(self, client: Any) -> list[_Shard]:

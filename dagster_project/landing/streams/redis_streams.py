@@ -119,8 +119,8 @@ class RedisStreams:
         except (RedisError, OSError) as error:
             raise SourceUnavailable(
                 f"The stream {self._source.name!r} can't be read at {self._source.path}: "
-                f"{str(error).rstrip('.') or type(error).__name__}. What was read before stays; see that the server is there, then run "
-                "again: it goes on from there."
+                f"{str(error).rstrip('.') or type(error).__name__}. What was read before stays; see that the server is "
+                "there, then run again: it goes on from there."
             ) from error
 
     def _pieces(self, client: Any, key: bytes, position: Position, max_bytes: int) -> Iterator[Piece | Problem]:
