@@ -188,13 +188,17 @@ def quotient(left: Typed, right: Typed, kind: Type) -> Typed:
     """Return a quotient of decimals in the scale of `kind`, rounded half up, by whole numbers of 128 bits."""
     one, other = as_decimal(left.type), as_decimal(right.type)
     up = kind.args[1] + other.args[1] - one.args[1]
-    a = Typed(_unscaled(left, one, max(up, 0)), kind)
-    b = Typed(_unscaled(right, other, max(-up, 0)), kind)
+    a, b = Typed(_unscaled(left, one, 0), kind), Typed(_unscaled(right, other, max(-up, 0)), kind)
+    step = f"CAST('1{'0' * max(up, 0)}' AS HUGEINT)"
 
     def body(x: str, y: str) -> str:
+        # The whole part first: 128 bits hold 38 digits, and no more of them for the digits after the point.
+        rest = f"(abs({x}) % abs({y}) * {step})" if up > 0 else f"(abs({x}) % abs({y}))"
+        whole = f"(abs({x}) // abs({y}) * {step} + {rest} // abs({y}))" if up > 0 else f"(abs({x}) // abs({y}))"
+        after = f"({rest} % abs({y}))" if up > 0 else rest
         sign = f"(CASE WHEN ({x} < 0) <> ({y} < 0) THEN -1 ELSE 1 END)"
-        whole = f"({sign} * (abs({x}) // abs({y}) + CASE WHEN abs({x}) % abs({y}) >= abs({y}) - abs({x}) % abs({y}) THEN 1 ELSE 0 END))"
-        return f"CASE WHEN {y} = 0 THEN {fail('Division by zero', kind)} WHEN {x} IS NOT NULL AND {y} IS NOT NULL THEN {_scaled_down(whole, kind)} END"
+        rounded = f"({sign} * ({whole} + CASE WHEN {after} >= abs({y}) - {after} THEN 1 ELSE 0 END))"
+        return f"CASE WHEN {y} = 0 THEN {fail('Division by zero', kind)} WHEN {x} IS NOT NULL AND {y} IS NOT NULL THEN {_scaled_down(rounded, kind)} END"
 
     return Typed(let([a, b], body), kind)
 
@@ -255,6 +259,9 @@ def _span(milliseconds: int) -> Typed:
 def _scaled(sign: str, span: Typed, by: Typed) -> Typed:
     if sign == "/" and by.const == 0:
         return Typed(fail("Division by zero", span.type), span.type)
+    if sign == "/" and by.const is None:
+        raised = fail("Division by zero", by.type)
+        by = Typed(let([by], lambda y: f"CASE WHEN {y} = 0 THEN {raised} ELSE {y} END"), by.type)
     divisor = by.sql if by.type.name == "double" else f"CAST({by.sql} AS DOUBLE)"
     if span.type == MONTHS:
         whole = let([span], lambda x: f"(datepart('year', {x}) * 12 + datepart('month', {x}))")

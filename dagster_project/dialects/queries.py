@@ -17,6 +17,7 @@ from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.expressions import Expressions, only, row_of, told, type_of
 from dagster_project.dialects.functions import AGGREGATES, FUNCTIONS
 from dagster_project.dialects.functions.calls import Aggregate, Call
+from dagster_project.dialects.held import FILE_COLUMNS, Holder, Moment, Scan, no_past
 from dagster_project.dialects.scopes import Column, Relation, Scope
 from dagster_project.dialects.syntax import JsonTable, Nearest
 from dagster_project.dialects.typed import Typed, null_of, string
@@ -44,9 +45,13 @@ Schema = Mapping[str, Mapping[str, str]]
 class Queries:
     """Gives the queries of one statement. `schema` maps tables, `name` or `schema.name`, to columns and their types."""
 
-    def __init__(self, schema: Schema | None) -> None:
+    dialect = "athena"
+
+    def __init__(self, schema: Schema | None, holder: Holder | None = None, file_columns: Sequence[str] = ()) -> None:
         self.schema = {name.lower(): columns for name, columns in (schema or {}).items()}
         self.knows_all = schema is not None
+        self.holder = holder
+        self.file_columns = tuple(file_columns)
         self.expressions = Expressions(self)
         self.functions: Mapping[str, Any] = FUNCTIONS
         self.aggregates: Mapping[str, Any] = AGGREGATES
@@ -449,7 +454,10 @@ class Queries:
             only(inner)
             if not scope.relations:
                 raise Unsupported("SELECT * without FROM gives nothing. Name the relation.")
+            is_hiding = any(r.hidden for r in scope.relations)
             if any(r.columns is None for r in scope.relations):
+                if is_hiding:
+                    raise Unsupported("SELECT * beside a column that tells of files needs the columns. Name them.")
                 return "*", None
             seen: set[str] = set()
             found: Columns = []
@@ -459,7 +467,7 @@ class Queries:
                     if name not in scope.merged or name not in seen:
                         found.append(column)
                         seen.add(name)
-            return ("*", found) if not scope.merged else self._merged_star(scope)
+            return ("*", found) if not scope.merged and not is_hiding else self._merged_star(scope)
         if isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star):
             names = [a.name for a in node.expressions] if isinstance(node, exp.Aliases) else None
             parts = [inner.text(part) for part in ("catalog", "db", "table") if inner.text(part)]
@@ -517,7 +525,7 @@ class Queries:
         while around is not None:
             for relation in around.relations:
                 if (relation.alias or "").lower() == name.lower():
-                    if relation.columns is not None and (around is not scope or around.merged):
+                    if relation.columns is not None and (around is not scope or around.merged or relation.hidden):
                         shown = ", ".join(f"{quoted(name)}.{quoted(c.name or '')}" for c in relation.columns)
                         return shown, list(relation.columns)
                     return f"{quoted(name)}.*", None if relation.columns is None else list(relation.columns)
@@ -809,7 +817,7 @@ class Queries:
         return f"{sql} AS {quoted(shown)}{brackets}"
 
     def _table(self, node: Any, scope: Scope) -> str:
-        only(node, "this", "db", "catalog", "alias", "joins")
+        only(node, "this", "db", "catalog", "alias", "joins", "version")
         if not isinstance(node.this, exp.Identifier):
             raise Unsupported(f"The table function {told(node)} is not given here. Use UNNEST(sequence(…)).")
         name, db, catalog = node.name, node.text("db"), node.text("catalog")
@@ -821,16 +829,49 @@ class Queries:
         alias = node.args.get("alias")
         given = [c.name for c in (alias.args.get("columns") or ())] if alias else []
         shown_as = alias.name if alias else name
+        hidden: list[Column] = []
+        if (scan := self._held(node, f"{db}.{name}".lower(), scope)) is not None:
+            columns = self._typed(scan.columns)
+            hidden = [Column(column, FILE_COLUMNS[self.dialect][column]) for column in self.file_columns]
+            shown = f"({scan.sql})"
+            alias = alias or exp.TableAlias(this=exp.to_identifier(name))
         if any((r.alias or "").lower() == shown_as.lower() for r in scope.relations):
             self.fresh += 1  # Athena lets two relations bear one name as long as nobody says it
-            hidden = f"_r{self.fresh}"
-            scope.relations.append(Relation(hidden, _renamed(columns, given)))
-            return f"{shown} AS {quoted(hidden)}{'(' + ', '.join(map(quoted, given)) + ')' if given else ''}"
-        scope.relations.append(Relation(shown_as, _renamed(columns, given)))
+            unsaid = f"_r{self.fresh}"
+            scope.relations.append(Relation(unsaid, _renamed(columns, given), hidden))
+            return f"{shown} AS {quoted(unsaid)}{'(' + ', '.join(map(quoted, given)) + ')' if given else ''}"
+        scope.relations.append(Relation(shown_as, _renamed(columns, given), hidden))
         if node.args.get("joins"):
             raise Unsupported(f"{told(node)} is not known here. Put the join behind the table.")
         brackets = f"({', '.join(map(quoted, given))})" if given else ""
         return f"{shown} AS {quoted(alias.name)}{brackets}" if alias else shown
+
+    def _held(self, node: Any, table: str, scope: Scope) -> Scan | None:
+        """Return how a table is read if its name alone does not say it: as it was, or with the file of each row."""
+        moment = self._moment(node.args["version"], scope) if node.args.get("version") else None
+        if moment is None and not self.file_columns:
+            return None
+        scan = self.holder.scan(table, moment, self.file_columns) if self.holder else None
+        if scan is None and moment is not None:
+            raise no_past(table.removeprefix("."))
+        return scan
+
+    def _moment(self, version: Any, scope: Scope) -> Moment:
+        """Return what FOR VERSION AS OF and FOR TIMESTAMP AS OF name. A date or a local time is one of UTC."""
+        only(version, "this", "expression", "kind")
+        node = version.expression
+        if version.args.get("kind") != "AS OF" or str(version.this).upper() not in {"VERSION", "TIMESTAMP"}:
+            raise Unsupported(f"{told(version)} is not known here. Write FOR TIMESTAMP AS OF or FOR VERSION AS OF.")
+        if str(version.this).upper() == "VERSION":
+            if not isinstance(node, exp.Literal):
+                raise Unsupported("FOR VERSION AS OF takes the number of a snapshot, or a name. Write it out.")
+            return Moment(ref=node.this) if node.is_string else Moment(snapshot_id=int(node.this))
+        if node.find(exp.Column, exp.Query):
+            raise Unsupported("FOR TIMESTAMP AS OF takes a constant. Write it out.")
+        value = self.expressions.give(node, scope)
+        if value.type.name not in {"timestamptz", "timestamp", "date"}:
+            raise Unsupported(f"FOR TIMESTAMP AS OF takes an instant, not {value.type}. Write TIMESTAMP '… UTC'.")
+        return Moment(instant=coerce(value, FILE_COLUMNS["athena"]["$file_modified_time"]).sql)
 
     def _columns(self, name: str, db: str) -> Columns | None:
         if not db:
@@ -840,7 +881,10 @@ class Queries:
         found = self.schema.get(f"{db}.{name}".lower() if db else name.lower())
         if found is None and not db and (key := self._only_schema(name)) is not None:
             found = self.schema[f"{key}.{name}".lower()]
-        return None if found is None else [Column(column, type_named(kind)) for column, kind in found.items()]
+        return None if found is None else self._typed(found)
+
+    def _typed(self, columns: Mapping[str, str]) -> Columns:
+        return [Column(column, type_named(kind)) for column, kind in columns.items()]
 
     def _only_schema(self, name: str) -> str | None:
         """Return the one schema that has a table of this name; None if none or several have."""

@@ -38,8 +38,10 @@ from dagster_project.errors import Unsupported
 class RedshiftQueries(Queries):
     """Gives the queries of one statement of Redshift or PartiQL."""
 
-    def __init__(self, schema: Schema | None) -> None:
-        super().__init__(schema)
+    dialect = "redshift"
+
+    def __init__(self, schema: Schema | None, holder: Holder | None = None, file_columns: Sequence[str] = ()) -> None:
+        super().__init__(schema, holder, file_columns)
         self.functions = FUNCTIONS
         self.aggregates = AGGREGATES
         self.expressions.rules = REDSHIFT
@@ -47,6 +49,9 @@ class RedshiftQueries(Queries):
     def _columns(self, name: str, db: str) -> Columns | None:
         found = super()._columns(name, db)
         return None if found is None else [Column(c.name, _with_super(c.type)) for c in found]
+
+    def _typed(self, columns: Mapping[str, str]) -> list[Column]:
+        return [Column(c.name, _with_super(c.type)) for c in super()._typed(columns)]
 
     def _relation(self, node: Any, scope: Scope, *, lateral: bool) -> str:
         if isinstance(node, exp.Table) and (value := self._navigated(node, scope)) is not None:

@@ -27,6 +27,8 @@ class Relation:
 
     alias: str | None
     columns: Sequence[Column] | None
+    hidden: Sequence[Column] = ()
+    """Columns that `*` does not stand for."""
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ class Scope:
         holders = [
             (relation, column)
             for relation in self.relations
-            for column in relation.columns or ()
+            for column in (*(relation.columns or ()), *relation.hidden)
             if column.name is not None and column.name.lower() == name
         ]
         if len(holders) > 1 and name not in self.merged:
@@ -98,7 +100,9 @@ class Scope:
         if relation.columns is None:
             return dereferenced(Typed(qualified, ANY), parts[1:])
         found = [
-            column for column in relation.columns if column.name is not None and column.name.lower() == parts[0].lower()
+            column
+            for column in (*relation.columns, *relation.hidden)
+            if column.name is not None and column.name.lower() == parts[0].lower()
         ]
         if len(found) > 1:
             raise Unsupported(f"{relation.alias} has several columns {parts[0]}. Give each a name of its own.")

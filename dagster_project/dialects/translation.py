@@ -13,6 +13,7 @@ from typing import Final
 from sqlglot import exp
 
 from dagster_project.dialects import predicates  # noqa: F401 - enters its rules
+from dagster_project.dialects.held import Holder, file_columns_in
 from dagster_project.dialects.parsing import parse
 from dagster_project.dialects.queries import Queries
 from dagster_project.dialects.redshift import RedshiftQueries
@@ -31,11 +32,17 @@ class Translation:
     notes: tuple[str, ...] = ()
 
 
-def translate(sql: str, dialect: str, schema: Mapping[str, Mapping[str, str]] | None = None) -> Translation:
+def translate(
+    sql: str,
+    dialect: str,
+    schema: Mapping[str, Mapping[str, str]] | None = None,
+    holder: Holder | None = None,
+) -> Translation:
     """Return one statement of `dialect` in DuckDB's SQL, with the same meaning.
 
     `schema` maps each table, `name` or `schema.name`, to its columns and their types in DuckDB's or Trino's words. What
-    depends on the type of a column that it does not tell of is refused.
+    depends on the type of a column that it does not tell of is refused. `holder` reads tables as they were (FOR
+    TIMESTAMP AS OF) and with the files of their rows (`"$path"`); without one, both are refused.
 
     Raises `Unsupported`, naming the construct and the way out, for everything that is not known to mean the same.
 
@@ -46,13 +53,14 @@ def translate(sql: str, dialect: str, schema: Mapping[str, Mapping[str, str]] | 
         raise Unsupported(f"There is no dialect {dialect}. Choose one of: {', '.join(DIALECTS)}.")
     if (
         dialect == "athena"
-        and (told := statement(sql, lambda query: translate(query, dialect, schema).sql)) is not None
+        and (told := statement(sql, lambda query: translate(query, dialect, schema, holder).sql)) is not None
     ):
         return Translation(told)
     tree = parse(sql, dialect)
     if not isinstance(tree, (exp.Query, exp.Values, exp.Subquery)):
         raise Unsupported(f"Only queries are translated, and this is {_kind(tree)}. Write a SELECT.")
-    queries = Queries(schema) if dialect == "athena" else RedshiftQueries(schema)
+    kind = Queries if dialect == "athena" else RedshiftQueries
+    queries = kind(schema, holder, file_columns_in(tree, kind.dialect))
     try:
         given, columns = queries.give(tree, None)
     except RecursionError as error:

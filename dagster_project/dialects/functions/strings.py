@@ -219,7 +219,7 @@ def reverse(call: Call) -> Typed:
         return text(value.text[::-1])
     return Typed(
         let(
-            [call.text(0)],
+            [call.padded(0)],
             lambda x: f"array_to_string(list_transform(range(length({x}), 0, -1), lambda _i: substr({x}, _i, 1)), '')",
         ),
         VARCHAR,
@@ -347,21 +347,24 @@ def translate_(call: Call) -> Typed:
     return Typed(f"translate({call.text(0).sql}, {call.text(1).sql}, {call.text(2).sql})", VARCHAR)
 
 
-def _ascii(name: str, made: str, *, same_length: bool) -> None:
-    @function(name, args=2)
-    def rule(call: Call) -> Typed:
-        """Give a distance of texts by code points; DuckDB counts bytes, so beyond ASCII it raises."""
-        beyond = fail(f"{name}() is given for ASCII only", BIGINT)
-        unlike = fail("The input strings to hamming_distance function must have the same length", BIGINT)
+@function("levenshtein_distance", args=2)
+def levenshtein_distance(call: Call) -> Typed:
+    """Give how many characters must change, by code points; DuckDB counts bytes, so each character becomes one byte."""
+    one, other = call.text(0), call.text(1)
+    if one.text is not None and other.text is not None:
+        return number(levenshtein(one.text, other.text))
+    many = fail("levenshtein_distance() of more than 127 characters beyond ASCII is not given", VARCHAR)
 
-        if call.text(0).text is not None and call.text(1).text is not None:
-            return number(levenshtein(call.text(0).text or "", call.text(1).text or ""))
+    def body(x: str, y: str) -> str:
+        letters = f"list_distinct(string_split({x} || {y}, ''))"
+        single = lambda t, of: (
+            f"CASE WHEN strlen({x} || {y}) = length({x} || {y}) THEN {t} WHEN len({of}) > 127 THEN {many} "
+            f"ELSE array_to_string(list_transform(string_split({t}, ''), lambda _c: chr(CAST(list_position({of}, _c) AS INTEGER))), '') END"
+        )
+        made = let([Typed(letters, array(VARCHAR))], lambda of: f"levenshtein({single(x, of)}, {single(y, of)})")
+        return f"CASE WHEN {x} = '' OR {y} = '' THEN length({x}) + length({y}) ELSE CAST({made} AS BIGINT) END"
 
-        def body(x: str, y: str) -> str:
-            longer = f"WHEN length({x}) <> length({y}) THEN {unlike} " if same_length else ""
-            return f"CASE {longer}WHEN strlen({x}) <> length({x}) OR strlen({y}) <> length({y}) THEN {beyond} WHEN {x} = '' OR {y} = '' THEN length({x}) + length({y}) ELSE CAST({made.format(x, y)} AS BIGINT) END"
-
-        return Typed(let([call.text(0), call.text(1)], body), BIGINT)
+    return Typed(let([one, other], body), BIGINT)
 
 
 def levenshtein(one: str, other: str) -> int:
@@ -376,9 +379,6 @@ def levenshtein(one: str, other: str) -> int:
         for j, b in enumerate(other, 1):
             row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (a != b)))
     return row[-1]
-
-
-_ascii("levenshtein_distance", "levenshtein({0}, {1})", same_length=False)
 
 
 @function("hamming_distance", args=2)
