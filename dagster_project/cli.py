@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
+from threading import Event, Timer
 from typing import TYPE_CHECKING, Any, Final, ParamSpec
 from uuid import uuid4
 
@@ -27,9 +29,11 @@ from dagster_project.settings import DEFAULT_LAKE, Settings, bundled, project_ro
 if TYPE_CHECKING:
     import duckdb
 
+    from dagster_project.dialects.held import AsOf, Scan
     from dagster_project.lake.lake import Lake
     from dagster_project.landing.emit import Fsync
-    from dagster_project.sources import Source
+    from dagster_project.sources import Source, StreamSource
+    from dagster_project.streaming import Until
 
 P = ParamSpec("P")
 
@@ -112,6 +116,112 @@ def ingest(
     source = guess_source(path, kind=kind, name=name)
     click.echo(f"{path} is read as {source.kind}, source {source.name!r}.", err=True)
     _run([source], settings(lake_uri), allow_gone=allow_gone, reread=reread, answers=False)
+
+
+@main.command(short_help="Consume streams as events come, until it is stopped.")
+@click.argument("names", metavar="[SOURCE]...", nargs=-1)
+@click.option("--interval", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds between looks.")
+@click.option(
+    "--max-events",
+    type=click.IntRange(1),
+    default=100_000,
+    show_default=True,
+    help="Events after which a commit is made; what is beyond comes next, without waiting.",
+)
+@click.option(
+    "--fold-interval",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    help="Seconds between folds of events into notes.",
+)
+@click.option(
+    "--views-interval",
+    type=click.FloatRange(0),
+    default=2.0,
+    show_default=True,
+    help="Seconds from a commit to the views that show it.",
+)
+@click.option("--once", is_flag=True, help="End after one look at each stream.")
+@click.option("--until-idle", is_flag=True, help="End when nothing more has come.")
+@click.option("--for", "seconds", type=click.FloatRange(0), metavar="SECONDS", help="End after so long.")
+@click.option("--quiet", is_flag=True, help="Tell only what somebody should know.")
+@lake_option
+@_tells_errors
+def stream(
+    names: tuple[str, ...],
+    *,
+    interval: float,
+    max_events: int,
+    fold_interval: float,
+    views_interval: float,
+    once: bool,
+    until_idle: bool,
+    seconds: float | None,
+    quiet: bool,
+    lake_uri: str | None,
+) -> None:
+    """Consume the declared streams, all or those named, as their events come: commit them every second or so.
+
+    SIGTERM or Ctrl-C ends it after the commit under way; it goes on where it was when it is started again, also after
+    it was killed. A stream that can't be read is told and tried again. Two at once do each other no harm, nor does
+    `notelake run` or Dagster's sensor beside it. The exit code is 3 if events were refused, or a stream can't be read.
+
+    \b
+    notelake stream live
+    notelake stream --until-idle --quiet
+    """
+    from dagster_project.live import watching
+    from dagster_project.streaming import Pace, consume
+
+    if once and until_idle:
+        raise UsageError("--once and --until-idle say when to end: give one of them.")
+    sources = _streams(names)
+    lake = _open(settings(lake_uri), create=True)
+    pace = Pace(interval, max_events, fold_interval, views_interval)
+    with _stopping(seconds) as stop, watching(quiet=quiet) as tell:
+        until: Until = "once" if once else "idle" if until_idle else "stopped"
+        done = consume(lake, sources, stop=stop, tell=tell, pace=pace, until=until)
+    if not quiet:
+        click.echo(
+            f"{sum(each.counts.seen for each in done):,} events in {sum(each.commits for each in done):,} commits."
+        )
+    raise SystemExit(TROUBLE if any(each.trouble or each.counts.has_trouble for each in done) else OK)
+
+
+def _streams(names: Sequence[str]) -> list[StreamSource]:
+    """Return the declared streams, or those named."""
+    from dagster_project.sources import StreamSource
+
+    chosen = _chosen(names)
+    if others := [source.name for source in chosen if names and not isinstance(source, StreamSource)]:
+        raise UsageError(f"{', '.join(others)} is no stream: `notelake run` brings it in.")
+    streams = [source for source in chosen if isinstance(source, StreamSource)]
+    if not streams:
+        raise UsageError("No stream is declared. The README says how to declare one.")
+    return streams
+
+
+@contextmanager
+def _stopping(seconds: float | None) -> Iterator[Event]:
+    """Give an event that SIGTERM, SIGINT, or the end of so many seconds sets; a second signal ends at once."""
+    stop = Event()
+
+    def asked(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGTERM, signal.SIGINT)}
+    timer = Timer(seconds or 0, stop.set)
+    timer.daemon = True
+    if seconds is not None:
+        timer.start()
+    try:
+        yield stop
+    finally:
+        timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @main.command(short_help="Append events to a stream's log.")
@@ -307,12 +417,13 @@ def sql_command(query: str | None, form: str, dialect: str, lake_uri: str | None
     """
     from dagster_project import terminal
 
-    file = _view_file(settings(lake_uri))
+    where = settings(lake_uri)
+    file = _view_file(where)
     if query is None and sys.stdin.isatty():
         _shell(file)
     text = sys.stdin.read() if query in {None, "-"} else _query_text(query or "")
     if dialect != "duckdb":
-        text = _translated(text, dialect, terminal.column_types(file))
+        text = _translated(text, dialect, file, where)
     if explain:
         click.echo(text)
     else:
@@ -495,6 +606,28 @@ def suggest(source: str, *, out: str | None, write: bool, lake_uri: str | None) 
     click.echo(f"{len(suite['expectations'])} rules are in {file}, for review.", err=True)
 
 
+@main.command(short_help="Write what was judged as pages that open without the internet.")
+@click.option("--out", metavar="FOLDER", help="Where to write them. Default: data/docs.")
+@lake_option
+@_tells_errors
+def docs(out: str | None, lake_uri: str | None) -> None:
+    """Write Data Docs: an index of sources, and pages of each source, batch and suite, as plain HTML.
+
+    They tell rules, whether they held, what was observed, how many rows broke them and keys of some, and draw the
+    figures of each batch. They hold no text of a note, and no address that leaves the folder.
+    """
+    from dagster_project.audit.suites import all_suites
+    from dagster_project.data_docs.facts import read_facts
+    from dagster_project.data_docs.site import write_site
+
+    folder = Path(out).expanduser() if out else project_root() / "data" / "docs"
+    with _served(settings(lake_uri)) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        facts = read_facts(con)
+    written = write_site(facts, all_suites(bundled("expectations")), folder)
+    click.echo(f"{written.pages:,} pages are written; open {written.index}.", err=True)
+
+
 @main.command(short_help="Find tables, and propose how to declare them.")
 @click.argument("path", metavar="PATH_OR_URI")
 @click.option("--out", metavar="FOLDER", help="Where to write what is proposed. Default: data/crawled.")
@@ -568,6 +701,60 @@ def bookmark_resume(source: str, lake_uri: str | None) -> None:
 
     resume(_open(settings(lake_uri)), source)
     click.echo(f"{source} is taken up again by the next run.")
+
+
+@bookmark.command("states")
+@click.argument("source")
+@lake_option
+@_tells_errors
+def bookmark_states(source: str, lake_uri: str | None) -> None:
+    """List the states of SOURCE that are kept, newest first: when, up to which arrival, snapshot, what made it."""
+    from dagster_project import terminal
+    from dagster_project.rewind import states
+
+    terminal.print_states(states(_open(settings(lake_uri)), source))
+
+
+@bookmark.command("rewind")
+@click.argument("source")
+@click.option(
+    "--to",
+    metavar="SNAPSHOT|TIME",
+    help="A snapshot that SOURCE made, or a time (ISO 8601; UTC unless it says another).",
+)
+@click.option("--dry-run", is_flag=True, help="Tell what would change, and change nothing.")
+@lake_option
+@_tells_errors
+def bookmark_rewind(source: str, *, to: str | None, dry_run: bool, lake_uri: str | None) -> None:
+    """Put the notes of SOURCE back to what they were, or make all of them again from what has landed.
+
+    With --to the rows of SOURCE in all tables, and how far it has come, go back together to what had been committed by
+    then; the next run goes on from there, and makes the same rows again. A state that is kept (`notelake bookmark
+    states`) is put back as it was; one that is older is made from raw as of today's readers and rules.
+
+    Without --to every row is made again from raw, and all are put in place at once: what to do after a new version, a
+    new mapping or a new rule.
+
+    What has landed stays and lands no second time. Other sources are not touched. A paused SOURCE stays paused.
+
+    \b
+    notelake bookmark rewind my_vault
+    notelake bookmark rewind my_vault --to 2026-05-14T12:00 --dry-run
+    """
+    from dagster_project import terminal
+    from dagster_project.pipeline import serve
+    from dagster_project.rewind import rewind, would_rewind
+
+    lake = _open(settings(lake_uri))
+    declared = next((each for each in _declared() if each.name == source), None)
+    if dry_run:
+        terminal.print_rewound(would_rewind(lake, source, declared, to=to), dry_run=True)
+        return
+    with terminal.progress() as observe:
+        done = rewind(lake, source, declared, to=to, observe=observe)
+        observe(source, "serve")
+        serve(lake)
+    terminal.print_rewound(done, dry_run=False)
 
 
 @main.group()
@@ -776,14 +963,28 @@ def _query_text(query: str) -> str:
     return query
 
 
-def _translated(query: str, dialect: str, schema: dict[str, dict[str, str]]) -> str:
+def _translated(query: str, dialect: str, file: Path, where: Settings) -> str:
     """Return a query of another dialect in DuckDB's SQL; what is to be known of it goes to standard error."""
+    from dagster_project import terminal
     from dagster_project.dialects import translate
 
-    translation = translate(query.strip().rstrip(";"), dialect, schema)
+    holder = _Tables(file, where)
+    translation = translate(query.strip().rstrip(";"), dialect, terminal.column_types(file), holder)
     for note in translation.notes:
         click.echo(f"Note: {note}", err=True)
     return translation.sql
+
+
+class _Tables:
+    """Imports what reads tables as they were when a query asks for it."""
+
+    def __init__(self, file: Path, where: Settings) -> None:
+        self._file, self._where = file, where
+
+    def scan(self, table: str, as_of: AsOf | None, file_columns: tuple[str, ...]) -> Scan | None:
+        from dagster_project.steps.travel import Travel
+
+        return Travel(self._file, lambda: _open(self._where)).scan(table, as_of, file_columns)
 
 
 def _shell(file: Path) -> None:

@@ -105,6 +105,13 @@ class Lake(Store):
         files = self.data_files(pin.metadata_location)
         return files if not pin.table.partition else tuple(file for file in files if file.partition[0] == source)
 
+    def forget_past(self) -> None:
+        """Let go of what was read of states that are current no more, so that a lake can be kept open for weeks."""
+        current = set(self.catalog.locations().values())
+        for kept in (self._metadata, self._files):
+            for location in kept.keys() - current:
+                del kept[location]
+
     def properties(self, pin: Pin) -> Mapping[str, str]:
         """Return the table properties at the moment of `pin`: cursors are among them."""
         return self.metadata(pin.metadata_location).properties

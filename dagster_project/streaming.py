@@ -1,0 +1,242 @@
+"""The long-running consumer of streams: it looks, commits what has come, and waits; over and over until it is stopped.
+
+What belongs here: when to look, to fold, to serve and to try again. What does not: how a commit is made (`pipeline`)
+and how it looks to who watches (`live`).
+
+One process, one thread: whatever it is told to stop by, the commit under way is finished, and nothing is in doubt. It
+keeps nothing that matters: positions and cursors are in the lake, so it goes on where it was however it ended, and two
+at once on one source commit each event once; the one that was too late says so. Only what is to be written to
+`ops.audits` waits in memory for the next fold, and is lost if the process is killed before it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Final, Literal, Protocol
+
+import pyarrow as pa
+
+from dagster_project.errors import AuditFailed, CommitConflict, NotelakeError, SourceUnavailable
+from dagster_project.lake.lake import Lake
+from dagster_project.pipeline import commit_events, fold_pending, serve
+from dagster_project.reports import Counts, Landed
+from dagster_project.sources import StreamSource
+from dagster_project.steps.judge import warm_up
+from dagster_project.steps.land import land
+
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
+"""Seconds between attempts at what failed: doubled each time, up to this."""
+RATE_SECONDS: Final = 10.0
+"""Over how long a rate is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often what is done. Seconds."""
+
+    interval: float = 1.0
+    """Between two looks at a source that has nothing waiting."""
+    max_events: int = 100_000
+    """So many events end a look: what is beyond is committed next, without waiting. A chunk is not cut."""
+    fold_interval: float = 30.0
+    """Between two folds of events into notes."""
+    views_interval: float = 2.0
+    """Between a commit and the views that show it, at most."""
+
+
+Until = Literal["stopped", "idle", "once"]
+"""When to end: when it is stopped; also when no source has anything more; or after one look at each."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the consumer is with a source."""
+
+    source: str
+    counts: Counts = field(default_factory=Counts)
+    commits: int = 0
+    folds: int = 0
+    rate: float = 0.0
+    """Events a second, over the last ten seconds."""
+    delay: float | None = None
+    """Seconds that an event of the last commit has waited for it at most; None while older ones are being caught up."""
+    committed_at: float | None = None
+    """When it committed last, in seconds since 1970."""
+    trouble: str | None = None
+    """Why it can't be read or committed now; tried again at intervals."""
+    superseded: int = 0
+    """Batches that another run committed while this one worked on them."""
+
+
+class Tell(Protocol):
+    """Is told what happens. `word` is one of committed, folded, served, trouble, recovered, superseded, notice."""
+
+    def __call__(self, word: str, progress: Progress, detail: str = "") -> None:
+        """Take note."""
+
+
+def consume(
+    lake: Lake,
+    sources: Sequence[StreamSource],
+    *,
+    stop: Event,
+    tell: Tell,
+    pace: Pace = Pace(),
+    until: Until = "stopped",
+) -> tuple[Progress, ...]:
+    """Consume `sources` until `stop` is set or `until` is reached; then fold and serve what is left.
+
+    A source that can't be read is tried again, ever less often, and hinders no other; so is one whose batch is refused.
+    Raises what is no fault of a source: a lake that can't be written.
+    """
+    warm_up()
+    consumers = [_Consumer(lake, source, pace, tell) for source in sources]
+    views = _Views(lake, pace, tell)
+    while not stop.is_set():
+        for consumer in consumers:
+            if stop.is_set():
+                break
+            views.changed(consumer.turn())
+            views.serve_if_due()
+        if until == "once" or (until == "idle" and all(consumer.is_idle for consumer in consumers)):
+            break
+        lake.forget_past()
+        stop.wait(max(0.0, min(views.due_at, *(consumer.due_at for consumer in consumers)) - time.monotonic()))
+    for consumer in consumers:
+        views.changed(consumer.fold())
+    views.serve_now()
+    return tuple(consumer.progress for consumer in consumers)
+
+
+class _Consumer:
+    """One source: when it is due, and what came of it."""
+
+    def __init__(self, lake: Lake, source: StreamSource, pace: Pace, tell: Tell) -> None:
+        self._lake, self._source, self._pace, self._tell = lake, source, pace, tell
+        self.progress = Progress(source.name)
+        self.is_idle = False
+        self._look_at = 0.0
+        self._fold_at = time.monotonic() + pace.fold_interval
+        self._looked_at: float | None = None
+        self._pause = FIRST_PAUSE
+        self._later: list[pa.Table] = []
+        self._is_unfolded = True
+        self._recent: deque[tuple[float, int]] = deque()
+        self._noticed: frozenset[str] = frozenset()
+
+    @property
+    def due_at(self) -> float:
+        """When something is to be done, on the monotonic clock."""
+        return min(self._look_at, self._fold_at) if self._is_unfolded else self._look_at
+
+    def turn(self) -> bool:
+        """Do what is due; tell whether the lake has changed."""
+        changed = False
+        if time.monotonic() >= self._look_at:
+            changed = self._guarded(self._look)
+        if self._is_unfolded and time.monotonic() >= self._fold_at:
+            changed = self.fold() or changed
+        return changed
+
+    def fold(self) -> bool:
+        """Fold what is committed into notes, and write down the audits that wait; tell whether the lake has changed."""
+        self._fold_at = time.monotonic() + self._pace.fold_interval
+        return self._guarded(self._fold)
+
+    def _fold(self) -> bool:
+        folds = fold_pending(self._lake, self._source, later=self._later, observe=self._observe)
+        self._is_unfolded = False
+        self.progress.folds += len(folds)
+        if folds:
+            self._tell("folded", self.progress, f"{sum(fold.rows.get('notes.notes', 0) for fold in folds):,} notes")
+        return bool(folds)
+
+    def _look(self) -> bool:
+        began = time.monotonic()
+        landed = land(self._lake, self._source, observe=self._observe, most=self._pace.max_events)
+        batches = commit_events(self._lake, self._source, later=self._later, observe=self._observe)
+        is_full = landed.arrivals >= self._pace.max_events
+        self.is_idle = not landed.arrivals and not batches
+        self._notice(landed)
+        if batches:
+            self.progress.counts = sum((batch.counts for batch in batches), self.progress.counts)
+            self.progress.commits += len(batches)
+            self.progress.committed_at = time.time()
+            self.progress.delay = None if is_full or self._looked_at is None else time.monotonic() - self._looked_at
+            self._is_unfolded = True
+        self._rate(began, sum(batch.counts.seen for batch in batches))
+        self._looked_at = began
+        self._look_at = began if is_full else began + self._pace.interval
+        if batches:
+            self._tell("committed", self.progress, f"{sum(batch.counts.seen for batch in batches):,} events")
+        return bool(batches)
+
+    def _rate(self, began: float, events: int) -> None:
+        """Take a look that began then into the rate."""
+        now = time.monotonic()
+        self._recent.append((began, events))
+        while len(self._recent) > 1 and self._recent[0][0] < now - RATE_SECONDS:
+            self._recent.popleft()
+        self.progress.rate = sum(count for _, count in self._recent) / max(now - self._recent[0][0], 1e-3)
+
+    def _guarded(self, step: Callable[[], bool]) -> bool:
+        """Take a step; what fails in the source is told, and tried again later."""
+        try:
+            done = step()
+        except (SourceUnavailable, AuditFailed, CommitConflict) as error:
+            self._failed(error)
+            return False
+        if self.progress.trouble:
+            self.progress.trouble, self._pause = None, FIRST_PAUSE
+            self._tell("recovered", self.progress)
+        return done
+
+    def _failed(self, error: NotelakeError) -> None:
+        text = f"{type(error).__name__}: {error}"
+        is_new = text != self.progress.trouble
+        self.progress.trouble = text
+        self.is_idle = True  # who waits for idleness does not wait for a source that may never come back
+        self._look_at = self._fold_at = time.monotonic() + self._pause
+        if is_new:
+            self._tell("trouble", self.progress, text)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _observe(self, source: str, verb: str, done: int = 0, total: int | None = None) -> None:  # noqa: ARG002
+        if verb == "superseded":
+            self.progress.superseded += 1
+            self._tell("superseded", self.progress, "another run committed this batch first; nothing of it was written")
+
+    def _notice(self, landed: Landed) -> None:
+        """Tell notices and problems of shards once, and again when they change."""
+        told = frozenset((*landed.problems, *landed.notices))
+        for text in sorted(told - self._noticed):
+            self._tell("notice", self.progress, text)
+        self._noticed = told
+
+
+class _Views:
+    """When the views are due."""
+
+    def __init__(self, lake: Lake, pace: Pace, tell: Tell) -> None:
+        self._lake, self._pace, self._tell = lake, pace, tell
+        self.due_at = float("inf")
+
+    def changed(self, has_changed: bool) -> None:  # noqa: FBT001
+        """Take note that the lake has changed, or has not."""
+        if has_changed and self.due_at == float("inf"):
+            self.due_at = time.monotonic() + self._pace.views_interval
+
+    def serve_if_due(self) -> None:
+        """Serve what is due."""
+        if time.monotonic() >= self.due_at:
+            self.serve_now()
+
+    def serve_now(self) -> None:
+        """Serve the lake as it stands."""
+        serve(self._lake)
+        self.due_at = float("inf")
