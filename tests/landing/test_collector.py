@@ -28,6 +28,7 @@ from dagster_project.landing.collector.refused import Refused
 
 JSON = {"content-type": "application/json"}
 CLOUD_EVENT = {"specversion": "1.0", "id": "e1", "source": "/vault", "type": "note.created"}
+STALLED = b"{"
 TOKEN = {"authorization": "Bearer s3cret"}
 
 
@@ -152,6 +153,8 @@ async def ask(
     scope["headers"] = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def receive() -> dict[str, Any]:
+        if body == STALLED:
+            await asyncio.sleep(20)
         return {"type": "http.request", "body": body}
 
     async def send(message: Any) -> None:
@@ -220,6 +223,23 @@ def test_who_posts_more_than_may_wait_is_told_to_come_again_and_nothing_that_wai
     asyncio.run(scenario())
 
 
+def test_a_body_that_does_not_come_keeps_no_other_waiting() -> None:
+    async def scenario() -> None:
+        disk = Disk()
+        limits = Limits(100, 10, body_seconds=0.1)
+        collector = Collector(lambda: disk.append, complete=lambda event: event, limits=limits)
+        task, ends = await living(collector)
+        stalled = [asyncio.create_task(ask(collector, STALLED)) for _ in range(10)]
+        await asyncio.sleep(0)
+        assert (await ask(collector, b"{}"))[0] == 503
+        assert {(await each)[0] for each in stalled} == {408}
+        assert (await ask(collector, b"{}"))[0] == 202
+        ends.set()
+        await task
+
+    asyncio.run(scenario())
+
+
 def test_a_disk_that_fails_is_told_and_taken_up_again() -> None:
     async def scenario() -> None:
         disk = Disk()
@@ -237,6 +257,21 @@ def test_a_disk_that_fails_is_told_and_taken_up_again() -> None:
         assert (await ask(collector, b'{"id": 1e999}'))[0] == 400
         assert (await ask(collector, b"", "GET"))[0:2] == (405, (await ask(collector, b"", "PUT"))[1])
         assert (await ask(collector, b"", path="/else"))[0] == 404
+        ends.set()
+        await task
+
+    asyncio.run(scenario())
+
+
+def test_a_web_page_that_leads_its_name_to_this_machine_posts_nothing() -> None:
+    async def scenario() -> None:
+        disk = Disk()
+        collector = Collector(lambda: disk.append, complete=lambda event: event)
+        task, ends = await living(collector)
+        assert (await ask(collector, b'{"id": 1}', host="evil.example:8711"))[0] == 403
+        assert (await ask(collector, b"", "OPTIONS"))[0] == 405
+        assert (await ask(collector, b'{"id": 1}', host="localhost:8711"))[0] == 202
+        assert len(disk.lines) == 1
         ends.set()
         await task
 

@@ -8,7 +8,9 @@ events (`posted`), writing (`group_commit`), the server (`serve`).
 | 202 `{"accepted": n}` | n events are durable in the log |
 | 400 | the body holds no events, or one of them does not hold; nothing was taken |
 | 401 | no token, or a wrong one |
+| 403 | no token is set, and the request was meant for another host (a web page that leads its name to this machine) |
 | 404, 405 | another address or method: events are posted to `/` or `/events`, `GET /health` tells how it does |
+| 408 | the body did not come within 30 seconds |
 | 413 | the body is larger than may be |
 | 415 | a content type or packing that is not taken |
 | 503 with `Retry-After` | more waits to be written than may, or the log can't be written: send it again |
@@ -18,11 +20,14 @@ What was answered otherwise than 202, or not at all, may be in the log or not: s
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from ipaddress import ip_address
+from time import monotonic
 from typing import Any, Final
 
 from dagster_project.landing.collector import posted
@@ -50,6 +55,8 @@ class Limits:
     """Bytes of a request's body, unpacked."""
     waiting: int = 64 * 1024**2
     """Bytes of all bodies that are being read or wait to be written."""
+    body_seconds: float = 30
+    """How long a body may take to come: what is announced counts as waiting until then."""
 
 
 class Gone(Exception):
@@ -71,6 +78,7 @@ class Collector:
         self._complete = complete
         self._tokens = tuple(token.encode() for token in tokens)
         self._limits = limits
+        self._patience = _Patience(limits.body_seconds)
         self._log: GroupCommit
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -89,8 +97,10 @@ class Collector:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         self._log = GroupCommit(self._open_log(), most_waiting=self._limits.waiting)
+        watch = asyncio.create_task(self._patience.watch())
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        watch.cancel()
         await self._log.close()
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -126,6 +136,10 @@ class Collector:
         if scope["method"] != "POST":
             raise _other_method(scope["method"], "POST")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if not self._tokens and not is_loopback(headers.get("host", "localhost")):
+            raise Refused(
+                403, f"{headers['host']} is not this machine's loopback.", "Set a token, or post to localhost."
+            )
         has_bearer = self._has_token(headers)
         if not has_bearer and "x-hub-signature-256" not in headers:
             raise _no_token()
@@ -163,6 +177,10 @@ class Collector:
             if int(announced) > self._limits.body:
                 raise posted.too_large(self._limits.body)
             held.hold(int(announced))
+        with self._patience:
+            return await self._whole(receive, held)
+
+    async def _whole(self, receive: Receive, held: _Held) -> bytes:
         pieces, size = [], 0
         while True:
             message = await receive()
@@ -194,6 +212,42 @@ class Collector:
         return len(events)
 
 
+class _Patience:
+    """Ends the reading of bodies that do not come, all of them with one clock: a timeout for each takes 20 us."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun: dict[asyncio.Task[Any], float] = {}  # the oldest first
+        self._ended: set[asyncio.Task[Any]] = set()
+
+    def __enter__(self) -> None:
+        self._begun[_this_task()] = monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        task = _this_task()
+        del self._begun[task]
+        if task in self._ended:
+            self._ended.discard(task)
+            task.uncancel()
+            fact = f"The body did not come within {self._seconds:g} seconds."
+            raise Refused(408, fact, "Send it again.", headers={"connection": "close"}) from error
+
+    async def watch(self) -> None:
+        """End what takes too long, for ever."""
+        while True:
+            await asyncio.sleep(self._seconds / 20)
+            late = monotonic() - self._seconds
+            for task in [task for task, begun in self._begun.items() if begun < late and task not in self._ended]:
+                self._ended.add(task)
+                task.cancel()
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # it is called in coroutines only
+    return task
+
+
 class _Held:
     """Bytes of one request that count as waiting until it is answered."""
 
@@ -213,6 +267,22 @@ class _Held:
 
     def release(self) -> None:
         self._log.release(self._size)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address, which may have a port.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1:80", "[::1]:80", "::1", "localhost", "0.0.0.0", "example.org:80")]
+    [True, True, True, True, False, False]
+    """
+    name = host if host.count(":") > 1 and host[0] != "[" else host.removeprefix("[").partition("]")[0]
+    name = name if name.count(":") > 1 else name.partition(":")[0]
+    if name in ("127.0.0.1", "localhost", "::1"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _no_token() -> Refused:

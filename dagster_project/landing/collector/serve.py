@@ -8,12 +8,11 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
 from dagster_project.errors import UsageError
-from dagster_project.landing.collector.app import Collector, Complete, Limits
+from dagster_project.landing.collector.app import Collector, Complete, Limits, is_loopback
 from dagster_project.landing.emit import Log
 
 DRAIN_SECONDS: Final = 10
@@ -41,7 +40,7 @@ def serve(
     except ImportError as error:
         raise UsageError("The collector needs uvicorn. Install notelake[collect].") from error
     host, _ = address
-    if not tokens and not _is_loopback(host):
+    if not tokens and not is_loopback(host):
         raise UsageError(
             f"Anybody who reaches {host} could post events. Set NOTELAKE_COLLECT_TOKEN or give --token-file; without "
             "a token it listens on loopback only."
@@ -66,18 +65,6 @@ def serve(
         for heeded in (signal.SIGTERM, signal.SIGINT):
             signal.signal(heeded, lambda *_: None)
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address.
-
-    >>> [_is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "example.org")]
-    [True, True, True, False, False]
-    """
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listening(address: tuple[str, int]) -> socket.socket:
