@@ -9,7 +9,7 @@ Sources: https://docs.aws.amazon.com/redshift/latest/dg/{query-super,tutorial-qu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlglot import exp
@@ -26,6 +26,7 @@ from dagster_project.dialects.expressions import (
     told,
     type_of,
 )
+from dagster_project.dialects.held import Holder
 from dagster_project.dialects.moments import Moment
 from dagster_project.dialects.queries import Columns, Queries, Schema
 from dagster_project.dialects.redshift_functions import AGGREGATES, FUNCTIONS, SUPER, read_moment
@@ -203,9 +204,16 @@ def _arithmetic(sign: str) -> Callable[[Expressions, Any, Scope], Typed]:
             return Typed(f"({left.sql} {sign} CAST({right.sql} AS INTEGER))", left.type)
         if sign == "-" and left.type.name == right.type.name == "date":
             return Typed(f"CAST({left.sql} - {right.sql} AS INTEGER)", Type("integer"))
+        spans = {"interval day to second", "interval year to month"}
+        if sign in "+-" and "date" in names and names & spans:  # the result has a clock
+            left, right = (_as_timestamp(v) if v.type.name == "date" else v for v in (left, right))
         return operators.arithmetic(sign, left, right)
 
     return rule
+
+
+def _as_timestamp(value: Typed) -> Typed:
+    return cast(value, Type("timestamp", (6,)))
 
 
 def _between(self: Expressions, node: Any, scope: Scope) -> Typed:

@@ -13,7 +13,7 @@ from typing import Final
 from sqlglot import exp
 
 from dagster_project.dialects import moments, operators
-from dagster_project.dialects.casts import as_text, cast, coerce, is_json, local, same_types
+from dagster_project.dialects.casts import as_text, canonical, cast, coerce, is_json, local, same_types
 from dagster_project.dialects.expressions import cases
 from dagster_project.dialects.functions import AGGREGATES as ATHENA_AGGREGATES
 from dagster_project.dialects.functions import FUNCTIONS as ATHENA
@@ -41,7 +41,7 @@ SUPER: Final = Type("super")
 
 SHARED: Final = (
     "abs ceil ceiling floor exp cbrt degrees radians sin cos tan acos asin atan atan2 pi sqrt power pow sign mod coalesce "
-    "nullif upper lower replace strpos translate starts_with random"
+    "nullif upper lower strpos translate starts_with random"
 )
 SHARED_AGGREGATES: Final = (
     "count sum min max bool_and bool_or any_value stddev stddev_samp stddev_pop variance var_samp var_pop row_number rank "
@@ -203,6 +203,14 @@ for _name, _word in {"btrim": "trim", "trim": "trim", "ltrim": "ltrim", "rtrim":
     _trim(_name, _word)
 
 
+@function("replace", args=3)
+def replace(call: Call) -> Typed:
+    """Give a text with another in place of a part; an empty part is nowhere."""
+    values = [call.text(i) for i in range(3)]
+    body = lambda x, p, b: f"CASE WHEN {p} = '' AND {b} IS NOT NULL THEN {x} ELSE replace({x}, {p}, {b}) END"
+    return Typed(let(values, body), VARCHAR)
+
+
 def _pad(word: str) -> None:
     @function(word, args=(2, 3))
     def rule(call: Call) -> Typed:
@@ -220,17 +228,16 @@ def substring(call: Call) -> Typed:
     """Give the characters from a place on; what lies before the text counts, and is nothing."""
     value, start = call.text(0), call.integer(1)
     if len(call) == 2:
-        return Typed(let([value, start], lambda x, s: f"substr({x}, greatest({s}, 1))"), VARCHAR)
+        return Typed(let([value, start], lambda x, s: f"substr({x}, CASE WHEN {s} < 1 THEN 1 ELSE {s} END)"), VARCHAR)
     size = call.integer(2)
-    return Typed(
-        let(
-            [value, start, size],
-            lambda x, s, n: (
-                f"CASE WHEN {s} + {n} <= 1 THEN CASE WHEN {x} IS NOT NULL THEN '' END ELSE substr({x}, greatest({s}, 1), {s} + {n} - greatest({s}, 1)) END"
-            ),
-        ),
-        VARCHAR,
-    )
+    odd = fail("negative substring length not allowed", VARCHAR)
+
+    def body(x: str, s: str, n: str) -> str:
+        known = f"{x} IS NOT NULL AND {s} IS NOT NULL AND {n} IS NOT NULL"
+        made = f"substr({x}, greatest({s}, 1), {s} + {n} - greatest({s}, 1))"
+        return f"CASE WHEN {known} THEN CASE WHEN {n} < 0 THEN {odd} WHEN {s} + {n} <= 1 THEN '' ELSE {made} END END"
+
+    return Typed(let([value, start, size], body), VARCHAR)
 
 
 @function("left", "right", args=2)
@@ -239,7 +246,9 @@ def left(call: Call) -> Typed:
     count = call.integer(1)
     if count.integer is not None and count.integer < 0:
         raise call.refuse("takes a number that is not negative", "Use substring().")
-    return Typed(f"{call.name}({call.text(0).sql}, greatest({count.sql}, 0))", VARCHAR)
+    odd = fail(f"{call.name}() of a negative number is not given here", INTEGER)
+    held = let([count], lambda n: f"CASE WHEN {n} < 0 THEN {odd} ELSE {n} END") if count.integer is None else count.sql
+    return Typed(f"{call.name}({call.text(0).sql}, {held})", VARCHAR)
 
 
 @function("split_part", args=3)
@@ -364,9 +373,16 @@ def json_extract_array_element_text(call: Call) -> Typed:
     return _extracted(call.text(0), f"'$[{index}]'", lenient=lenient)
 
 
+def _is_odd(value: Typed) -> bool:
+    """Return whether a constant is no JSON: DuckDB would read it before it asks whether it is."""
+    return value.text is not None and canonical(value.text) is None
+
+
 def _extracted(value: Typed, path: str, *, lenient: bool) -> Typed:
     """Return the text at a path, of a number only where its digits stand in the document as DuckDB prints them."""
-    wrong = "NULL" if lenient else fail("JSON parsing error", VARCHAR)
+    wrong = "CAST(NULL AS VARCHAR)" if lenient else fail("JSON parsing error", VARCHAR)
+    if _is_odd(value):
+        return Typed(wrong, VARCHAR)
     odd = fail("a JSON number whose digits DuckDB does not keep. CAST it to a number", VARCHAR)
 
     def body(x: str, *, loose: bool) -> str:
@@ -388,7 +404,9 @@ def _extracted(value: Typed, path: str, *, lenient: bool) -> Typed:
 def json_array_length(call: Call) -> Typed:
     """Give how long an array is; an error for no array unless the second argument is true."""
     lenient = len(call) == 2 and call.values[1].const is True
-    raised = "NULL" if lenient else fail("JSON parsing error: no array", INTEGER)
+    raised = "CAST(NULL AS INTEGER)" if lenient else fail("JSON parsing error: no array", INTEGER)
+    if _is_odd(call.text(0)):
+        return Typed(raised, INTEGER)
     return Typed(
         let(
             [call.text(0)],
@@ -404,6 +422,8 @@ def _valid(name: str, test: str) -> None:
     @function(name)
     def rule(call: Call) -> Typed:
         """Give whether a text is JSON of a kind."""
+        if _is_odd(call.text(0)):
+            return Typed("false", BOOLEAN)
         return Typed(
             let(
                 [call.text(0)],
@@ -424,6 +444,8 @@ _valid("can_json_parse", "true")
 def json_parse(call: Call) -> Typed:
     """Give the SUPER value that a text is."""
     raised = fail("Invalid JSON", SUPER)
+    if _is_odd(call.text(0)):
+        return Typed(raised, SUPER)
     return Typed(
         let([call.text(0)], lambda x: f"CASE WHEN {x} IS NULL OR {is_json(x)} THEN json({x}) ELSE {raised} END"), SUPER
     )
@@ -596,7 +618,7 @@ SPANS: Final = {
 
 @function("dateadd", "date_add", args=3)
 def dateadd(call: Call) -> Typed:
-    """Give a timestamp so many units later, of a time a time; the end of a month stays the end of a month."""
+    """Give a timestamp so many units later, of a time a time; months keep the day, or take the last there is."""
     unit, count, value = unit_of(call, 0), call.value(1), timed(_skipping(call, 0), 2)
     if unit not in SPANS or not (count.type.is_integer or count.type == UNKNOWN):
         raise call.refuse(f"of {unit} is not given here", "Use one from microsecond to year.")
@@ -616,12 +638,6 @@ def dateadd(call: Call) -> Typed:
         value = Typed(f"CAST({value.sql} AS TIMESTAMP)", timestamp(6))
     if value.type.name != "timestamp":
         raise call.refuse(f"to {value.type} is not given here", "CAST it to timestamp.")
-    if unit in {"month", "quarter", "year"}:
-        added = lambda x: f"({x} + {span})"
-        ends = lambda x: (
-            f"CASE WHEN CAST({x} AS DATE) = last_day({x}) THEN last_day({added(x)}) + ({x} - date_trunc('day', {x})) ELSE {added(x)} END"
-        )
-        return Typed(let([value], ends), timestamp(6))
     return Typed(f"({value.sql} + {span})", timestamp(6))
 
 
