@@ -25,7 +25,7 @@ FILE_COLUMNS: Final[Mapping[str, Mapping[str, Type]]] = {
 iceberg.html#metadata-columns, https://docs.aws.amazon.com/redshift/latest/dg/c-spectrum-external-tables.html"""
 
 
-class Moment(NamedTuple):
+class AsOf(NamedTuple):
     """When a table is read: at a snapshot, at a branch or tag, or as SQL of an instant has it. One of them is given."""
 
     snapshot_id: int | None = None
@@ -44,14 +44,14 @@ class Scan(NamedTuple):
 class Holder(Protocol):
     """Reads tables in ways their names alone do not give."""
 
-    def scan(self, table: str, moment: Moment | None, file_columns: tuple[str, ...]) -> Scan | None:
+    def scan(self, table: str, moment: AsOf | None, file_columns: tuple[str, ...]) -> Scan | None:
         """Return the scan of `schema.name`, whose last columns are `file_columns`; None if that is no table.
 
         Raises `Unsupported` if the table was never so, or is not kept as it was.
         """
 
 
-def file_columns_in(tree: exp.Expression, dialect: str) -> tuple[str, ...]:
+def file_columns_in(tree: exp.Expr, dialect: str) -> tuple[str, ...]:
     """Return the hidden columns that a statement names, in the order of `FILE_COLUMNS`."""
     named = {column.name.lower() for column in tree.find_all(exp.Column)}
     return tuple(name for name in FILE_COLUMNS[dialect] if name in named)

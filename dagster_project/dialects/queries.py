@@ -17,7 +17,7 @@ from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.expressions import Expressions, only, row_of, told, type_of
 from dagster_project.dialects.functions import AGGREGATES, FUNCTIONS
 from dagster_project.dialects.functions.calls import Aggregate, Call
-from dagster_project.dialects.held import FILE_COLUMNS, Holder, Moment, Scan, no_past
+from dagster_project.dialects.held import FILE_COLUMNS, AsOf, Holder, Scan, no_past
 from dagster_project.dialects.scopes import Column, Relation, Scope
 from dagster_project.dialects.syntax import JsonTable, Nearest
 from dagster_project.dialects.typed import Typed, null_of, string
@@ -856,7 +856,7 @@ class Queries:
             raise no_past(table.removeprefix("."))
         return scan
 
-    def _moment(self, version: Any, scope: Scope) -> Moment:
+    def _moment(self, version: Any, scope: Scope) -> AsOf:
         """Return what FOR VERSION AS OF and FOR TIMESTAMP AS OF name. A date or a local time is one of UTC."""
         only(version, "this", "expression", "kind")
         node = version.expression
@@ -865,13 +865,13 @@ class Queries:
         if str(version.this).upper() == "VERSION":
             if not isinstance(node, exp.Literal):
                 raise Unsupported("FOR VERSION AS OF takes the number of a snapshot, or a name. Write it out.")
-            return Moment(ref=node.this) if node.is_string else Moment(snapshot_id=int(node.this))
+            return AsOf(ref=node.this) if node.is_string else AsOf(snapshot_id=int(node.this))
         if node.find(exp.Column, exp.Query):
             raise Unsupported("FOR TIMESTAMP AS OF takes a constant. Write it out.")
         value = self.expressions.give(node, scope)
         if value.type.name not in {"timestamptz", "timestamp", "date"}:
             raise Unsupported(f"FOR TIMESTAMP AS OF takes an instant, not {value.type}. Write TIMESTAMP '… UTC'.")
-        return Moment(instant=coerce(value, FILE_COLUMNS["athena"]["$file_modified_time"]).sql)
+        return AsOf(instant=coerce(value, FILE_COLUMNS["athena"]["$file_modified_time"]).sql)
 
     def _columns(self, name: str, db: str) -> Columns | None:
         if not db:

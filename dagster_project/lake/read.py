@@ -24,8 +24,11 @@ def relation(pin: Pin, files: Sequence[str] | None = None) -> str:
     return scan(pin.table.columns, pin.files if files is None else files)
 
 
-def scan(columns: Sequence[Column], files: Sequence[str]) -> str:
-    """Return SQL that can stand after FROM and gives `columns` of these Parquet files: typed, empty without files."""
+def scan(columns: Sequence[Column], files: Sequence[str], *, with_path: bool = False) -> str:
+    """Return SQL that can stand after FROM and gives `columns` of these Parquet files: typed, empty without files.
+
+    `with_path` adds a column `filename`, if there are files.
+    """
     if not files:
         return f"({_empty(columns)})"
     listed = ", ".join(map(literal, files))
@@ -35,7 +38,8 @@ def scan(columns: Sequence[Column], files: Sequence[str]) -> str:
         for column in columns
     )
     # Hive partitioning is off: a folder called `source=x` must not stand in for what the file itself says.
-    return f"read_parquet([{listed}], schema = MAP {{{fields}}}, hive_partitioning = false)"
+    path = ", filename = true" if with_path else ""
+    return f"read_parquet([{listed}], schema = MAP {{{fields}}}, hive_partitioning = false{path})"
 
 
 def _empty(columns: Sequence[Column]) -> str:
