@@ -23,9 +23,9 @@ from dagster_project.pipeline import commit_pending
 from dagster_project.reports import Observer, quiet
 from dagster_project.sources import KINDS, Source
 from dagster_project.steps.cursors import source_cursor
-from dagster_project.steps.points import Files, Point, kept_files, kept_points, point_at, present_cursor
+from dagster_project.steps.points import Files, Point, count_landings, kept_files, kept_points, point_at, present_cursor
 from dagster_project.steps.refused import kind_of, landed
-from dagster_project.steps.rewind import PutBack, put_back, would_put_back
+from dagster_project.steps.rewind import PutBack, is_standing, put_back, would_put_back
 
 Origin = Literal["kept", "raw", "present"]
 """Where the rows come from: files that are kept, raw, or they stand as they are."""
@@ -76,6 +76,23 @@ def would_rewind(lake: Lake, name: str, source: Source | None, *, to: str | None
 
 
 @dataclass(frozen=True, slots=True)
+class States:
+    """What a source can be put back to."""
+
+    kept: tuple[Point, ...]
+    """Oldest first."""
+    landings: int
+    """How many there are in raw: what is not kept can be made up to each of them."""
+
+
+def states(lake: Lake, name: str) -> States:
+    """Return the states that source `name` can be put back to. Raises `UsageError` if it has never landed."""
+    pins = lake.pins()
+    raw = landed(pins, name)
+    return States(kept_points(lake, pins, name), count_landings(lake, raw))
+
+
+@dataclass(frozen=True, slots=True)
 class _Planned:
     name: str
     source: Source | None
@@ -107,7 +124,7 @@ def _planned(lake: Lake, name: str, source: Source | None, to: str | None) -> _P
         elif not point.cursor:
             origin, files = "kept", _AT_THE_BEGINNING
         elif (files := kept_files(lake, pins, name, point)) is not None:
-            origin = "kept"
+            origin = "present" if point.cursor == before and is_standing(lake, pins, name, files) else "kept"
     return _Planned(name, source, origin, before, point, source_cursor(lake, raw).last_sequence, files, kind_of(raw))
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dagster_project.doctor import Finding
     from dagster_project.lake.lake import Lake
     from dagster_project.pipeline import Run
+    from dagster_project.rewind import Rewound, States
     from dagster_project.sources import Source
     from dagster_project.steps.plan import Plan
     from dagster_project.steps.release import Released
@@ -184,6 +185,48 @@ def _typed(program: str) -> str:
         return program
     path = os.path.join(os.path.dirname(sys.argv[0]), program)
     return shlex.quote(path) if os.path.exists(path) else program
+
+
+def print_states(states: States) -> None:
+    """Print the states a source can be put back to, newest first."""
+    for point in reversed(states.kept):
+        at = f"{point.at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z" if point.at else ""
+        out.print(
+            f"{at}  up to {point.cursor:,}  snapshot {point.snapshot_id}  {escape(point.made_by)}", highlight=False
+        )
+    err.print(f"[dim]{states.landings:,} landings are in raw: a time before the states above means what had landed.[/]")
+
+
+def print_rewound(done: Rewound, *, dry_run: bool) -> None:
+    """Print what a rewind changed, or would change, and what comes next."""
+    for line in _told_of_rewind(done, dry_run=dry_run):
+        out.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _told_of_rewind(done: Rewound, *, dry_run: bool) -> Iterator[str]:
+    name, to, rows = done.source, done.point.cursor, done.rows
+    one, many = ("would be", "would be") if dry_run else ("is", "are")
+    if done.origin == "present":
+        yield f"{name} stands so: committed up to {to:,}. Nothing {'would change' if dry_run else 'was changed'}."
+        return
+    if done.origin == "kept":
+        how = f"as it was at {done.point.at:%Y-%m-%dT%H:%M:%SZ}" if done.point.at else "as it was before its first run"
+    else:
+        batches = "" if dry_run else f" in {done.batches:,} {'batch' if done.batches == 1 else 'batches'}"
+        how = f"made again from raw{batches}"
+    yield f"{name} {one} {how}: committed up to {to:,} of {done.landed:,} arrivals."
+    if not done.is_declared:
+        yield f"{name} is not declared here, so its rows {many} made by the defaults of its kind."
+    if rows is not None:
+        changed = ((table, rows.before[table], after) for table, after in rows.after.items())
+        yield from (
+            f"  {table}: {after:,} rows, {before:,} before" for table, before, after in changed if after != before
+        )
+    if rows is not None and rows.decisions_undone:
+        units = "1 refusal" if rows.decisions_undone == 1 else f"{rows.decisions_undone:,} refusals"
+        yield f"What was decided about {units} {one} undone: notelake quarantine list {name}."
+    if done.landed > to:
+        yield f"The next run makes the arrivals after {to:,}, unless you pause it: notelake bookmark pause {name}."
 
 
 def print_query(view_file: Path, query: str, form: str) -> None:

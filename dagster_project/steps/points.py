@@ -12,6 +12,7 @@ from raw, which keeps all: there is one for every landing.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +47,10 @@ class Point:
     """When it was committed, if that is kept."""
     commit: str | None = None
     """Id of the commit that made it, if that is kept."""
+    snapshot_id: int | None = None
+    """One that this commit made."""
+    made_by: str = ""
+    """Id of the batch, or the decision that was taken."""
 
 
 def present_cursor(lake: Lake, pins: Mapping[str, Pin], source: str) -> int:
@@ -63,22 +68,23 @@ def _kept_commits(lake: Lake, pins: Mapping[str, Pin], source: str) -> list[tupl
     """Return the commits of `source` that are kept, oldest first, and the state that each left."""
     histories = [unbroken(lake, pins[table.identifier]) for table in SHARED]
     known_since = max((history[0].at for history in histories if history and history[0].parent_id), default=_EPOCH)
-    at: dict[str, datetime] = {}
-    cursors: dict[str, int] = {}
-    parts: set[str] = set()
+    made: defaultdict[str, list[Kept]] = defaultdict(list)
     for kept in (kept for history in histories for kept in history if kept.summary.get(_SOURCE) == source):
         if commit := kept.summary.get(COMMIT):
-            at[commit] = max(at.get(commit, _EPOCH), kept.at)
-            if PART in kept.summary:
-                parts.add(commit)
-            if said := kept.summary.get(note_cursor_name(source)):
-                cursors[commit] = int(said)
+            made[commit].append(kept)
     found: list[tuple[str, Point | None]] = []
-    last: int | None = None
-    for commit in sorted((commit for commit in at if at[commit] >= known_since), key=lambda commit: at[commit]):
-        last = None if commit in parts else cursors.get(commit, last)
-        # No state is a decision that followed a batch which is not kept, or events whose notes were folded later.
-        found.append((commit, None if last is None else Point(last, at[commit], commit)))
+    cursor: int | None = None
+    for at, commit in sorted((max(kept.at for kept in snapshots), commit) for commit, snapshots in made.items()):
+        kept = made[commit][0]
+        if at < known_since:
+            continue
+        if PART in kept.summary:  # events whose notes are folded later are no state,
+            cursor = None
+        elif said := kept.summary.get(note_cursor_name(source)):
+            cursor = int(said)
+        made_by = kept.summary.get("notelake.batch_id") or kept.summary.get("notelake.decision", "")
+        # nor is a decision that followed a batch which is not kept
+        found.append((commit, None if cursor is None else Point(cursor, at, commit, kept.snapshot_id, made_by)))
     return found
 
 
@@ -124,11 +130,22 @@ def _by_snapshot(lake: Lake, pins: Mapping[str, Pin], source: str, snapshot_id: 
 
 
 def _landed_by(lake: Lake, raw: Pin, instant: datetime) -> int:
-    landing, clock = LANDING[kind_of(raw)], LANDED_AT[kind_of(raw)]
-    ends = f"SELECT max(sequence) AS sequence, max({clock}) AS landed FROM {relation(raw)} AS r GROUP BY {landing}"
     with lake.connect() as con:
-        row = con.execute(f"SELECT max(sequence) FROM ({ends}) WHERE landed <= $1", [instant]).fetchone()
+        row = con.execute(f"SELECT max(sequence) FROM {_landings(raw)} WHERE landed <= $1", [instant]).fetchone()
     return int(row[0] or 0) if row else 0
+
+
+def count_landings(lake: Lake, raw: Pin) -> int:
+    """Return how many landings there are in raw."""
+    with lake.connect() as con:
+        row = con.execute(f"SELECT count(*) FROM {_landings(raw)}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _landings(raw: Pin) -> str:
+    kind = kind_of(raw)
+    ends = f"max(sequence) AS sequence, max({LANDED_AT[kind]}) AS landed"
+    return f"(SELECT {ends} FROM {relation(raw)} AS r GROUP BY {LANDING[kind]})"
 
 
 def kept_files(lake: Lake, pins: Mapping[str, Pin], source: str, point: Point) -> Files | None:

@@ -43,6 +43,15 @@ def put_back(lake: Lake, source: str, files: Files, cursor: int, *, stage: str =
     return retried(lambda: _put_back_once(lake, source, files, cursor, stage))
 
 
+def is_standing(lake: Lake, pins: Mapping[str, Pin], source: str, files: Files) -> bool:
+    """Whether these and no other files hold the rows of `source` already."""
+    return all(
+        {file.path for file in files_now(lake, pins[table.identifier], source)}
+        == {file.path for file in files.get(table.identifier, ())}
+        for table in SHARED
+    )
+
+
 def would_put_back(lake: Lake, source: str, files: Files) -> PutBack:
     """Return what `put_back` would change, and change nothing."""
     pins = lake.pins(table.identifier for table in SHARED)
