@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dagster_project.audit.verdict import Rule
-from dagster_project.contracts import SHARED, Table
+from dagster_project.contracts import SHARED, Table, raw_table
 from dagster_project.errors import AuditBroken
 
 
@@ -81,6 +81,12 @@ def _expectation(item: Mapping[str, Any]) -> Expectation:
 def read_suites(folder: Path) -> tuple[Suite, ...]:
     """Return the suite of every shared table, in the order of the contracts."""
     return tuple(read_suite(folder, table) for table in SHARED)
+
+
+def all_suites(folder: Path) -> tuple[Suite, ...]:
+    """Return the suite of every shared table, and those that table sources have of their own, by name."""
+    own = sorted(file.stem.removeprefix("raw.") for file in folder.glob("raw.*.json"))
+    return (*read_suites(folder), *(read_suite(folder, raw_table(name, "table")) for name in own))
 
 
 def expectation_names(folder: Path, table: Table) -> tuple[Named, ...]:

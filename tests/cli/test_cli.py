@@ -228,6 +228,16 @@ def test_status_names_sources_tables_and_what_is_served(kept: str) -> None:
     assert all(word in shown for word in ("my_notes", "raw.my_notes", "notes.versions", "lake.duckdb"))
 
 
+def test_docs_are_pages_of_sources_batches_and_suites_without_text(kept: str, tmp_path: Path) -> None:
+    written = notelake("docs", "--lake", kept, "--out", str(tmp_path / "docs"))
+    assert written.exit_code == 0
+    assert str(tmp_path / "docs" / "index.html") in written.stderr
+    pages = {file.stem: file.read_text("utf-8") for file in (tmp_path / "docs").rglob("*.html")}
+    assert {"my_notes", "my_notes-000000000001-000000000003", "notes.notes"} <= pages.keys()
+    assert not [name for name, page in pages.items() if "caf" in page or "do it" in page]
+    assert notelake("docs", "--lake", kept, "--out", str(Path(kept).parent)).exit_code == 2
+
+
 def test_quarantine_shows_rule_place_and_text(kept: str) -> None:
     listed = notelake("quarantine", "list", "--lake", kept)
     assert "encoding" in listed.stdout
