@@ -95,6 +95,7 @@ def consume(
     Raises what is no fault of a source: a lake that can't be written.
     """
     warm_up()
+    lake.keep_database()
     consumers = [_Consumer(lake, source, pace, tell) for source in sources]
     views = _Views(lake, pace, tell)
     while not stop.is_set():

@@ -15,7 +15,7 @@ from typing import Any, Final
 import duckdb
 from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
 from pyiceberg.io import load_file_io
-from pyiceberg.manifest import DataFile
+from pyiceberg.manifest import DataFile, ManifestEntry, ManifestFile
 from pyiceberg.serializers import FromInputFile
 from pyiceberg.table.metadata import TableMetadata
 
@@ -31,6 +31,8 @@ from dagster_project.sql_words import STREAMED_AHEAD
 FORMAT_PROPERTY: Final = "notelake.format"
 CURRENT_PROPERTY: Final = "notelake.current"
 """What of the arrivals of a table source is current, as `contracts.Current` writes it."""
+_MANIFESTS: Final = 1_000
+"""So many manifests are kept in memory."""
 _TABLE_PROPERTIES: Final = {
     FORMAT_PROPERTY: str(FORMAT),
     "format-version": "2",
@@ -50,6 +52,8 @@ class Lake(Store):
     clock: Clock
     _metadata: dict[str, TableMetadata] = field(default_factory=dict)
     _files: dict[str, tuple[DataFile, ...]] = field(default_factory=dict)
+    _manifests: dict[str, list[ManifestEntry]] = field(default_factory=dict)
+    _database: duckdb.DuckDBPyConnection | None = None
 
     def pins(self, identifiers: Iterable[str] | None = None) -> dict[str, Pin]:
         """Return the pins of all tables, or of those named that exist, as one SELECT on the catalog sees them."""
@@ -90,15 +94,19 @@ class Lake(Store):
         snapshot = self.metadata(location).snapshot_by_id(snapshot_id)
         if snapshot is None:
             raise KeyError(snapshot_id)
-        entries = [
-            entry
-            for manifest in snapshot.manifests(self.io)
-            for entry in manifest.fetch_manifest_entry(self.io, discard_deleted=True)
-        ]
+        entries = [entry for manifest in snapshot.manifests(self.io) for entry in self._entries(manifest)]
         if any(entry.data_file.content != 0 for entry in entries):
             raise LakeUnsupported(f"{location} has delete files, written by another engine. Rewrite the table there.")
         entries.sort(key=lambda entry: (entry.sequence_number or 0, entry.data_file.file_path))
         return tuple(entry.data_file for entry in entries)
+
+    def _entries(self, manifest: ManifestFile) -> list[ManifestEntry]:
+        """Return the live entries of a manifest, which never changes; a new snapshot shares most with the one before."""
+        if manifest.manifest_path not in self._manifests:
+            if len(self._manifests) >= _MANIFESTS:
+                self._manifests.clear()
+            self._manifests[manifest.manifest_path] = manifest.fetch_manifest_entry(self.io, discard_deleted=True)
+        return self._manifests[manifest.manifest_path]
 
     def source_files(self, pin: Pin, source: str) -> tuple[DataFile, ...]:
         """Return the data files of `pin` that hold rows of `source`; all of them if the table is one source's own."""
@@ -149,11 +157,19 @@ class Lake(Store):
 
         A result that is read in batches is made by all threads; with DuckDB's own buffer of 1 MB it is made by one.
         """
-        self.settings.scratch.mkdir(parents=True, exist_ok=True)
-        con = duckdb.connect(":memory:", config=_config(self.settings))
+        con = self._new_database() if self._database is None else self._database.cursor()
         con.execute(f"SET TimeZone = 'UTC'; SET streaming_buffer_size = '{STREAMED_AHEAD}'")
         self.prepare(con)
         return con
+
+    def keep_database(self) -> None:
+        """Let all connections from now on share one database: for one thread that needs them every second."""
+        if self._database is None:
+            self._database = self._new_database()
+
+    def _new_database(self) -> duckdb.DuckDBPyConnection:
+        self.settings.scratch.mkdir(parents=True, exist_ok=True)
+        return duckdb.connect(":memory:", config=_config(self.settings))
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """Give a connection what it needs to see the data files: for an `s3://` lake a file system, locally nothing."""
@@ -164,6 +180,7 @@ class Lake(Store):
         """Drop what was cached of the lake's metadata."""
         self._metadata.clear()
         self._files.clear()
+        self._manifests.clear()
 
 
 def _config(settings: Settings) -> dict[str, str | bool | int | float | list[str]]:
