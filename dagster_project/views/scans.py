@@ -64,8 +64,11 @@ _VALIDITY: Final = (
 )
 
 
-def current_rows(table: Table) -> str:
+def current_rows(table: Table, *, quarantine: str | None = None) -> str:
     """Return the SELECT of a table source's current rows over its raw table, as its mode has it.
+
+    A row that the source's own suite refused is none of them until it is released; `quarantine` names the relation that
+    tells which were, None where there is none.
 
     The rows of a file stand right before the marker (`_op = 'file'`) that ends them, `_row` arrivals of it. The last
     marker of a file that could be read counts; after a `gone` or `same` marker the file has no rows, but in mode append
@@ -74,7 +77,7 @@ def current_rows(table: Table) -> str:
     """
     current = table.current or Current()
     if current.mode == "history":
-        return _history(table, current)
+        return _history(table, current, _passed(table, quarantine))
     raw = relation(table.identifier)
     shown = ", ".join(f"arrival.{identifier(column.name)}" for column in current_columns(table))
     ops, latest = "= 'put'", ""
@@ -98,10 +101,21 @@ WITH marker AS (
 SELECT {shown} FROM {raw} AS arrival
 JOIN standing ON arrival._file = standing._file
   AND arrival.sequence >= standing.from_sequence AND arrival.sequence < standing.to_sequence
-WHERE arrival._op {ops}{latest}""".strip()
+WHERE arrival._op {ops}{_passed(table, quarantine)}{latest}""".strip()
 
 
-def _history(table: Table, current: Current) -> str:
+def _passed(table: Table, quarantine: str | None) -> str:
+    """Return SQL that leaves out the arrivals that the suite of the raw table refused and nobody released."""
+    if quarantine is None:
+        return ""
+    return (
+        f"\n  AND NOT EXISTS (SELECT 1 FROM {relation(quarantine)} AS refused WHERE refused.source = "
+        f"{literal(table.name)} AND refused.sequence = arrival.sequence AND refused.released_at IS NULL "
+        f"AND starts_with(refused.rule, {literal(f'{table.identifier}/')}))"
+    )
+
+
+def _history(table: Table, current: Current, passed: str) -> str:
     """Return the SELECT of every version of every key: a slowly changing dimension of type 2.
 
     A row stands from the landing of its file until the next one of that file, or until that vanished. Of rows with one
@@ -127,7 +141,7 @@ WITH segment AS (
     max_by(arrival._row_hash, arrival.sequence) AS row_hash, max_by(arrival._op, arrival.sequence) AS op
   FROM {raw} AS arrival JOIN segment ON arrival._file = segment._file AND segment._op = 'file'
     AND arrival.sequence >= segment.from_sequence AND arrival.sequence < segment.to_sequence
-  WHERE arrival._op IN ('put', 'gone') AND {_has_key(parts)}
+  WHERE arrival._op IN ('put', 'gone') AND {_has_key(parts)}{passed}
   GROUP BY ALL
 ), told AS (
   SELECT *, count(DISTINCT _file) OVER (PARTITION BY {key}) > 1 OR row_hash IS DISTINCT FROM lag(row_hash) OVER earlier

@@ -80,6 +80,7 @@ def test_a_suite_that_was_proposed_and_written_is_read_by_the_next_run_and_refus
         ("worse", "raw.orders/price_in_range"),
     ]
     assert ask(lake, "SELECT count(*) FROM notes.notes") == [(45,)]
+    assert ask(lake, "SELECT count(*), max(price) FROM tables.orders") == [(45, 6)], "refused rows are not current"
     balance = ask(lake, "SELECT seen, committed, quarantined FROM ops.ledger WHERE path = 'b.csv'")
     assert balance == [(8, 5, 3)]
     audited = "SELECT success, bad, rows FROM ops.audits WHERE suite = 'raw.orders' AND expectation = 'level_known'"

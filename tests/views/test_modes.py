@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from dagster_project.contracts import TEXT, Column, Current, raw_table, variant_doc
+from dagster_project.contracts import QUARANTINE, TEXT, Column, Current, raw_table, variant_doc
 
 TALKS = raw_table(
     "talks",
@@ -47,16 +47,16 @@ def arrived(*landings: dict[str, list[Row] | str | None]) -> list[dict[str, Any]
     return [{"sequence": i, **row} for i, row in enumerate(rows, start=1)]
 
 
-Shown = Callable[[Any, str, str], list[Row]]
+Shown = Callable[..., list[Row]]
 
 
 @pytest.fixture
 def shown(shelf: Any, serve: Callable[..., Any], view_file: Path) -> Shown:
     """What a SELECT on `tables.talks` gives, in a mode."""
 
-    def ask(rows: list[dict[str, Any]], mode: Any, columns: str) -> list[Row]:
-        pin = shelf.pin(TALKS, rows)
-        serve([replace(pin, table=replace(pin.table, current=Current(mode, ("id",))))])
+    def ask(rows: list[dict[str, Any]], mode: Any, columns: str, refused: Sequence[dict[str, Any]] = ()) -> list[Row]:
+        pin, quarantine = shelf.pin(TALKS, rows), shelf.pin(QUARANTINE, refused)
+        serve([replace(pin, table=replace(pin.table, current=Current(mode, ("id",)))), quarantine])
         with duckdb.connect() as con:
             con.execute(f"SET TimeZone = 'UTC'; ATTACH '{view_file}' AS lake (READ_ONLY); USE lake")
             return con.execute(f"SELECT {columns} FROM tables.talks ORDER BY ALL").fetchall()
@@ -109,3 +109,14 @@ def test_an_older_row_stands_again_where_the_newer_one_of_another_file_is_gone(s
     told = [("new", 2, 3), ("old", 1, 2), ("old", 3, None)]
     assert shown(rows, "history", "v, day(valid_from), day(valid_to)") == told
     assert shown(rows, "merge", "v") == [("old",)]
+
+
+@pytest.mark.parametrize("mode", ["replace", "append", "merge", "history"])
+def test_a_row_that_the_sources_own_suite_refused_is_not_shown_until_it_is_released(shown: Shown, mode: str) -> None:
+    rows = arrived({"a": [(1.0, "good")]}, {"b": [(1.0, "bad"), (2.0, "other")]})
+    (sequence,) = (row["sequence"] for row in rows if row.get("v") == "bad")
+    refused = {"source": "talks", "rule": "raw.talks/v_known", "sequence": sequence, "unit": "1"}
+    assert shown(rows, mode, "v", [refused]) == [("good",), ("other",)]
+    assert ("bad",) in shown(rows, mode, "v", [{**refused, "released_at": NOON}])
+    for elsewhere in ({"source": "others"}, {"rule": "notes.notes/title_not_empty"}):
+        assert ("bad",) in shown(rows, mode, "v", [{**refused, **elsewhere}])
