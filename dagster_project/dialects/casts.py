@@ -464,8 +464,10 @@ def _from_text(value: Typed, to: Type) -> Typed:
         instant = f"CASE WHEN regexp_full_match({{x}}, {string(STAMP)}) THEN timezone('UTC', CAST({{x}} AS TIMESTAMP)) ELSE CAST({{x}} AS TIMESTAMPTZ) END"
         whole = Type(to.name, (to.args[0], None))
         return Typed(_guarded(value, f"{STAMP}|{ZONED}", to, _rounded(instant, to.args[0], 6, zoned=True)), whole)
-    if to.name == "timetz" and to.args[0] >= 6:
-        return Typed(_guarded(value, CLOCK + OFFSET, to, "CAST({x} AS TIMETZ)"), to)
+    if to.name == "timetz":
+        clock = _rounded("(DATE '1970-01-01' + CAST(regexp_extract({x}, '[0-9:.]+') AS TIME))", to.args[0], 6)
+        made = f"CAST(CAST(CAST({clock} AS TIME) AS VARCHAR) || regexp_extract({{x}}, '[+-][0-9:]+') AS TIMETZ)"
+        return Typed(_guarded(value, CLOCK + OFFSET, to, made), to)
     if to.name == "varbinary":
         return Typed(f"encode({value.sql})", to)
     if to.name == "uuid":

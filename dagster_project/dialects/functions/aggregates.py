@@ -13,7 +13,7 @@ from dagster_project.dialects import operators
 from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.functions.arrays import bound, depth
 from dagster_project.dialects.functions.calls import Aggregate, aggregate
-from dagster_project.dialects.typed import Typed, need_type
+from dagster_project.dialects.typed import Typed, let, need_type
 from dagster_project.dialects.types import (
     BIGINT,
     BOOLEAN,
@@ -295,6 +295,8 @@ def _statistic(name: str, word: str, takes: int = 1) -> None:
         call.order_node = None
         kind = REAL if all(call.values[i].type == REAL for i in range(takes)) and takes == 2 else DOUBLE
         made = call.make(word, *(call.double(i).sql for i in range(takes)))
+        if name in {"corr", "regr_slope", "regr_intercept"}:  # of a line without a slope there is none
+            made = let([Typed(made, DOUBLE)], lambda x: f"CASE WHEN isfinite({x}) THEN {x} END")
         return Typed(f"CAST({made} AS FLOAT)" if kind == REAL else made, kind)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from dagster_project.dialects.casts import cast, coerce, from_json, is_json, json_text
+from dagster_project.dialects.casts import TIMES, cast, coerce, from_json, is_json, json_text
 from dagster_project.dialects.expressions import RULES, TAKEN, told, type_of
 from dagster_project.dialects.json_paths import ITEMS, NONE, Path, Sequences, read
 from dagster_project.dialects.syntax import SqlJson
@@ -144,12 +144,23 @@ class Ends:
         """Return a scalar as a value of the type, NULL where it cannot be one."""
         if self.path.tree.kind == "datetime":
             return self.dated(item)
+        shown = f"json_extract_string({item}, '$')"
+        if self.kind.name in TIMES:
+            return f"CASE WHEN json_type({item}) = 'VARCHAR' THEN TRY({cast(Typed(shown, VARCHAR), self.kind).sql}) END"
         if not self.kind.is_text:
             return f"TRY({from_json(Typed(item, JSON), self.kind)})"
         raised = fail(f"json_value: {DIGITS}", VARCHAR)
-        shown = f"json_extract_string({item}, '$')"
         whole = f"(CASE WHEN json_type({item}) = 'DOUBLE' THEN {raised} ELSE {shown} END)"
-        return sized(whole, self.kind)
+        if not self.kind.args or self.kind.args[0] >= 10**9:
+            return whole
+        size = self.kind.args[0]  # a text is cut, as CAST does; what else there is must fit
+        held = let(
+            [Typed(whole, VARCHAR)],
+            lambda x: (
+                f"CASE WHEN json_type({item}) = 'VARCHAR' OR length({x}) <= {size} THEN substr({x}, 1, {size}) END"
+            ),
+        )
+        return f"rpad({held}, {size}, ' ')" if self.kind.name == "char" else held
 
     def dated(self, item: str) -> str:
         """Return the date or time a text is, where it is written as one of the type itself."""
@@ -184,10 +195,13 @@ class Ends:
 
 
 def sized(shown: str, kind: Type) -> str:
-    """Return a text as a varchar or char of a size; NULL where it is longer."""
+    """Return a text of JSON as a varchar or char of a size; one that is longer raises."""
     if not kind.args or kind.args[0] >= 10**9:
         return shown
-    fitting = let([Typed(shown, VARCHAR)], lambda x: f"CASE WHEN length({x}) <= {kind.args[0]} THEN {x} END")
+    raised = fail(f"The JSON text is longer than {kind}", VARCHAR)
+    fitting = let(
+        [Typed(shown, VARCHAR)], lambda x: f"CASE WHEN length({x}) > {kind.args[0]} THEN {raised} ELSE {x} END"
+    )
     return f"rpad({fitting}, {kind.args[0]}, ' ')" if kind.name == "char" else fitting
 
 
@@ -195,7 +209,7 @@ def sized(shown: str, kind: Type) -> str:
 
 METHODS: Final = {
     "bigint": "BIGINT", "boolean": "BOOLEAN", "date": "DATE", "decimal": "DECIMAL", "integer": "INT", "number": "DOUBLE",
-    "string": "VARCHAR", "time": "TIME", "timestamp": "TIMESTAMP",
+    "string": "VARCHAR", "time": "TIME", "timestamp": "TIMESTAMP", "timestamp_tz": "TIMESTAMPTZ", "time_tz": "TIMETZ",
 }  # fmt: skip
 
 
