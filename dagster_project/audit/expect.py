@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -168,7 +169,8 @@ def _judge(engine: _OneConnection, connection: duckdb.DuckDBPyConnection, subjec
     rules = read_suite(folder, subject.table).expectations
     results: list[Result] = []
     refusals: list[pa.Table] = []
-    for on, relation in (("staged", subject.staged), ("would_be", subject.would_be)):
+    relations = {"staged": subject.staged, "would_be": subject.would_be, "balance": subject.balance}
+    for on, relation in relations.items():
         asked = [rule for rule in rules if rule.on == on]
         if relation is None or not asked:
             continue
@@ -178,7 +180,7 @@ def _judge(engine: _OneConnection, connection: duckdb.DuckDBPyConnection, subjec
             rows, found = _run(engine, view, asked, unit_column(subject.table))
             for rule in asked:
                 result, refused = _read(connection, subject, rule, found[rule.name], view, rows)
-                results.append(result)
+                results.append(_in_units(connection, view, result) if on == "balance" else result)
                 refusals += refused
         except AuditBroken:
             raise
@@ -252,6 +254,12 @@ def _read(
             f"{suite}/{rule.name} failed, but {rule.type} does not say which rows; make it a table or watch rule."
         )
     return result, [_refusals(connection, query, unit_column(subject.table), f"{suite}/{rule.name}", rule.reason)]
+
+
+def _in_units(connection: duckdb.DuckDBPyConnection, view: str, result: Result) -> Result:
+    """Return the result of a rule on the balance with its figures: units seen, and units lost."""
+    seen, lost = connection.execute(f'SELECT seen, lost FROM "{view}"').fetchone() or (0, 0)
+    return replace(result, observed=float(lost), bad=abs(lost), rows=seen)
 
 
 def _bad_rows(rule: Expectation, found: Any, view: str) -> str | None:

@@ -2,7 +2,8 @@
 
 What belongs here: reading and describing suites, so that Dagster can declare a check per expectation and the docs
 can list them. What does not: running them; this module must not import great_expectations.
-Each expectation carries `meta.notelake`: `name`, `rule` (row, table or watch), `on` (staged or would_be) and `reason`.
+Each expectation carries `meta.notelake`: `name`, `rule` (row, table or watch), `on` (staged, would_be or balance) and
+`reason`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from dagster_project.audit.verdict import Rule
 from dagster_project.contracts import SHARED, Table, raw_table
 from dagster_project.errors import AuditBroken
+
+On = Literal["staged", "would_be", "balance"]
+"""The relation a rule looks at, as `verdict.Subject` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Expectation:
 
     name: str
     rule: Rule
-    on: Literal["staged", "would_be"]
+    on: On
     reason: str
     description: str
     type: str
@@ -69,9 +73,9 @@ def has_suite(folder: Path, table: Table) -> bool:
 def _expectation(item: Mapping[str, Any]) -> Expectation:
     ours = item["meta"]["notelake"]
     on = ours.get("on", "staged")
-    if ours["rule"] not in ("row", "table", "watch") or on not in ("staged", "would_be"):
-        raise ValueError(f"{ours['name']}: rule is row, table or watch, on is staged or would_be")
-    if ours["rule"] == "row" and on == "would_be":
+    if ours["rule"] not in ("row", "table", "watch") or on not in get_args(On):
+        raise ValueError(f"{ours['name']}: rule is row, table or watch, on is staged, would_be or balance")
+    if ours["rule"] == "row" and on != "staged":
         raise ValueError(f"{ours['name']}: a row rule judges staged rows")
     return Expectation(
         ours["name"], ours["rule"], on, ours["reason"], item["description"], item["type"], item["kwargs"]

@@ -26,11 +26,13 @@ class Subject:
 
     `staged` is a relation (it can stand after FROM) of the staged rows with all columns of the contract.
     `would_be` is a relation of the key columns (and source) the table would have after the commit; None: not asked.
+    `balance` is a relation of one row: what the batch has `seen`, what became of it, and what was `lost`.
     """
 
     table: Table
-    staged: str
+    staged: str | None
     would_be: str | None
+    balance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from dagster_project.audit.suites import has_suite
 from dagster_project.audit.verdict import REFUSALS, Subject, Verdict
-from dagster_project.contracts import EVENTS, NOTES, PARTS, VERSIONS, Table
+from dagster_project.contracts import EVENTS, LEDGER, NOTES, PARTS, VERSIONS, Table
 from dagster_project.errors import AuditBroken
 from dagster_project.lake.staging import stage_query
 from dagster_project.settings import bundled
@@ -46,6 +46,14 @@ def judge(batch: Batch, tables: Sequence[Table]) -> Verdict:
         if (rows := batch.rows(table)) is not None
     ]
     return audit(subjects, folder=bundled("expectations"), connect=batch.lake.connect)
+
+
+def judge_ledger(batch: Batch, balance: str) -> Verdict:
+    """Judge the ledger of a batch, and by its `balance` whether all that arrived became something."""
+    from dagster_project.audit.expect import audit
+
+    subject = Subject(LEDGER, batch.rows(LEDGER), None, balance)
+    return audit([subject], folder=bundled("expectations"), connect=batch.lake.connect)
 
 
 def judge_all(batch: Batch) -> Verdict:

@@ -13,16 +13,17 @@ from dagster_project.errors import AuditFailed
 from dagster_project.lake.staging import Stager, stage_query
 from dagster_project.reports import Counts
 from dagster_project.sql_words import literal
+from dagster_project.steps.balance import balance
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.commit import commit_batch
 from dagster_project.steps.figures import figures
-from dagster_project.steps.judge import judge
+from dagster_project.steps.judge import judge_ledger
 
 
 def record(batch: Batch, verdict: Verdict) -> Verdict:
     """Stage ledger, quarantine and audits of a batch that passed; return the verdict with the ledger's own added.
 
-    Raises `AuditFailed` if the ledger does not balance: then a unit was lost, and nothing may be committed.
+    Raises `AuditFailed` if they do not balance: then a unit was lost, or came twice, and nothing may be committed.
     """
     if batch.part == "fold":  # its arrivals are counted already
         stage_quarantine(batch)
@@ -32,7 +33,7 @@ def record(batch: Batch, verdict: Verdict) -> Verdict:
     settle(batch)
     stage_ledger(batch)
     stage_quarantine(batch)
-    verdict = replace(verdict, results=(*verdict.results, *judge(batch, [LEDGER]).results))
+    verdict = replace(verdict, results=(*verdict.results, *judge_ledger(batch, balance(batch)).results))
     if not verdict.passed:
         raise record_refusal(batch, verdict)
     if batch.part == "events":

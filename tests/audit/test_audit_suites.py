@@ -173,6 +173,9 @@ BREAKS: dict[str, dict[str, list[Row]]] = {
 }  # fmt: skip
 
 
+BALANCED = "(SELECT 6::BIGINT AS seen, 0::BIGINT AS lost)"
+
+
 def judged(table: Table, rows: list[Row], folder: Any = FOLDER) -> Verdict:
     opened: list[duckdb.DuckDBPyConnection] = []
 
@@ -184,7 +187,8 @@ def judged(table: Table, rows: list[Row], folder: Any = FOLDER) -> Verdict:
 
     keys = ", ".join(dict.fromkeys((*table.key, "source")))
     try:
-        return audit([Subject(table, "arrived", f"(SELECT {keys} FROM arrived)")], folder=folder, connect=connect)
+        subject = Subject(table, "arrived", f"(SELECT {keys} FROM arrived)", BALANCED if table == LEDGER else None)
+        return audit([subject], folder=folder, connect=connect)
     finally:
         assert len(opened) == 1
         with pytest.raises(duckdb.ConnectionException):
@@ -207,7 +211,11 @@ def breaking(table: Table, rule: Expectation) -> list[list[Row]]:
 
 RULES = [(suite.name, rule) for suite in read_suites(FOLDER) for rule in suite.expectations]
 ROW_RULES, TABLE_RULES = (
-    [pytest.param(name, rule, id=f"{name}/{rule.name}") for name, rule in RULES if rule.rule == sort]
+    [
+        pytest.param(name, rule, id=f"{name}/{rule.name}")
+        for name, rule in RULES
+        if rule.rule == sort and rule.on != "balance"
+    ]
     for sort in ("row", "table")
 )
 
@@ -263,6 +271,14 @@ def test_rows_that_break_a_table_rule_fail_the_batch(name: str, rule: Expectatio
         verdict = judged(BY_IDENTIFIER[name], rows, tmp_path)
         assert [(r.expectation, r.success, r.rows) for r in verdict.failed_tables] == [(rule.name, False, len(rows))]
         assert not verdict.passed and verdict.refusals.num_rows == 0
+
+
+@pytest.mark.parametrize("lost", [2, -2])
+def test_what_is_lost_or_comes_twice_fails_the_batch_and_stands_in_the_figures(lost: int) -> None:
+    subject = Subject(LEDGER, None, None, f"(SELECT 9::BIGINT AS seen, {lost}::BIGINT AS lost)")
+    verdict = audit([subject], folder=FOLDER, connect=duckdb.connect)
+    assert [(r.expectation, r.observed, r.bad, r.rows) for r in verdict.failed_tables] == [("nothing_lost", lost, 2, 9)]
+    assert len(verdict.results) == 1
 
 
 def test_more_than_twenty_bad_rows_are_all_refused_by_stock_and_by_query_rules() -> None:

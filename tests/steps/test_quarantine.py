@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from dagster_project.contracts import NOTES, Table
 from dagster_project.errors import UsageError
 from dagster_project.lake.lake import Lake, open_lake
 from dagster_project.lake.read import relation
@@ -18,6 +19,7 @@ from dagster_project.pipeline import run
 from dagster_project.reports import Counts
 from dagster_project.settings import settings
 from dagster_project.sources import DocumentSource, NoteMapping, StreamSource, TableSource
+from dagster_project.steps import shape
 from dagster_project.steps.quarantine import discard, standing
 from dagster_project.steps.refused import refusals
 from dagster_project.steps.release import Released, release
@@ -172,3 +174,29 @@ def test_events_are_read_again_by_the_declaration_of_today_and_an_older_one_chan
     counts = standing(fresh(lake), "live")
     assert counts == Counts(seen=7, committed=5, quarantined=2)
     assert release(fresh(lake), mended) == Released(refused=1, superseded=1)
+
+
+@pytest.mark.parametrize("doing", ["lost", "doubled"])
+def test_a_row_that_is_lost_or_doubled_on_the_way_refuses_the_batch(
+    tmp_path: Path, lake: Path, monkeypatch: pytest.MonkeyPatch, doing: str
+) -> None:
+    staged = shape.stage_query
+    source = sheet(tmp_path, "1,One,x,2026-01-01", "2,Two,y,2026-01-02", "3,Three,z,never")
+    spoilt = {
+        "lost": "SELECT * FROM ({}) LIMIT 1",
+        "doubled": "SELECT q.* REPLACE (note_id[2:] || i AS note_id) FROM ({}) AS q, range(2) AS r(i)",
+    }[doing]
+
+    def spoil(lake: Lake, con: Any, query: str, *, table: Table, source: str) -> Any:
+        return staged(lake, con, spoilt.format(query) if table == NOTES else query, table=table, source=source)
+
+    monkeypatch.setattr(shape, "stage_query", spoil)
+    report = run(fresh(lake), [source]).reports[0]
+    observed = {"lost": 1, "doubled": -2}[doing]
+    assert report.error is not None and f"ops.ledger/nothing_lost (observed {observed:.1f})" in report.error
+    assert ask(lake, "SELECT count(*) FROM {notes.notes}") == [(0,)]
+    figures = "SELECT success, observed, bad, rows FROM {ops.audits} WHERE expectation = 'nothing_lost'"
+    assert ask(lake, figures) == [(False, observed, abs(observed), 3)]
+    monkeypatch.undo()
+    assert run(fresh(lake), [source]).reports[0].counts == Counts(seen=6, unchanged=3, committed=2, quarantined=1)
+    assert ask(lake, figures) == [(True, 0, 0, 3)]
