@@ -482,7 +482,7 @@ _RAW_ROW: Final = _columns(
         (
             "put: a row as it came; refused: a row that could not be read; file: ends the rows of a file; "
             "same: a file that was not loaded, for its content stands under another path; gone: the file vanished, or, "
-            "where _row_hash is given, the source has this row no more (modes merge and history, and databases compared)"
+            "where _row_hash is given, the source has this row no more (modes merge, history; databases compared)"
         ),
     ),
     (

@@ -120,7 +120,7 @@ def test_by_a_cursor_only_rows_from_the_last_value_on_are_read(
     source = of_talks(tmp_path, mode="append", incremental="cursor", cursor="at")
     landed(lake, source)
     assert dict(source_cursor(lake, lake.pins(["raw.talks"])["raw.talks"]).positions) == {
-        "talks": "2026-05-03 10:00:00"
+        "talks": ["at", "2026-05-03 10:00:00"]
     }
     before = state(lake)
     talks.execute("DELETE FROM talks WHERE id = 2")  # deletions are not seen

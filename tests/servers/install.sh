@@ -42,6 +42,12 @@ redis() {
     missing redis "It takes root on Debian (see $SERVERS/log/redis.log), or install Redis 7 yourself so that redis-server is on the PATH."
 }
 
+mariadb() {
+  if has mariadbd || [ -x /usr/sbin/mariadbd ]; then return; fi
+  apt mariadb-server > "$SERVERS/log/mariadb.log" 2>&1 ||
+    missing mariadb "It takes root on Debian (see $SERVERS/log/mariadb.log), or install it yourself so that mariadbd is on the PATH."
+}
+
 kinesalite() { # speaks Kinesis' API
   has npm || { missing kinesalite "It takes Node.js with npm."; return; }
   [ -f "$SERVERS/kinesalite/node_modules/kinesalite/cli.js" ] && return
@@ -54,7 +60,7 @@ s3() {
   if has go && GOBIN="$SERVERS/bin" go install "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW" > "$SERVERS/log/s3.log" 2>&1 &&
     "$SERVERS/bin/versitygw" --version > /dev/null 2>&1; then return; fi
   if has radosgw && has ceph-mon && has ceph-osd && has ceph; then return; fi
-  # After PostgreSQL and Redis: apt-get takes one at a time.
+  # After PostgreSQL, MariaDB and Redis: apt-get takes one at a time.
   while [ ! -f "$SERVERS/log/debian.done" ]; do sleep 0.2; done
   apt radosgw ceph-mon ceph-osd ceph-common > "$SERVERS/log/radosgw.log" 2>&1 ||
     missing s3 "It takes Go 1.25 for versitygw (see $SERVERS/log/s3.log), or root on Debian for radosgw (see $SERVERS/log/radosgw.log)."
@@ -88,13 +94,13 @@ spark() {
   environment venv "pyspark==$PYSPARK"
 }
 
-{ postgresql; redis; touch "$SERVERS/log/debian.done"; } & s3 & kinesalite & spark & environment duckdb2 "duckdb==$DUCKDB2" pytz & httpfs &
+{ postgresql; mariadb; redis; touch "$SERVERS/log/debian.done"; } & s3 & kinesalite & spark & environment duckdb2 "duckdb==$DUCKDB2" pytz & httpfs &
 wait
 
 if ls "$SERVERS"/log/*.missing > /dev/null 2>&1; then
   echo "Some servers could not be installed; the tests that need them are skipped:"
   cat "$SERVERS"/log/*.missing
 else
-  echo "PostgreSQL, Redis, kinesalite, S3, Spark and DuckDB 2.0 are at hand."
+  echo "PostgreSQL, MariaDB, Redis, kinesalite, S3, Spark and DuckDB 2.0 are at hand."
 fi
 exit 0

@@ -11,7 +11,7 @@ A kind of database is a module with
     tables(con) -> [(names, SQL)]    the tables and views that there are: the names each goes by, the whole one first
     quoted(name) -> SQL        the name of a column as SQL
     columns(con, rows) -> [name]     of `rows`, SQL that can stand after FROM
-    find(con, rows) -> Head    the same with their types
+    find(con, rows) -> Head    the same with their types; `how` is `selected.Selected`
     batches(con, rows, head) -> Iterator[RecordBatch]      in the schema of `head.how`, in bounded memory
     greatest(con, rows, column) -> value | None            of a column, as `watermark` has it
 
@@ -41,6 +41,8 @@ from dagster_project.sources import TableSource
 
 __all__ = ["Database", "Watermark", "is_of", "open_database"]
 
+Position = tuple[str, Watermark]
+"""The cursor column of a table, and the greatest value in it that has landed."""
 QUERY: Final = "query"
 """What stands for the table where the rows are those of a query."""
 
@@ -48,7 +50,13 @@ QUERY: Final = "query"
 def open_database(source: TableSource) -> Database:
     """Return the database of `source`, connected. Raises `SourceUnavailable`, and `SourceInvalid` for its address."""
     address = address_of(source)
-    kind = import_module(f"{__name__}.{address.kind}")
+    try:
+        kind = import_module(f"{__name__}.{address.kind}")
+    except ModuleNotFoundError as error:
+        raise SourceInvalid(
+            f"Source {source.name} is at {address.shown}, and {error.name}, which reads it, is not installed. Install "
+            "notelake[databases]."
+        ) from error
     with _told(source, address, kind):
         return Database(source, address, kind, kind.connect(address))
 
@@ -70,8 +78,8 @@ class Database:
             self.kind.close(self.con)
 
     def look(
-        self, known: Mapping[str, KnownFile], positions: Mapping[str, Watermark], first_sequence: int
-    ) -> tuple[Scan, dict[str, Watermark]]:
+        self, known: Mapping[str, KnownFile], positions: Mapping[str, Position], first_sequence: int
+    ) -> tuple[Scan, dict[str, Position]]:
         """Return the tables to read as a scan of files, and the positions that hold once they have landed.
 
         Where a source is incremental, each landing is a file of its own, `<table>/<its first arrival>`, for it adds to
@@ -99,7 +107,7 @@ class Database:
             with self._told():
                 yield from self.kind.batches(self.con, self.rows[table], head)
 
-        renamed = pa.schema({f"c{i}": type_ for i, type_ in enumerate(head.how.types)})
+        renamed = pa.schema({f"c{i}": type_ for i, type_ in enumerate(head.how.schema.types)})
         named = (pa.RecordBatch.from_arrays(batch.columns, schema=renamed) for batch in ahead(batches()))
         yield from read_batches(con, named, renamed, fields)
 
@@ -122,18 +130,19 @@ class Database:
             wanted |= {names[0]: rows for names, rows in fitting}
         return dict(sorted(wanted.items()))
 
-    def _narrowed(self, positions: Mapping[str, Watermark]) -> dict[str, Watermark]:
+    def _narrowed(self, positions: Mapping[str, Position]) -> dict[str, Position]:
         """Leave of each table the rows from its last position on, and return the positions it has come to."""
-        after: dict[str, Watermark] = {}
+        after: dict[str, Position] = {}
         cursor = self.source.cursor or ""
         column = self.kind.quoted(cursor)
         for table, rows in self.rows.items():
             self._refuse_without(cursor, table)
             reached = self.kind.greatest(self.con, rows, cursor)
             if reached is not None:
-                after[table] = reached
-            if table in positions:
-                low = as_sql(self._low(positions[table]))
+                after[table] = (cursor, reached)
+            column_before, before = positions.get(table, (None, None))
+            if before is not None and column_before == cursor:
+                low = as_sql(self._low(before))
                 self.rows[table] = f"(SELECT * FROM {rows} WHERE {column} >= {low} OR {column} IS NULL) AS newer"
         return after
 

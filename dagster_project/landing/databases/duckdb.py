@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from dagster_project.landing.databases.address import Address
+from dagster_project.landing.databases.selected import Selected
 from dagster_project.landing.databases.watermark import Watermark
 from dagster_project.landing.reading import BATCH_ROWS, Head
 from dagster_project.landing.table_columns import Wanted, kept_type
@@ -54,7 +55,7 @@ def columns(con: duckdb.DuckDBPyConnection, rows: str) -> list[str]:
 def find(con: duckdb.DuckDBPyConnection, rows: str) -> Head:
     """Return the columns with the types they are kept in."""
     schema = con.execute(f"SELECT * FROM {rows} LIMIT 0").to_arrow_table().schema
-    return Head(tuple(Wanted(own.name, kept_type(own.type)) for own in schema), schema)
+    return Head(tuple(Wanted(own.name, kept_type(own.type)) for own in schema), Selected(schema))
 
 
 def batches(con: duckdb.DuckDBPyConnection, rows: str, head: Head) -> Iterator[pa.RecordBatch]:  # noqa: ARG001

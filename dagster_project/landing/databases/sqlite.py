@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from dagster_project.contracts import TEXT
 from dagster_project.landing.databases.address import Address
+from dagster_project.landing.databases.selected import Selected
 from dagster_project.landing.databases.watermark import Watermark
 from dagster_project.landing.formats.sqlite import array, column_types, escaped, in_batches
 from dagster_project.landing.reading import Head, shown
@@ -69,12 +70,12 @@ def find(con: sqlite3.Connection, rows: str) -> Head:
     headers, types = column_types(con, rows)
     read_as = [TEXT if pa.types.is_null(type_) else type_ for type_ in types]
     schema = pa.schema([pa.field(name, type_) for name, type_ in zip(headers, read_as, strict=True)])
-    return Head(tuple(Wanted(*pair) for pair in zip(headers, types, strict=True)), schema)
+    return Head(tuple(Wanted(*pair) for pair in zip(headers, types, strict=True)), Selected(schema))
 
 
 def batches(con: sqlite3.Connection, rows: str, head: Head) -> Iterator[pa.RecordBatch]:
     """Give the rows."""
-    schema: pa.Schema = head.how
+    schema: pa.Schema = head.how.schema
     for held in in_batches(con.execute(f"SELECT * FROM {rows}")):
         of_columns = zip(*held, strict=True)
         arrays = [array(column, type_) for column, type_ in zip(of_columns, schema.types, strict=True)]
