@@ -101,7 +101,7 @@ class Lake(Store):
         return tuple(entry.data_file for entry in entries)
 
     def _entries(self, manifest: ManifestFile) -> list[ManifestEntry]:
-        """Return the live entries of a manifest, which never changes; a new snapshot shares most with the one before."""
+        """Return the live entries of a manifest, which never changes; most are in the next snapshot too."""
         if manifest.manifest_path not in self._manifests:
             if len(self._manifests) >= _MANIFESTS:
                 self._manifests.clear()
