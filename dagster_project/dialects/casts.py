@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, Final
@@ -308,6 +309,8 @@ def as_text(value: Typed) -> Typed:
             return Typed(f"regexp_replace(CAST({value.sql} AS VARCHAR), '^(-?)[.]', '\\10.')", VARCHAR)
         return Typed(f"CAST({value.sql} AS VARCHAR)", VARCHAR)
     if of.is_float:
+        if (shown := _float_constant(value)) is not None:
+            return text(shown)
         raise Unsupported(
             f"CAST({of} AS varchar) prints 100.0 as 100.0 or as 1.0E2, by the version of the engine. Say which: CAST to decimal first, or use format()."
         )
@@ -326,6 +329,26 @@ def as_text(value: Typed) -> Typed:
     if of.name == "unknown":
         return Typed("CAST(NULL AS VARCHAR)", VARCHAR)
     raise Unsupported(f"CAST({of} AS varchar) is not given here. Take its parts apart and cast those.")
+
+
+def _float_constant(value: Typed) -> str | None:
+    """Return what a constant prints where every version says the same: below 1e-3 and from 1e7 on, with an exponent.
+
+    >>> _float_constant(Typed("1e-5", DOUBLE, 1e-5)), _float_constant(Typed("1e8", DOUBLE, 1e8)), _float_constant(Typed("2e0", DOUBLE, 2.0))
+    ('1.0E-5', '1.0E8', None)
+    """
+    held = value.const
+    if not isinstance(held, float) or not (1e-300 < abs(held) < 1e-3 or 1e7 <= abs(held) < 1e300):
+        return None
+    if value.type != DOUBLE:
+        if not 1e-30 < abs(held) < 1e30:
+            return None
+        held = struct.unpack("f", struct.pack("f", held))[0]
+        shown = next(s for n in range(9) if struct.pack("f", float(s := f"{held:.{n}e}")) == struct.pack("f", held))
+    else:
+        shown = next(s for n in range(17) if float(s := f"{held:.{n}e}") == held)
+    mantissa, _, exponent = shown.partition("e")
+    return f"{mantissa if '.' in mantissa else mantissa + '.0'}E{int(exponent)}"
 
 
 def _stamp_text(sql: str, digits: int) -> str:

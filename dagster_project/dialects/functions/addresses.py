@@ -128,6 +128,10 @@ def ip_cast(value: Typed, name: str) -> Typed:
         return value
     if value.type == UNKNOWN:
         return Typed("CAST(NULL AS VARCHAR)", Type(name))
+    if isinstance(value.const, bytes) and name == "ipaddress":
+        if len(value.const) not in {4, 16}:
+            return Typed(fail("An IP address has 4 or 16 bytes", VARCHAR), IP)
+        return ip_constant(str(ipaddress.ip_address(value.const)))
     if not isinstance(value.const, str):
         raise Unsupported("IP addresses are given here for constants only. Keep them as varchar.")
     if name == "ipaddress":
