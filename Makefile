@@ -10,7 +10,7 @@ export DAGSTER_HOME := $(CURDIR)/data/dagster
 
 .DEFAULT_GOAL := help
 DAGSTER_YAML := $(DAGSTER_HOME)/dagster.yaml
-.PHONY: help run ui sql test test-servers check bench fuzz docs clean format
+.PHONY: help run ui sql test test-servers faults check bench fuzz docs clean format
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ test: $(DEV_STAMP) ## set up, and run the tests that need no server
 test-servers: $(DEV_STAMP) ## install and start real servers on loopback, and run the tests that need them
 	@bash tests/servers/install.sh
 	@$(BIN)/python -m pytest -n 0 -m servers tests/servers
+
+KILLS ?= 500
+
+faults: $(DEV_STAMP) ## kill consumers of a stream KILLS=500 times, and compare with what was written
+	@KILLS=$(KILLS) $(BIN)/python -m pytest -n 0 -q -s -m long tests/pipeline/test_faults.py
 
 check: $(DEV_STAMP) $(DAGSTER_YAML) ## format, lint, types, import contracts, definitions, docs up to date, the tutorial
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

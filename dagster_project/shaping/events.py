@@ -126,7 +126,9 @@ def fold_events(
             VERSIONS.identifier: f"SELECT * FROM ({batch.versions_rows()}) AS n WHERE {meant} AND {known}",
             TAGS.identifier: f"SELECT * FROM ({batch.tags_rows()}) AS n WHERE {meant}",
         },
-        replaced=f"SELECT note_id FROM folded WHERE {meant}{standing if notes else ''}",
+        replaced=f"SELECT note_id FROM folded WHERE {meant}{standing if notes else ''}"
+        if note_ids
+        else batch.replaced(notes),
         refusals="SELECT NULL::VARCHAR AS unit LIMIT 0",
         inputs="SELECT NULL::VARCHAR AS path LIMIT 0",
     )

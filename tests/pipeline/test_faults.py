@@ -1,0 +1,191 @@
+"""Whatever kills the consumer, and whoever works beside it: no event is lost, none is there twice.
+
+`make faults` runs the long form: KILLS kills (500), each at a failpoint or at any moment, with one consumer or two at
+work on a log whose writer sends events again, out of order, and in pieces.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from threading import Event
+
+import pytest
+
+from dagster_project.failpoints import FAILPOINTS, VARIABLE
+from dagster_project.lake.lake import open_lake
+from dagster_project.landing.segments import newest, segment_name, segment_of
+from dagster_project.model.fold import NoteEvent, fold
+from dagster_project.settings import settings
+from dagster_project.sources import StreamSource
+from dagster_project.streaming import Pace, consume
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+KINDS = ("note.created", "note.updated", "note.updated", "note.deleted", "note.moved", "note.viewed")
+SHARDS = ("a", "b", "c")
+SEGMENT_BYTES = 4_000
+FIRST = datetime(2026, 5, 14, tzinfo=UTC)
+
+
+class Writer:
+    """Writes events in pieces: some again, in another shard, late; some lines half now and half later; segments."""
+
+    def __init__(self, folder: Path, random: Random) -> None:
+        self.folder, self.random = folder, random
+        self.sent: list[str] = []
+        self.rest: dict[str, str] = {}
+        self.events = 0
+        folder.mkdir()
+
+    def write(self, count: int) -> None:
+        for _ in range(count):
+            shard = self.random.choice(SHARDS)
+            self._append(shard, self.rest.pop(shard, ""))
+            line = self._line() + "\n"
+            cut = self.random.randrange(len(line)) if self.random.random() < 0.1 else len(line)
+            self._append(shard, line[:cut])
+            self.rest[shard] = line[cut:]
+
+    def finish(self) -> None:
+        for shard, rest in self.rest.items():
+            self._append(shard, rest)
+        self.rest.clear()
+
+    def _line(self) -> str:
+        if self.sent and self.random.random() < 0.15:
+            return self.random.choice(self.sent)
+        self.events += 1
+        detail = {"path": f"n{self.random.randrange(12)}", "from": f"n{self.random.randrange(12)}"}
+        if self.random.random() < 0.5:
+            detail["title"] = f"T{self.events}"
+        at = FIRST + timedelta(minutes=self.random.randrange(500))
+        event = {"id": f"e{self.events}", "type": self.random.choice(KINDS), "time": at.isoformat(), "detail": detail}
+        self.sent.append(json.dumps(event))
+        return self.sent[-1]
+
+    def _append(self, shard: str, text: str) -> None:
+        start, name = newest(os.listdir(self.folder), shard) or (0, segment_name(shard, 0))
+        file = self.folder / name
+        size = file.stat().st_size if file.exists() else 0
+        if size >= SEGMENT_BYTES and not self.rest.get(shard) and file.read_bytes().endswith(b"\n"):
+            file = self.folder / segment_name(shard, start + size)
+        with file.open("a") as end:
+            end.write(text)
+
+
+def consume_here(lake: str, log: str, failpoint: str | None) -> None:
+    """Consume in this process until it dies."""
+    os.environ.pop(VARIABLE, None)
+    if failpoint:
+        os.environ[VARIABLE] = failpoint
+    consumed(lake, log, until="stopped")
+
+
+def consumed(lake: str, log: str, until: str):  # type: ignore[no-untyped-def]
+    opened = open_lake(
+        settings(lake), clock=lambda: datetime.now(UTC), ids=lambda: f"{time.time_ns():x}{os.urandom(6).hex()}"
+    )
+    pace = Pace(interval=0.05, max_events=40, fold_interval=0.3, views_interval=0.2)
+    source = StreamSource(name="live", path=log)
+    return consume(opened, [source], stop=Event(), tell=lambda *_: None, pace=pace, until=until)[0]
+
+
+def killed(lake: str, log: str, writer: Writer, random: Random) -> str:
+    """Let one consumer or two work until each has died; return how the first did."""
+    failpoint = random.choice((*FAILPOINTS, None))
+    at = None if failpoint is None else f"{failpoint}={random.randint(1, 2)}"
+    others = [None] if random.random() < 0.25 else []
+    processes = [_PROCESSES.Process(target=consume_here, args=(lake, log, each)) for each in (at, *others)]
+    for process in processes:
+        process.start()
+    until = time.monotonic() + (random.uniform(0.3, 2.0) if failpoint is None else 8.0)
+    while processes[0].is_alive() and time.monotonic() < until:
+        writer.write(random.randint(1, 4))
+        processes[0].join(0.3)
+    how = "at any moment" if processes[0].is_alive() else str(failpoint)
+    for process in processes:
+        process.kill()
+        process.join(30)
+        assert process.exitcode == -9, f"it ended with {process.exitcode} by itself ({at})"
+    return how
+
+
+def lines_of(folder: Path) -> dict[tuple[str, int], str]:
+    """Return what was written, by shard and place in it."""
+    found = {}
+    for file in folder.iterdir():
+        shard, at = segment_of(file.name)
+        for line in file.read_text().splitlines(keepends=True):
+            found[shard, at] = line.rstrip("\n")
+            at += len(line)
+    return found
+
+
+def compare(lake: str, log: Path, writer: Writer) -> None:
+    """Compare a lake with what was written: raw line by line, events by id, notes by the rules."""
+    from dagster_project.lake.read import relation
+
+    opened = open_lake(settings(lake), clock=lambda: FIRST, ids=lambda: "none")
+    pins = opened.pins()
+    with opened.connect() as con:
+        raw = con.execute(
+            f"SELECT shard, shard_sequence, payload, sequence FROM {relation(pins['raw.live'])}"
+        ).fetchall()
+        events = con.execute(f"SELECT event_id, sequence FROM {relation(pins['notes.events'])}").fetchall()
+        notes = con.execute(f"SELECT note_id, path, title FROM {relation(pins['notes.notes'])} ORDER BY 1").fetchall()
+        ((made, distinct),) = con.execute(
+            f"SELECT count(*), count(DISTINCT sequence) FROM {relation(pins['notes.versions'])}"
+        ).fetchall()
+        (ledger,) = con.execute(
+            f"SELECT sum(seen), sum(committed), sum(duplicate) FROM {relation(pins['ops.ledger'])}"
+        ).fetchall()
+    assert Counter((shard, at) for shard, at, *_ in raw) == Counter(lines_of(log).keys())
+    assert {(shard, at): text for shard, at, text, _ in raw} == lines_of(log)
+    assert sorted(sequence for *_, sequence in raw) == list(range(1, len(raw) + 1))
+    first: dict[str, tuple[int, dict]] = {}
+    for *_, text, sequence in sorted(raw, key=lambda row: row[-1]):
+        first.setdefault(json.loads(text)["id"], (sequence, json.loads(text)))
+    assert Counter(events) == Counter((id_, sequence) for id_, (sequence, _) in first.items())
+    assert len(events) == writer.events and ledger == (len(raw), len(events), len(raw) - len(events))
+    said = [
+        NoteEvent(
+            id_, event["type"], datetime.fromisoformat(event["time"]), event["detail"]["path"],
+            event["detail"]["from"], title=event["detail"].get("title"), sequence=sequence,
+        )
+        for id_, (sequence, event) in first.items()
+    ]  # fmt: skip
+    expected = fold([event for event in said if event.type != "note.viewed"], source="live").values()
+    assert notes == sorted((note.note_id, note.path, note.title) for note in expected)
+    assert made == distinct == sum(event.type != "note.viewed" for event in said)
+
+
+def faults(folder: Path, kills: int, seed: int) -> Counter[str]:
+    """Kill consumers so often, and compare; return how they died."""
+    random = Random(seed)
+    writer = Writer(folder / "log", random)
+    lake, log = str(folder / "lake"), str(folder / "log")
+    writer.write(5)
+    how = Counter(killed(lake, log, writer, random) for _ in range(kills))
+    writer.finish()
+    assert consumed(lake, log, until="idle").trouble is None
+    compare(lake, folder / "log", writer)
+    return how
+
+
+@pytest.mark.first
+def test_a_dozen_kills_lose_no_event_and_double_none(tmp_path: Path) -> None:
+    assert sum(faults(tmp_path, kills=12, seed=20260514).values()) == 12
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_hundreds_of_kills_lose_no_event_and_double_none(tmp_path: Path) -> None:
+    kills = int(os.environ.get("KILLS", "500"))
+    how = faults(tmp_path, kills, seed=int(os.environ.get("SEED", "1")))
+    print(f"{kills} kills: {dict(how)}; 0 lost, 0 doubled")
