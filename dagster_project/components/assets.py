@@ -32,6 +32,7 @@ from dagster_project.components.metadata import (
     figures_metadata,
     landed_metadata,
 )
+from dagster_project.components.refusals import quarantine_of, refusal_results, refusal_specs
 from dagster_project.components.resources import LakeResource
 from dagster_project.contracts import EVENTS, NOTES, Kind, Table, raw_table
 from dagster_project.errors import AuditFailed
@@ -117,7 +118,13 @@ def notes_asset(source: Source) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"notes__{source.name}_notes",
         specs=[spec],
-        check_specs=[balance_spec(key), usual_spec(key), *_whole_specs(source, key), *expectation_specs(source, key)],
+        check_specs=[
+            balance_spec(key),
+            usual_spec(key),
+            *_whole_specs(source, key),
+            *expectation_specs(source, key),
+            *refusal_specs(source, key),
+        ],
         can_subset=True,
         retry_policy=RETRIES,
     )
@@ -139,11 +146,11 @@ def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: S
     key = notes_key(source.name)
     lake = resource.open()
     batches, refused = _commit_and_serve(lake, source) if context.selected_asset_keys else ((), None)
-    verdicts = last_verdicts(lake, source)
+    verdicts, quarantine = last_verdicts(lake, source), quarantine_of(lake, source)
     metadata = committed_metadata(lake, source.name, batches, main=_MAIN[source.kind])
-    results = [verdict.result(key) for verdict in verdicts]
+    results = [verdict.result(key, quarantine) for verdict in verdicts]
     if context.selected_asset_keys and not refused:
-        judged_at = max((verdict.judged_at for verdict in verdicts), default=0.0)
+        judged_at = max((quarantine.decided_at, *(verdict.judged_at for verdict in verdicts)))
         if context.job_name in (job_name(source.name), EVERYTHING) and judged_at <= _known_until(context, key):
             return  # Nothing changed. What Dagster was told of these rows still holds.
         counts = _counts(context, source, batches)
@@ -158,7 +165,7 @@ def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: S
         results.append(balance_result(counts, key))
     if _whole_specs(source, key):
         results.append(whole_result(lake, source, key))
-    results.append(usual_result(lake, source, key))
+    results += [usual_result(lake, source, key), *refusal_results(quarantine, source, key)]
     yield from _tell(context, key, results)
     if refused:
         raise refused

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from dagster_project.components.refusals import Quarantine
 from dagster_project.contracts import (
     AUDITS,
     EVENTS,
@@ -198,7 +199,7 @@ class Judged:
 
     @property
     def severity(self) -> dg.AssetCheckSeverity:
-        """A table rule stops the batch: an error. A watched one does not, and what a row rule refuses is in quarantine."""
+        """A table rule stops the batch: an error. A watched rule does not, and a row rule fills the quarantine."""
         return dg.AssetCheckSeverity.ERROR if self.rule == "table" else dg.AssetCheckSeverity.WARN
 
     @property
@@ -208,10 +209,16 @@ class Judged:
         known = {name: figure for name, figure in figures.items() if figure is not None}
         return {**known, "batch": self.batch_id, "judged at": dg.MetadataValue.timestamp(self.judged_at)}
 
-    def result(self, asset: dg.AssetKey) -> dg.AssetCheckResult:
-        """Return it as the result of its check on `asset`."""
+    def result(self, asset: dg.AssetKey, quarantine: Quarantine) -> dg.AssetCheckResult:
+        """Return it as the result of its check on `asset`; a row rule holds while nothing of it is in quarantine."""
+        kept = quarantine.of(f"{self.suite}/{self.expectation}")
+        is_row = self.rule == "row"
         return dg.AssetCheckResult(
-            asset_key=asset, check_name=self.name, passed=self.success, severity=self.severity, metadata=self.metadata
+            asset_key=asset,
+            check_name=self.name,
+            passed=not kept.units if is_row else self.success,
+            severity=self.severity,
+            metadata={**self.metadata, **(kept.metadata if is_row else {})},
         )
 
 

@@ -16,7 +16,9 @@ from dagster_project.audit.suites import expectation_names
 from dagster_project.components.assets import notes_key, raw_key
 from dagster_project.components.checks import BALANCE, COMPLETE, JUDGED, USUAL, WHOLE, check_name
 from dagster_project.components.failures import told
+from dagster_project.components.refusals import RULES, refusal_check
 from dagster_project.settings import bundled
+from dagster_project.steps.quarantine import discard
 
 if TYPE_CHECKING:
     from tests.components.conftest import World
@@ -65,6 +67,24 @@ def test_the_share_that_came_through_whole_warns_below_a_hundred_and_counts_what
     assert (mended.passed, mended.metadata["files"].value) == (True, 3)
 
 
+def test_each_rule_tells_how_many_units_it_keeps_back_and_their_keys_until_somebody_decides(world: World) -> None:
+    (world.folder / "vault" / "bad.md").write_bytes(b"caf\xc3\xa9, caf\xe9 " + world.marker.encode())
+    check = refusal_check("encoding")
+    refused = evaluations(world, world.run("vault_job").run_id)
+    assert (refused[check].passed, refused[check].severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (refused[check].metadata["in quarantine"].value, refused[check].metadata["keys"].value) == (1, ["bad.md"])
+    assert all(refused[refusal_check(rule)].passed for rule in ("xml", "other"))
+    assert refused[check_name("notes.notes", "title_not_empty")].metadata["in quarantine"].value == 0
+    assert check not in evaluations(world, world.run("vault_job").run_id)
+    stored = "".join(str(log) for run in world.instance.get_run_ids() for log in world.instance.all_logs(run))
+    assert world.marker not in stored
+
+    discard(world.lake.open(), "vault", why="a test")
+    given_up = evaluations(world, world.run("vault_job").run_id)
+    assert (given_up[check].passed, given_up[check].metadata["in quarantine"].value) == (True, 0)
+    assert given_up[WHOLE].passed
+
+
 def test_every_expectation_of_a_suite_that_judges_a_source_is_a_check(world: World) -> None:
     for source in world.sources:
         asset = world.definitions.resolve_assets_def(notes_key(source.name))
@@ -75,7 +95,8 @@ def test_every_expectation_of_a_suite_that_judges_a_source_is_a_check(world: Wor
             for table in JUDGED[source.kind]
             for rule in expectation_names(folder, table)
         }
-        assert declared == written | {BALANCE, USUAL} | ({WHOLE} if source.kind == "documents" else set())
+        refused = {refusal_check(rule) for rule in RULES[source.kind]}
+        assert declared == written | refused | {BALANCE, USUAL} | ({WHOLE} if source.kind == "documents" else set())
         assert len(written) > 20
 
 
