@@ -5,7 +5,8 @@ What belongs here: the text to a tree. What does not: what anything in the tree 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import re
+from typing import Any, ClassVar, Final
 
 from sqlglot import exp
 from sqlglot.dialects.redshift import Redshift
@@ -106,7 +107,7 @@ def parse(sql: str, dialect: str) -> Any:
         reader = _READERS[dialect]
         tokens = reader.tokenize(sql)
         if dialect == "athena":
-            tokens = _without_owners(tokens)
+            tokens = _without_owners(_whole_numbers(tokens, sql))
         if not tokens:
             raise Unsupported("There is no statement. Write one, such as SELECT 1.")
         trees = [t for t in reader.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, sql) if t is not None]
@@ -120,6 +121,34 @@ def parse(sql: str, dialect: str) -> Any:
     if len(trees) != 1:
         raise Unsupported(f"There are {len(trees)} statements. Give one at a time.")
     return trees[0]
+
+
+NUMBER: Final = re.compile(
+    r"0[xX](?P<x>[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*)|0[oO](?P<o>[0-7]+(?:_[0-7]+)*)|0[bB](?P<b>[01]+(?:_[01]+)*)"
+    r"|\d+(?:_\d+)*(?:\.(?:\d+(?:_\d+)*)?)?(?:[eE][+-]?\d+)?"
+)
+
+
+def _whole_numbers(tokens: Any, sql: str) -> list[Any]:
+    """Return tokens with `1_000`, `0xFF`, `0o17` and `0b101` as the numbers they are. Raises `Unsupported` for `1a`."""
+    kept: list[Any] = []
+    for each in tokens:
+        token = each
+        if kept and token.start <= kept[-1].end:
+            continue  # it is a part of the number before it
+        is_number = token.token_type == TokenType.NUMBER or (
+            token.token_type == TokenType.HEX_STRING and sql[token.start] == "0"
+        )
+        found = NUMBER.match(sql, token.start) if is_number and sql[token.start].isdigit() else None
+        if found is not None and found.end() > token.end:
+            if sql[found.end() : found.end() + 1].isidentifier():
+                raise Unsupported(f"{sql[token.start : found.end() + 1]} is no number. Put a blank behind the digits.")
+            base = {"x": 16, "o": 8, "b": 2}.get(found.lastgroup or "")
+            bare = found[0].replace("_", "")
+            shown = str(int(found[found.lastgroup].replace("_", ""), base)) if base and found.lastgroup else bare
+            token = type(token)(TokenType.NUMBER, shown, token.line, token.col, token.start, found.end() - 1)
+        kept.append(token)
+    return kept
 
 
 def _without_owners(tokens: Any) -> list[Any]:
@@ -138,8 +167,6 @@ def _without_owners(tokens: Any) -> list[Any]:
 
 
 def _plain(message: str) -> str:
-    import re
-
     return re.sub(r"\x1b\[[0-9;]*m", "", message).strip().rstrip(".") + "."
 
 

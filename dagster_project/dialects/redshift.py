@@ -180,6 +180,8 @@ def _comparison(self: Expressions, node: Any, scope: Scope) -> Typed:
     ):
         return _compare(self, node, scope)
     left, right = adapted(self.give(node.this, scope), self.give(node.expression, scope))
+    if left.type.is_text and any((v.text or "").endswith(" ") for v in (left, right)):
+        raise Unsupported("Blanks at the end of a text do not count everywhere in Redshift. Compare what trim() gives.")
     return operators.compare(COMPARISONS[type(node)], left, right)
 
 

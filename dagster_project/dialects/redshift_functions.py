@@ -137,7 +137,11 @@ def trunc(call: Call) -> Typed:
 
 @function("strtol", args=2)
 def strtol(call: Call) -> Typed:
-    """Give the number that a text is in a base."""
+    """Give the number that a text is in a base; in base 16 it may begin with 0x."""
+    value = call.text(0)
+    if value.text is not None and call.integer(1).integer == 16 and re.match(r"[+-]?0[xX]", value.text):
+        bare = exp.Literal.string(re.sub("0[xX]", "", value.text, count=1))
+        return ATHENA["from_base"][0](Call(call.name, [bare, call.nodes[1]], call.scope, call.queries))
     return ATHENA["from_base"][0](call)
 
 
