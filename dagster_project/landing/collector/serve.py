@@ -49,7 +49,13 @@ def serve(
         Log(folder, shard, fsync="batch", rotate_bytes=rotate_bytes) as log,
         _listening(address) as listening,
     ):
-        collector = Collector(lambda: log.append, complete=complete, tokens=tokens, limits=limits)
+        at, port = listening.getsockname()[:2]
+
+        def begin() -> Callable[[bytes], None]:
+            tell(f"http://{f'[{at}]' if ':' in at else at}:{port}")
+            return log.append
+
+        collector = Collector(begin, complete=complete, tokens=tokens, limits=limits)
         config = uvicorn.Config(
             collector,
             log_level="warning",
@@ -59,8 +65,6 @@ def serve(
             proxy_headers=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
-        at, port = listening.getsockname()[:2]
-        tell(f"http://{f'[{at}]' if ':' in at else at}:{port}")
         # uvicorn raises the signals it has heeded again when it is done; being asked to end is no failure.
         for heeded in (signal.SIGTERM, signal.SIGINT):
             signal.signal(heeded, lambda *_: None)
