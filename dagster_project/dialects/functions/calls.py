@@ -243,6 +243,7 @@ class Rules:
 
         @self.function(*names.split(), args=len(takes))
         def rule(call: Call) -> Typed:
+            """Give what DuckDB's function of that meaning gives."""
             values = [call.values[i] if kind == "X" else getattr(call, KINDS[kind])(i) for i, kind in enumerate(takes)]
             return Typed(made.format(*(v.sql for v in values)), gives)
 
