@@ -37,6 +37,8 @@ LEAST_ROWS: Final = 5
 """Fewer rows suggest nothing."""
 UNIQUE_FROM: Final = 20
 """Rows from which on it is no chance that all values differ."""
+LONGEST_NAME: Final = 100
+"""Characters up to which a text may be what tells rows apart; longer ones differ as all prose does."""
 LEAST_LANDINGS: Final = 5
 """Landings from which on they tell how many rows are usual."""
 SOMETIMES: Final = 0.5
@@ -111,6 +113,8 @@ class Facts:
     are_dates: bool
     lacking: str | None
     """An example of a row that lacks it."""
+    longest: int
+    """Characters of the longest text; 0 if it is no text."""
 
 
 def suggest(con: duckdb.DuckDBPyConnection, source: str) -> dict[str, Any]:
@@ -201,7 +205,7 @@ _PROPERTY: Final[Mapping[str, str]] = {
 def _facts(con: duckdb.DuckDBPyConnection, subject: Profiled, value: Value, rows: int) -> Facts:
     rows_ = f"FROM (SELECT {value.sql} AS value, {subject.example} AS example {subject.rows}) AS r"
     present, distinct = _row(con, f"SELECT count(value), count(DISTINCT value) {rows_}")
-    least, greatest, are_dates = None, None, False
+    least, greatest, are_dates, longest = None, None, False, 0
     few: tuple[str, ...] = ()
     if value.sort in ("number", "time"):
         first, last = "min(value)::TIMESTAMPTZ", "max(value)::TIMESTAMPTZ"  # a date less a date is no span
@@ -209,13 +213,16 @@ def _facts(con: duckdb.DuckDBPyConnection, subject: Profiled, value: Value, rows
         ends = "min(value)::DOUBLE, max(value)::DOUBLE" if value.sort == "number" else earliest
         least, greatest = _row(con, f"SELECT {ends} {rows_}")
     if value.sort == "text":
-        (matching,) = _row(con, f"SELECT count(*) {rows_} WHERE regexp_full_match(value, '{_DATE}')")
+        (matching, longest) = _row(
+            con,
+            f"SELECT count(*) FILTER (regexp_full_match(value, '{_DATE}')), coalesce(max(length(value)), 0) {rows_}",
+        )
         are_dates = present > 0 and matching == present
         if distinct <= FEW_VALUES:
             found = con.execute(f"SELECT DISTINCT value {rows_} WHERE value IS NOT NULL ORDER BY 1")
             few = tuple(text for (text,) in found.fetchall())
     (lacking,) = _row(con, f"SELECT min(example) {rows_} WHERE value IS NULL")
-    return Facts(value, rows, present, distinct, least, greatest, few, are_dates, lacking)
+    return Facts(value, rows, present, distinct, least, greatest, few, are_dates, lacking, longest)
 
 
 def _is_nearly(fact: Facts) -> bool:
@@ -246,7 +253,8 @@ def _rules(subject: Profiled, fact: Facts) -> Iterator[dict[str, Any]]:
         yield _row_rule(subject, name, "not_too_early", condition, said, because)
     if subject.properties is not None and fact.value.name not in (subject.columns or ()):
         yield _type_rule(subject, fact)
-    if fact.distinct == fact.present >= UNIQUE_FROM and fact.value.sort in ("text", "number") and not fact.are_dates:
+    is_name = fact.value.sort in ("text", "number") and not fact.are_dates and fact.longest <= LONGEST_NAME
+    if is_name and fact.distinct == fact.present >= UNIQUE_FROM:
         yield _unique(subject, fact)
 
 

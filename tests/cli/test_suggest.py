@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
@@ -14,6 +15,7 @@ from dagster_project.audit.expect import audit
 from dagster_project.audit.verdict import Subject, Verdict
 from dagster_project.cli import main
 from dagster_project.contracts import EVENTS, NOTES, Table, raw_table
+from dagster_project.suggest import LEAST_LANDINGS, as_text, suggest
 
 
 def notelake(*words: str) -> Result:
@@ -146,3 +148,76 @@ def test_a_suite_goes_to_standard_output_or_a_file_and_too_little_suggests_nothi
     small = ["--lake", str(tmp_path / "small")]
     assert notelake("ingest", str(tmp_path / "one"), *small).exit_code == 0
     assert "the least that suggest a rule" in notelake("suggest", "one", *small).stderr
+
+
+def landed(con: duckdb.DuckDBPyConnection, landings: int) -> None:
+    """Put a table source into `con` that landed 30 rows or a few more at a time, a quarter of them without an owner."""
+    arrival = ", ".join(
+        f'"{c.name}" {"BIGINT" if c.type == pa.int64() else "VARCHAR"}' for c in raw_table("x", "table").columns
+    )
+    arrival = arrival.replace('"_landed_at" VARCHAR', '"_landed_at" TIMESTAMPTZ')
+    con.execute("SET TimeZone = 'UTC'; CREATE SCHEMA raw; CREATE SCHEMA ops")
+    con.execute(f"CREATE TABLE raw.crm ({arrival}, owner VARCHAR, updated_at TIMESTAMPTZ)")
+    con.execute("CREATE TABLE ops.ledger AS SELECT 'crm' AS source, 'rows' AS op")
+    for n in range(landings):
+        at = f"TIMESTAMPTZ '2026-05-{n + 1:02d} 12:00:00+00'"
+        con.execute(
+            f"INSERT INTO raw.crm BY NAME SELECT 'put' AS _op, 'a.csv' AS _file, i AS _row, {n} * 100 + i AS sequence, "
+            f"{at} AS _landed_at, CASE WHEN i % 4 > 0 THEN 'owner ' || i END AS owner, "
+            f"{at} - INTERVAL 3 HOUR - i * INTERVAL 1 HOUR AS updated_at FROM range({30 + n}) AS r(i)"
+        )
+
+
+def watched(suite: dict[str, Any]) -> dict[str, str]:
+    rules = {rule["meta"]["notelake"]["name"]: rule for rule in suite["expectations"]}
+    return {name: rule["description"] for name, rule in rules.items() if rule["meta"]["notelake"]["rule"] == "watch"}
+
+
+def test_from_its_landings_a_source_is_proposed_how_many_rows_what_is_missing_and_how_old_it_is() -> None:
+    with duckdb.connect() as con:
+        landed(con, LEAST_LANDINGS)
+        assert watched(suggest(con, "crm")) == {
+            "rows_as_usual": "A landing brings from 26 to 38 rows.",
+            "owner_mostly_given": "`owner` is missing in at most 55 % of the rows, where there are 20.",
+            "updated_at_fresh": "The newest `updated_at` is at most 6 hours old when it lands.",
+        }
+
+
+def test_prose_that_differs_in_every_row_is_not_proposed_to_be_unique() -> None:
+    with duckdb.connect() as con:
+        landed(con, 1)
+        con.execute("UPDATE raw.crm SET owner = repeat('word ', 25) || sequence")
+        assert "owner_unique" not in names(suggest(con, "crm"))
+        con.execute("UPDATE raw.crm SET owner = sequence")
+        assert "owner_unique" in names(suggest(con, "crm"))
+
+
+def test_one_landing_tells_nothing_of_how_many_rows_are_usual() -> None:
+    with duckdb.connect() as con:
+        landed(con, LEAST_LANDINGS - 1)
+        assert watched(suggest(con, "crm")).keys() == {"owner_mostly_given", "updated_at_fresh"}
+
+
+@pytest.mark.parametrize(
+    ("batch", "broken"),
+    [
+        ("SELECT * FROM raw.crm WHERE sequence >= 400", set()),
+        ("SELECT * FROM raw.crm WHERE sequence BETWEEN 400 AND 409", {"rows_as_usual"}),
+        ("SELECT * REPLACE (NULL AS owner) FROM raw.crm WHERE sequence >= 400", {"owner_mostly_given"}),
+        (
+            "SELECT * REPLACE (updated_at - INTERVAL 4 HOUR AS updated_at) FROM raw.crm WHERE sequence >= 400",
+            {"updated_at_fresh"},
+        ),
+    ],
+    ids=["as usual", "few rows", "owners missing", "old"],
+)
+def test_what_is_not_as_it_was_breaks_what_is_watched_and_refuses_nothing(
+    tmp_path: Path, batch: str, broken: set[str]
+) -> None:
+    con = duckdb.connect()
+    landed(con, LEAST_LANDINGS)
+    (tmp_path / "raw.crm.json").write_text(as_text(suggest(con, "crm")), "utf-8")
+    verdict = audit([Subject(raw_table("crm", "table"), f"({batch})", None)], folder=tmp_path, connect=lambda: con)
+    failed = {result.expectation for result in verdict.results if not result.success and result.rule == "watch"}
+    assert failed == broken
+    assert verdict.passed and verdict.refusals.num_rows in (0, 34)
