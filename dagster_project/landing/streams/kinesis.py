@@ -15,11 +15,13 @@ were none.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from random import uniform
 from typing import Any, Final
 
@@ -87,10 +89,9 @@ class Kinesis:
 
     def _client(self) -> Any:
         try:
-            import boto3
+            return _client(tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))))
         except ImportError as error:
             raise UsageError(f"{self._source.path} needs boto3. Install notelake[kinesis].") from error
-        return boto3.client("kinesis")
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -293,6 +294,14 @@ class _Reading:
         self._at = replace(self._at, offset=read, lines=read, token=f"{last['SequenceNumber']} {arrival}")
         size = sum(len(record["Data"]) for record in records)
         return Piece(self._shard.name, pa.table(columns, schema=ARRIVED), self._at, size)
+
+
+@lru_cache(4)
+def _client(_variables: tuple[tuple[str, str], ...]) -> Any:
+    """Return the client that these AWS variables make; it takes long to be made, and a consumer looks every second."""
+    import boto3
+
+    return boto3.client("kinesis")
 
 
 def _records_at(client: Any, stream: str, shard: str, number: str) -> list[Record]:
