@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import duckdb
 import pyarrow as pa
 
-from dagster_project.contracts import TEXT
+from dagster_project.contracts import INSTANT, TEXT
 from dagster_project.landing.reading import (
     Field,
     Lines,
@@ -32,7 +32,7 @@ from dagster_project.sql_words import sql_type
 def typed_value(name: str, index: int, own: pa.DataType, field: Field) -> Value:
     """Return the SQL of column `name`, whose values have the Arrow type `own`."""
     value, text = f"n{index}", f"t{index}"
-    shown = f"CAST(to_json({name}) AS VARCHAR)" if pa.types.is_nested(own) else f"CAST({name} AS VARCHAR)"
+    shown = _text(name, own)
     inner = f"{name} AS {value}, {shown} AS {text}"
     if field.ordinal is None:
         return outside(inner, text)
@@ -46,6 +46,18 @@ def typed_value(name: str, index: int, own: pa.DataType, field: Field) -> Value:
         return nested_value(inner, text, field.type)
     as_text = text_value(shown, index, field)
     return Value(inner, text, as_text.value, as_text.holds)
+
+
+def _text(name: str, own: pa.DataType) -> str:
+    """Return the SQL of a column's values as text."""
+    if pa.types.is_nested(own):
+        return f"CAST(to_json({name}) AS VARCHAR)"
+    text = f"CAST({name} AS VARCHAR)"
+    if kept_type(own) != INSTANT:
+        return text
+    # The same text, in less than half the time: that of an instant is looked up in a calendar, and here all is in UTC.
+    quick = f"CAST(make_timestamp(epoch_us({name})) AS VARCHAR) || '+00'"
+    return f"CASE WHEN {is_in_years(name, INSTANT)} THEN {quick} ELSE {text} END"
 
 
 def read_batches(
