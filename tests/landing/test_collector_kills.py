@@ -70,7 +70,7 @@ class Sender:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(60 + 3 * KILLS)
+@pytest.mark.timeout(120 + 10 * KILLS)
 def test_each_event_that_was_answered_is_in_the_lake_once(tmp_path: Path, lake: Lake, where: Settings) -> None:
     folder, random = tmp_path / "live", Random(7)
     options = ("--rotate-bytes", "60000")

@@ -28,6 +28,7 @@ from dagster_project.pipeline import run
 from dagster_project.sources import StreamSource
 
 from .conftest import SERVERS, _program, aws_variables
+from .consuming import consuming, wait_for
 from .daemons import daemon, free_port
 
 pytestmark = pytest.mark.servers
@@ -334,6 +335,25 @@ def test_a_run_brings_a_stream_into_the_lake_once(
     rows = rows_of(lake)
     assert (len(rows["raw.live"]), len(rows["notes.events"]), len(rows["notes.notes"])) == (203, 201, 50)
     assert len(rows["ops.quarantine"]) == 1
+
+
+def test_a_consumer_outlives_a_server_that_restarts_and_shards_that_split(
+    stream: Stream, lake: Lake, rows_of: Callable[..., dict[str, list[tuple[Any, ...]]]]
+) -> None:
+    with consuming(lake, SOURCE) as words:
+        stream.put_many(range(600))
+        wait_for(lambda: "committed" in words)
+        stream.client.split_shard(
+            StreamName="notes", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127)
+        )
+        stream.wait()
+        stream.server.end()
+        wait_for(lambda: "trouble" in words)
+        stream.server.begin()
+        stream.put_many(range(500, 1000))
+        wait_for(lambda: "recovered" in words and len(rows_of(lake)["raw.live"]) == 1100)
+    rows = rows_of(lake)
+    assert (len(rows["raw.live"]), len(rows["notes.events"]), len(rows["notes.notes"])) == (1100, 1000, 50)
 
 
 def test_an_address_names_a_stream() -> None:

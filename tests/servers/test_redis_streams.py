@@ -22,6 +22,7 @@ from dagster_project.pipeline import run
 from dagster_project.sources import StreamSource
 
 from .conftest import _program
+from .consuming import consuming, wait_for
 from .daemons import daemon, free_port
 
 pytestmark = pytest.mark.servers
@@ -217,6 +218,24 @@ def test_a_run_brings_a_stream_into_the_lake_once(
     rows = rows_of(lake)
     assert (len(rows["raw.live"]), len(rows["notes.events"]), len(rows["notes.notes"])) == (203, 201, 50)
     assert len(rows["ops.quarantine"]) == 1
+
+
+def test_a_consumer_outlives_a_server_that_restarts(
+    redis: Server, lake: Lake, rows_of: Callable[..., dict[str, list[tuple[Any, ...]]]]
+) -> None:
+    client = redis.client()
+    with consuming(lake, redis.source()) as words:
+        for number in range(600):
+            client.xadd("notes", event(number))
+        wait_for(lambda: "committed" in words)
+        redis.end()
+        wait_for(lambda: "trouble" in words)
+        redis.begin()
+        for number in range(500, 1000):
+            client.xadd("notes", event(number))
+        wait_for(lambda: "recovered" in words and len(rows_of(lake)["raw.live"]) == 1100)
+    rows = rows_of(lake)
+    assert (len(rows["raw.live"]), len(rows["notes.events"]), len(rows["notes.notes"])) == (1100, 1000, 50)
 
 
 def test_an_address_says_what_is_read() -> None:
