@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from threading import Event, Timer
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, ParamSpec
 from uuid import uuid4
 
@@ -55,7 +56,8 @@ gone_option = click.option(
 reread_option = click.option(
     "--reread",
     is_flag=True,
-    help="Also read documents again that did not come through whole last time, e.g. after an extra was installed.",
+    help="Also read files again that did not come through whole last time, of notes or rows, e.g. after an extra was "
+    "installed or a declaration mended.",
 )
 
 
@@ -393,7 +395,15 @@ def plan_command(names: tuple[str, ...], *, name: str | None, form: str, lake_ur
 
 @main.command("sql", short_help="Ask the lake in SQL, or open the DuckDB shell.")
 @click.argument("query", required=False)
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option("--named", metavar="NAME", help="A query of sql/queries, by the name of its file.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "athena-csv", "json", "parquet"]),
+    help="How the result is written; table by default, and with --output as the ending of its FILE says.",
+)
+@click.option("--output", metavar="FILE", help="Write the result there.")
+@click.option("--max-scan", metavar="SIZE", help="Refuse a query that would scan more, e.g. 10MB, before it runs.")
 @click.option(
     "--dialect",
     type=click.Choice(["duckdb", "athena", "redshift", "partiql"]),
@@ -404,30 +414,75 @@ def plan_command(names: tuple[str, ...], *, name: str | None, form: str, lake_ur
 @click.option("--explain", is_flag=True, help="Show the DuckDB SQL that the query becomes, and do not run it.")
 @lake_option
 @_tells_errors
-def sql_command(query: str | None, form: str, dialect: str, lake_uri: str | None, *, explain: bool) -> None:
+def sql_command(
+    query: str | None,
+    named: str | None,
+    form: str | None,
+    output: str | None,
+    max_scan: str | None,
+    dialect: str,
+    lake_uri: str | None,
+    *,
+    explain: bool,
+) -> None:
     """Ask the lake in SQL: one QUERY, a file of SQL, a query on standard input (-), or the DuckDB shell.
 
-    csv writes NULL as nothing and an empty text as ""; json writes one object per line.
+    csv writes NULL as nothing and an empty text as ""; athena-csv quotes every value, as Athena does; json writes one
+    object per line. Standard error tells rows, seconds, and the bytes the query scanned, as Athena counts them;
+    ops.queries keeps them.
 
     \b
     notelake sql "SELECT source, count(*) FROM notes.notes GROUP BY 1"
-    notelake sql sql/queries/1_due_tasks.sql --format csv
+    notelake sql --named due_tasks --format csv
+    notelake sql "SELECT title FROM notes.notes" --max-scan 10MB --output titles.parquet
     notelake sql --dialect athena "SELECT element_at(tags, 1) FROM notes.notes" --explain
     notelake sql
     """
     from dagster_project import terminal
 
+    asked_at, since = _now(), perf_counter()
     where = settings(lake_uri)
     file = _view_file(where)
-    if query is None and sys.stdin.isatty():
+    form = _form(form, output)
+    if query is None and named is None and sys.stdin.isatty():
         _shell(file)
-    text = sys.stdin.read() if query in {None, "-"} else _query_text(query or "")
-    if dialect != "duckdb":
-        text = _translated(text, dialect, file, where)
+    text = _named(named, query) if named else sys.stdin.read() if query in {None, "-"} else _query_text(query or "")
+    sql = text if dialect == "duckdb" else _translated(text, dialect, file, where)
     if explain:
-        click.echo(text)
-    else:
-        terminal.print_query(file, text, form)
+        click.echo(sql)
+        return
+    from dagster_project.steps.ask import Question, bytes_of
+
+    terminal.print_query(
+        file,
+        Question(text, dialect, sql, asked_at, since),
+        form,
+        output=output,
+        max_scan=bytes_of(max_scan) if max_scan else None,
+        is_remote=where.is_remote,
+    )
+
+
+def _form(form: str | None, output: str | None) -> str:
+    """Return how a result is written. Raises `UsageError` for a table in a file, and for Parquet without one."""
+    endings = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
+    chosen = form or (endings.get(Path(output).suffix.lower(), "table") if output else "table")
+    if output and chosen == "table":
+        raise UsageError(f"How {output} is to be written is not said. Give --format athena-csv, csv, json or parquet.")
+    if chosen == "parquet" and not output:
+        raise UsageError("Parquet is not for the terminal. Give --output FILE.")
+    return chosen
+
+
+def _named(name: str, query: str | None) -> str:
+    """Return the text of a query of `sql/queries`, named as its file is, with its number or without."""
+    if query is not None:
+        raise UsageError("Give a query or --named, not both.")
+    files = {file.stem: file for file in sorted((bundled("sql") / "queries").glob("*.sql"))}
+    found = files.get(name) or next((files[each] for each in files if each.lstrip("0123456789_") == name), None)
+    if found is None:
+        raise UsageError(f"No query is called {name}. There are: {', '.join(files) or 'none'}.")
+    return found.read_text("utf-8")
 
 
 @main.command(short_help="Show what the lake holds and what is served.")
@@ -631,6 +686,7 @@ def docs(out: str | None, lake_uri: str | None) -> None:
 @main.command(short_help="Find tables, and propose how to declare them.")
 @click.argument("path", metavar="PATH_OR_URI")
 @click.option("--out", metavar="FOLDER", help="Where to write what is proposed. Default: data/crawled.")
+@click.option("--address-variable", metavar="NAME", help="Variable that holds the whole address of a database.")
 @click.option(
     "--drift",
     type=click.Choice(["evolve", "freeze", "discard_row", "discard_value"]),
@@ -639,24 +695,26 @@ def docs(out: str | None, lake_uri: str | None) -> None:
     help="What the declarations say of columns and values that come later and do not fit.",
 )
 @_tells_errors
-def crawl(path: str, *, out: str | None, drift: str) -> None:
+def crawl(path: str, *, out: str | None, address_variable: str | None, drift: str) -> None:
     """Find the tables at PATH_OR_URI, and propose a defs.yaml and a suite for each, for review.
 
     A table is a file, the files of a folder that have the same columns, folders named key=value as Hive writes them, a
-    sheet, or a table of an SQLite file. Nothing is in force before you move a folder to dagster_project/defs/sources
+    sheet, or a table of an SQLite file or of a database. Credentials of a database stand in the environment: of
+    PATH_OR_URI, as postgresql://, only the scheme counts with --address-variable. Nothing is in force before you move a folder to dagster_project/defs/sources
     and rules of the suites into expectations/.
     """
     from dagster_project.crawl import crawl as look_through
 
     address = path if "://" in path else str(Path(path).expanduser().absolute())
     folder = Path(out) if out else project_root() / "data" / "crawled"
-    for proposal in look_through(address, contract=drift):
+    for proposal in look_through(address, contract=drift, address_variable=address_variable):
         target = folder / proposal.source.name
         target.mkdir(parents=True, exist_ok=True)
         (target / "defs.yaml").write_text(proposal.declaration, "utf-8")
         if proposal.suite:
             (target / f"raw.{proposal.source.name}.json").write_text(proposal.suite, "utf-8")
-        click.echo(f"{proposal.source.name}: {len(proposal.columns)} columns, {proposal.files:,} files, {target}")
+        of = f"{proposal.files:,} files" if proposal.files else f"table {proposal.source.table}"
+        click.echo(f"{proposal.source.name}: {len(proposal.columns)} columns, {of}, {target}")
         for told in proposal.notes:
             click.echo(f"  {told}")
 

@@ -6,7 +6,6 @@ What belongs here: rendering. What does not: computing what is rendered.
 from __future__ import annotations
 
 import base64
-import csv
 import json
 import os
 import shlex
@@ -30,6 +29,7 @@ from dagster_project.reports import Counts, Observer, Report
 from dagster_project.settings import Settings, bundled, settings
 from dagster_project.sql_words import literal
 from dagster_project.views.anomalies import unusual
+from dagster_project.views.results import write, write_lines
 from dagster_project.views.sql_files import read_queries
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dagster_project.pipeline import Run
     from dagster_project.rewind import Rewound, States
     from dagster_project.sources import Source
+    from dagster_project.steps.ask import Question
     from dagster_project.steps.plan import Plan
     from dagster_project.steps.release import Released
 
@@ -229,18 +230,30 @@ def _told_of_rewind(done: Rewound, *, dry_run: bool) -> Iterator[str]:
         yield f"The next run makes the arrivals after {to:,}, unless you pause it: notelake bookmark pause {name}."
 
 
-def print_query(view_file: Path, query: str, form: str) -> None:
-    """Run SQL on the lake, read-only, and print the result of each statement.
+def print_query(
+    view_file: Path,
+    question: Question,
+    form: str,
+    *,
+    output: str | None = None,
+    max_scan: int | None = None,
+    is_remote: bool = False,
+) -> None:
+    """Run SQL on the lake, read-only; print the result of each statement, or write the last one's to `output`.
 
-    Raises `UsageError` with DuckDB's own words, and `LakeMoved` if the files of the views are not there.
+    What it cost goes to standard error. Raises `UsageError` with DuckDB's own words or if it would scan more than
+    `max_scan` bytes, and `LakeMoved` if the files of the views are not there.
     """
+    from dagster_project.steps.ask import ask
+
+    def show(result: duckdb.DuckDBPyRelation) -> int:
+        return _print_result(result, form) if output is None else write(result, form, Path(output))
+
     with closing(_read(view_file)) as con, _refused(view_file):
-        statements = con.extract_statements(query)
-        if not statements:
-            raise UsageError("The query is empty. Give one, or no argument at all for the DuckDB shell.")
-        for statement in statements:
-            if (result := con.sql(statement.query)) is not None:
-                _print_result(result, form)
+        told, why = ask(con, view_file, question, show, max_scan=max_scan, is_remote=is_remote, output=output)
+    err.print(f"{told}" + (f", in {output}" if output else ""), highlight=False, markup=False, soft_wrap=True)
+    if why:
+        err.print(f"The query is not in ops.queries: {why}", highlight=False, markup=False, soft_wrap=True)
 
 
 def column_types(view_file: Path) -> dict[str, dict[str, str]]:
@@ -272,35 +285,18 @@ def _refused(view_file: Path) -> Iterator[None]:
         raise UsageError(f"DuckDB refused the query: {error}") from error
 
 
-def _print_result(result: duckdb.DuckDBPyRelation, form: str) -> None:
-    if form == "csv":
-        _print_csv(result)
-    elif form == "json":
-        rows = result.set_alias("__row").project("CAST(to_json(__row) AS VARCHAR)")
-        for (row,) in _batches(rows):
-            print(row)
-    else:
-        _show(_table(result, most=ROWS_SHOWN))
+def _print_result(result: duckdb.DuckDBPyRelation, form: str) -> int:
+    """Print a result; return how many rows were printed."""
+    if form != "table":
+        return write_lines(result, form, sys.stdout)
+    table = _table(result, most=ROWS_SHOWN)
+    _show(table)
+    return _rows_in(table, len(result.columns))
 
 
-def _print_csv(result: duckdb.DuckDBPyRelation) -> None:
-    """Print what DuckDB's own writer would: NULL as nothing, an empty text as two quotes, values as SQL text."""
-    csv.writer(sys.stdout, lineterminator="\n").writerow(result.columns)
-    for row in _batches(_texts(result)):
-        print(",".join(map(_csv_cell, row)))
-
-
-def _csv_cell(text: str | None) -> str:
-    """Quote a value where CSV asks for it.
-
-    >>> [_csv_cell(text) for text in (None, "", "a", 'say "a", b')]
-    ['', '""', 'a', '"say ""a"", b"']
-    """
-    if text is None:
-        return ""
-    if text and text == text.strip() and not any(sign in text for sign in ',"\r\n'):
-        return text
-    return '"' + text.replace('"', '""') + '"'
+def _rows_in(table: Table, columns: int) -> int:
+    """Return how many rows of the result a table shows: it has them one below the other, or one in several lines."""
+    return table.row_count if table.show_header else table.row_count // max(columns, 1)
 
 
 def _texts(result: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

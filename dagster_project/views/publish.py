@@ -35,7 +35,7 @@ from dagster_project.lake.metadata_tables import Facts, together
 from dagster_project.lake.pins import Pin
 from dagster_project.sources import Source
 from dagster_project.sql_words import identifier, literal
-from dagster_project.views import metadata_views, scans
+from dagster_project.views import metadata_views, queries_log, scans
 from dagster_project.views.sql_files import Macro, View, in_order
 from dagster_project.views.svv import SYSTEM_VIEWS
 
@@ -131,6 +131,7 @@ def publish(
     stamp = scratch / "stat" / f"{to.name}.txt"
     present = _untouched(to, stamp)
     to.parent.mkdir(parents=True, exist_ok=True)
+    queries_log.make_sure(to)
     _sweep(to)
     new = to.with_name(f".{to.name}.{publication_id}.tmp")
     try:
@@ -143,13 +144,13 @@ def publish(
                     _renew(connection, contents, present)
             else:
                 with _attached(connection, new):
-                    _build(connection, contents)
+                    _build(connection, contents, to)
         _sync(new)
         failpoint("serve.built")
         os.replace(new, to)
         _sync(to.parent)
         stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(_state(to), "utf-8")
+        stamp.write_text(f"{_state(to)} {to}", "utf-8")
     finally:
         new.unlink(missing_ok=True)
     return publication
@@ -188,7 +189,7 @@ def _state(file: Path) -> str:
 def _untouched(to: Path, stamp: Path) -> Publication | None:
     """Return what the file at `to` says of itself, if it is as a build left it, which `stamp` tells."""
     try:
-        return published(to) if stamp.read_text("utf-8") == _state(to) else None
+        return published(to) if stamp.read_text("utf-8") == f"{_state(to)} {to}" else None
     except OSError:
         return None
 
@@ -246,12 +247,12 @@ def _attached(connection: duckdb.DuckDBPyConnection, new: Path) -> Iterator[None
     connection.execute("COMMIT; USE memory; DETACH lake")
 
 
-def _build(connection: duckdb.DuckDBPyConnection, contents: _Contents) -> None:
+def _build(connection: duckdb.DuckDBPyConnection, contents: _Contents, to: Path) -> None:
     """Put all there is into a new file."""
     publication, pins, views, sources, macros, facts_of = contents
     by_name = {pin.table.identifier: pin for pin in pins}
     current = {f"tables.{pin.table.name}": pin for pin in pins if scans.is_table_source(pin.table)}
-    given = (*by_name, *current, *_OWN, scans.CONTENTS)
+    given = (*by_name, *current, *_OWN, scans.CONTENTS, queries_log.VIEW)
     ordered = in_order(views, {*given})
     schemas = {name.split(".")[0] for name in given} | {view.schema for view in views}
     schemas |= {macro.schema for macro in macros}
@@ -262,6 +263,7 @@ def _build(connection: duckdb.DuckDBPyConnection, contents: _Contents) -> None:
     replaced = {view.identifier for view in views}
     _create_tables(connection, [pin for pin in pins if pin.table.identifier not in replaced])
     _create_metadata(connection, pins)
+    _create_queries(connection, to)
     for system in SYSTEM_VIEWS:
         _create(connection, system.name, system.sql.strip(), f"The view {system.name}")
         _comment(connection, "VIEW", system.name, system.row, system.columns)
@@ -349,6 +351,13 @@ def _write_facts(connection: duckdb.DuckDBPyConnection, moved: Sequence[Pin], fa
             connection.register("facts", rows)
             connection.execute(f"INSERT INTO {name} SELECT * FROM facts")
             connection.unregister("facts")
+
+
+def _create_queries(connection: duckdb.DuckDBPyConnection, to: Path) -> None:
+    """Make the history of queries, whose log lies beside the file: where that was moved it is built anew."""
+    _create(connection, queries_log.VIEW, queries_log.select(queries_log.log_of(to)), "The history of queries")
+    columns = {name: doc for name, (_, doc) in queries_log.COLUMNS.items()}
+    _comment(connection, "VIEW", queries_log.VIEW, queries_log.ROW, columns)
 
 
 def _create_metadata(connection: duckdb.DuckDBPyConnection, pins: Iterable[Pin]) -> None:

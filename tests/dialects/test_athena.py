@@ -249,7 +249,7 @@ REFUSED = [
     ("SELECT nowhere(id) FROM notes", r"The function nowhere\(\) is not given here exactly"),
     ("SELECT other FROM notes", "There is no column other"),
     ("SELECT id FROM notes TABLESAMPLE BERNOULLI (10)", "TABLE with sample"),
-    ("SELECT id FROM notes FOR TIMESTAMP AS OF TIMESTAMP '2020-01-01 00:00:00 UTC'", "TABLE with version"),
+    ("SELECT id FROM notes FOR TIMESTAMP AS OF TIMESTAMP '2020-01-01 00:00:00 UTC'", "as it was is known of"),
     ("SELECT 'a' = 1", "does not compare"),
     ("SELECT a + 1 FROM unknown_table", "not known here"),
     ("SELECT regexp_like('a', 'a(?=b)')", "engine does not know"),
