@@ -26,6 +26,7 @@ from dagster_project.steps.judge import judge_all, take_out, warm_up
 from dagster_project.steps.land import land
 from dagster_project.steps.pending import next_batch_end
 from dagster_project.steps.record import counts, record, record_refusal
+from dagster_project.steps.seen import Seen
 from dagster_project.steps.serve import serve
 from dagster_project.steps.shape import shape
 from dagster_project.views.publish import Publication
@@ -113,14 +114,22 @@ def _commit_all(next_batch: Callable[[], Batch | None], observe: Observer) -> tu
 
 
 def commit_events(
-    lake: Lake, source: StreamSource, *, later: list[pa.Table], observe: Observer = quiet
+    lake: Lake, source: StreamSource, *, later: list[pa.Table], seen: Seen | None = None, observe: Observer = quiet
 ) -> tuple[Committed, ...]:
     """Commit the events of what has landed, and leave it to `fold_pending` to make notes of them; not while paused.
 
     A commit writes notes.events and ops.ledger, and ops.quarantine where something is refused. What is to be written
-    to ops.audits is appended to `later`, for the next fold. Raises as `commit_pending`.
+    to ops.audits is appended to `later`, for the next fold. With `seen` its cost does not grow with what was seen.
+    Raises as `commit_pending`.
     """
-    return _commit_all(lambda: _next(lake, source, None, part="events", later=later), observe)
+
+    def next_batch() -> Batch | None:
+        batch = _next(lake, source, None, part="events", later=later)
+        if batch is not None:
+            batch.seen = seen
+        return batch
+
+    return _commit_all(next_batch, observe)
 
 
 def fold_pending(

@@ -27,6 +27,7 @@ from dagster_project.reports import Counts, Landed
 from dagster_project.sources import StreamSource
 from dagster_project.steps.judge import warm_up
 from dagster_project.steps.land import land
+from dagster_project.steps.seen import Seen
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
@@ -126,6 +127,7 @@ class _Consumer:
         self._looked_at: float | None = None
         self._pause = FIRST_PAUSE
         self._later: list[pa.Table] = []
+        self._seen = Seen()
         self._is_unfolded = True
         self._recent: deque[tuple[float, int]] = deque()
         self._noticed: frozenset[str] = frozenset()
@@ -160,7 +162,7 @@ class _Consumer:
     def _look(self) -> bool:
         began = time.monotonic()
         landed = land(self._lake, self._source, observe=self._observe, most=self._pace.max_events)
-        batches = commit_events(self._lake, self._source, later=self._later, observe=self._observe)
+        batches = commit_events(self._lake, self._source, later=self._later, seen=self._seen, observe=self._observe)
         is_full = landed.arrivals >= self._pace.max_events
         self.is_idle = not landed.arrivals and not batches
         self._notice(landed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 from pyiceberg.conversions import from_bytes
@@ -16,9 +16,11 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.types import PrimitiveType
 
 from dagster_project.contracts import Column
-from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.schema import iceberg_schema
+
+if TYPE_CHECKING:
+    from dagster_project.lake.lake import Lake  # workers import this module, and need no catalog
 
 _MICROSECONDS: Final = 1_000_000
 _DAY: Final = 86_400
@@ -77,6 +79,13 @@ def _number(type_: pa.DataType, value: Any) -> float:
     if pa.types.is_timestamp(type_):
         return float(value) / _MICROSECONDS
     return float(value) * (_DAY if pa.types.is_date(type_) else 1)
+
+
+def files_reaching(lake: Lake, pin: Pin, after: int) -> tuple[str, ...]:
+    """Return the data files of a raw table that may hold arrivals `after` < sequence, by their statistics."""
+    column = pin.table.column("sequence")
+    ends = ((file.file_path, _ends(column, [file])[1]) for file in lake.data_files(pin.metadata_location))
+    return tuple(path for path, greatest in ends if greatest is None or greatest > after)
 
 
 def files_of_arrivals(lake: Lake, pin: Pin, *, after: int, to: int) -> tuple[DataFile, ...]:

@@ -148,7 +148,8 @@ _RULE: Final = """CASE WHEN undecoded IS NOT NULL THEN 'encoding' WHEN error IS 
 _REASON: Final = """CASE rule WHEN 'type' THEN 'it has no type where the source''s mapping looks for it'
     WHEN 'occurred_at' THEN 'it has no time, or one that can''t be read, where the source''s mapping looks for it'
     ELSE error END"""
-_ID: Final = "coalesce(event_id, stream || '/' || shard || '/' || shard_sequence)"
+ID: Final = "coalesce(event_id, stream || '/' || shard || '/' || shard_sequence)"
+"""The id of an arrival's event, in SQL."""
 _ORDER: Final = "occurred_at, rank, event_id"
 _KEY: Final = f"row({_ORDER}, -sequence)"
 
@@ -170,7 +171,7 @@ class _Batch:
 
     def find_dropped(self, known: str | None) -> None:
         """Make `dropped(sequence, shard, rule)`: refused arrivals, and duplicates (`rule` is null)."""
-        self._make("arrival", f"SELECT sequence, shard, {_RULE} AS rule, {_ID} AS event_id FROM {self._arrivals}")
+        self._make("arrival", f"SELECT sequence, shard, {_RULE} AS rule, {ID} AS event_id FROM {self._arrivals}")
         seen = (
             f"UNION SELECT sequence FROM arrival WHERE rule IS NULL AND event_id IN (SELECT event_id FROM {known})"
             if known
@@ -206,7 +207,7 @@ class _Batch:
             f"coalesce({', '.join(f'json_extract(payload, {_pointer(p)})' for p in mapping.detail) or 'NULL'}, NULL)"
         )
         return f"""(
-            SELECT {_ID} AS event_id, {self._name} AS source, type, occurred_at, landed_at, path, moved_from, actor,
+            SELECT {ID} AS event_id, {self._name} AS source, type, occurred_at, landed_at, path, moved_from, actor,
                    CASE WHEN own IS NULL THEN {whole}
                         WHEN starts_with(own, '{{') AND json_valid(own) THEN own
                         ELSE json_object('value', {value})::VARCHAR END AS detail,

@@ -9,7 +9,7 @@ While it is worked on, what is known of it lies in temporary tables of its own D
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import md5
@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Final, Literal
 import duckdb
 import pyarrow as pa
 
-from dagster_project.contracts import BY_IDENTIFIER, Table
+from dagster_project.contracts import BY_IDENTIFIER, EVENTS, Table
+from dagster_project.lake.figures import files_reaching
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation, scan
 from dagster_project.lake.staging import StagedFile, discard
 from dagster_project.sources import Source
 from dagster_project.sql_words import literal
+from dagster_project.steps.seen import Seen
 
 if TYPE_CHECKING:
     from dagster_project.lake.lake import Lake  # workers import this module, and need no catalog
@@ -66,6 +68,9 @@ class Batch:
     """Rows of ops.audits that the next fold of the stream writes down, so that a commit of events need not."""
     told: pa.Table | None = None
     """Those of this batch, if it is one of events alone; they become `later` once it is committed."""
+    seen: Seen | None = None
+    near: tuple[str, ...] | None = None
+    """Files of notes.events that may hold an id of an arrival, where `seen` says so: no other is looked at then."""
     staged: dict[str, tuple[StagedFile, ...]] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
     """Table properties of notes.notes to set with the commit, beside the note cursor."""
@@ -97,13 +102,18 @@ class Batch:
 
     @property
     def raw(self) -> str:
-        """All of `raw.<source>`, as SQL that can stand after FROM."""
-        return relation(self.pins[f"raw.{self.source.name}"])
+        """`raw.<source>`, as SQL that can stand after FROM; of a stream only files that reach into the batch."""
+        pin = self.pins[f"raw.{self.source.name}"]
+        if self.source.kind == "stream" and not self.again:
+            return relation(pin, files_reaching(self.lake, pin, self.after))
+        return relation(pin)
 
     def current(self, table: Table) -> str | None:
         """Return this source's present rows of `table` as SQL; None if there are none."""
         pin = self.pins[table.identifier]
-        files = [file.file_path for file in self.lake.source_files(pin, self.source.name)]
+        files: Sequence[str] = [file.file_path for file in self.lake.source_files(pin, self.source.name)]
+        if table == EVENTS and self.near is not None:
+            files = self.near
         return relation(pin, files) if files else None
 
     def rows(self, table: Table) -> str | None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from dagster_project.contracts import Kind, raw_table
 from dagster_project.errors import SourceInvalid
+from dagster_project.lake.figures import files_reaching
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation
@@ -34,7 +35,8 @@ def next_batch_end(lake: Lake, source: Source, pins: Mapping[str, Pin], after: i
         return None
     with lake.connect() as con:
         landing = LANDING[source.kind]
-        ends = f"SELECT max(sequence) FROM {relation(raw)} AS r WHERE sequence > {after} GROUP BY {landing}"
+        rows = relation(raw, files_reaching(lake, raw, after))
+        ends = f"SELECT max(sequence) FROM {rows} AS r WHERE sequence > {after} GROUP BY {landing}"
         row = con.execute(f"{ends} ORDER BY 1 LIMIT 1").fetchone()
     return int(row[0]) if row else None
 

@@ -21,6 +21,7 @@ from dagster_project.steps.batch import Batch
 from dagster_project.steps.cursors import columns_since, mapping_name
 from dagster_project.steps.documents import shape_documents
 from dagster_project.steps.pending import landed_at
+from dagster_project.steps.seen import Seen
 
 _NOTES_AT_ONCE: Final = 16_384
 
@@ -124,7 +125,17 @@ def _known_events(batch: Batch, source: StreamSource) -> str | None:
     return f"(SELECT event_id FROM {known} AS k WHERE landed_at >= TIMESTAMPTZ '{since.isoformat()}')"
 
 
+def _look_near(batch: Batch, seen: Seen) -> None:
+    """Find the files of notes.events that may hold an id that arrives."""
+    pin = batch.pins[EVENTS.identifier]
+    seen.learn(batch.con, pin, [file.file_path for file in batch.lake.source_files(pin, batch.source.name)])
+    hashes = f"SELECT DISTINCT hash({events.ID}) AS h FROM {batch.raw} AS r WHERE {batch.arrivals} ORDER BY h"
+    batch.near = seen.files_with(batch.con.execute(hashes).fetchnumpy()["h"].astype("uint64"))
+
+
 def _shape_of_arrivals(batch: Batch, source: StreamSource) -> Shape:
+    if batch.seen is not None:
+        _look_near(batch, batch.seen)
     return events.shape_arrivals(
         batch.con, source, raw=batch.raw, is_fresh=batch.arrivals, known_events=_known_events(batch, source)
     )
