@@ -1,7 +1,7 @@
-"""Look through a folder or prefix for tables, and propose how to declare each: a `defs.yaml` and a suite, for review.
+"""Look through a folder, prefix or database for tables, and propose how to declare each, for review.
 
-What belongs here: which files are one table, its columns, key and mapping as far as a sample tells. What does not:
-putting anything in force: that is done by hand, by moving what is proposed to its place.
+What belongs here: which files are one table, its columns, key and mapping as far as a sample tells; they become a
+`defs.yaml` and a suite. What does not: putting anything in force: that is done by hand, by moving these to their place.
 
 Rules:
 
@@ -9,17 +9,20 @@ Rules:
   `key=value` below it, as Hive, Spark and Athena write them, are its partitions. A sheet or a table within a file is a
   table of its own.
 - Columns and types are those of the first files, `FILES` of them; a key, a mapping and a suite are proposed from at
-  most `ROWS` of their rows. What is proposed says so: it is no promise about the rows nobody looked at.
+  most `ROWS` of their rows; so too of a table of a database. What is proposed says so: it is no promise about the rows
+  nobody looked at.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, cast
 
 import duckdb
 import pyarrow as pa
@@ -29,8 +32,9 @@ from dagster_project.contracts import Column
 from dagster_project.errors import UsageError
 from dagster_project.guess import name_of
 from dagster_project.landing import table_files, tables
+from dagster_project.landing.databases import Database, open_database
 from dagster_project.shaping.rows import guess_mapping, mapping_facts, settle_mapping
-from dagster_project.sources import NoteMapping, TableSource
+from dagster_project.sources import DATABASES, NoteMapping, TableSource, declare
 from dagster_project.sql_words import identifier, sql_type
 from dagster_project.suggest import LEAST_ROWS, as_text, suggest
 
@@ -70,15 +74,20 @@ class Proposal:
         )
         listed = [f"#   {column.name}: {sql_type(column.type)}{_header(column)}" for column in self.columns]
         told = [f"# {note}" for note in self.notes]
-        head = f"# Proposed by `notelake crawl` from {self.rows:,} rows of {self.files:,} files, for review. Columns:"
+        of_files = f" of {self.files:,} files" if self.files else ""
+        head = f"# Proposed by `notelake crawl` from {self.rows:,} rows{of_files}, for review. Columns:"
         return "\n".join([head, *listed, *told, body])
 
 
-def crawl(path: str, *, contract: str = "evolve") -> tuple[Proposal, ...]:
-    """Return what is proposed for the tables at `path`, a folder, file or `s3://` prefix; by name.
+def crawl(path: str, *, contract: str = "evolve", address_variable: str | None = None) -> tuple[Proposal, ...]:
+    """Return what is proposed for the tables at `path`, a folder, file, `s3://` prefix or database; by name.
 
-    Raises `SourceUnavailable` if it cannot be listed, and `UsageError` if there is no table.
+    The address of a database, credentials included, may stand in the environment variable `address_variable`; of `path`
+    only the scheme counts then. Raises `SourceUnavailable` if it cannot be listed, and `UsageError` if there is no
+    table.
     """
+    if path.partition("://")[0].lower() in DATABASES:
+        return tuple(_of_database(path, contract, address_variable))
     found = [group for group in _groups(path) if group.items]
     if not found:
         raise UsageError(f"No table lies at {path}: no file there has the name of a format that is read.")
@@ -218,9 +227,15 @@ def _proposal(group: _Group, name: str, contract: str) -> Proposal:
         part = "table" if group.format == "sqlite" else "sheet"
         options[part] = (group.inside,)
     source = TableSource(name=name, path=group.path, schema_contract=contract, **options)
+    return _told(source, _files(source, group), group.files)
+
+
+def _told(source: TableSource, landing: tables.Landing, files: int) -> Proposal:
+    """Return what the first rows of a landing tell."""
+    name = source.name
     con = duckdb.connect()
     con.execute("SET TimeZone = 'UTC'; CREATE SCHEMA raw; CREATE SCHEMA ops")
-    columns, rows = _sample(con, source, group)
+    columns, rows = _sample(con, source, landing)
     mapping, notes = _mapping(con, source, columns)
     source = source.model_copy(update={"note": mapping})
     suite = None
@@ -228,16 +243,51 @@ def _proposal(group: _Group, name: str, contract: str) -> Proposal:
         con.execute("CREATE TABLE ops.ledger AS SELECT ? AS source, 'rows' AS op", [name])
         suite = as_text(suggest(con, name))
     con.close()
-    return Proposal(source, columns, group.files, rows, notes, suite)
+    return Proposal(source, columns, files, rows, notes, suite)
 
 
-def _sample(con: duckdb.DuckDBPyConnection, source: TableSource, group: _Group) -> tuple[tuple[Column, ...], int]:
-    """Put the first rows of a few files into `raw.<source>`; return the columns, and how many rows there are."""
+def _of_database(path: str, contract: str, variable: str | None) -> Iterator[Proposal]:
+    """Yield what is proposed for each table of a database. With a key, its changes are found by comparing rows."""
+    given: dict[str, Any] = {"schema_contract": contract, "address_variable": variable}
+    whole = _declared(name="crawl", path=path, table="*", **given)
+    path = whole.path
+    with closing(open_database(whole)) as database:
+        scan, _ = database.look({}, {}, 1)
+        if not scan.arrived:
+            raise UsageError(f"No table lies at {database.address.shown} that the user may read.")
+        names: dict[str, int] = {}
+        for file in scan.arrived:
+            name = name_of(file.path.rpartition(".")[2])
+            names[name] = names.get(name, 0) + 1
+            name = name if names[name] == 1 else f"{name}_{names[name]}"
+            source = _declared(name=name, path=path, table=file.path, **given)
+            database.rows[file.path] = f"(SELECT * FROM {database.rows[file.path]} LIMIT {ROWS}) AS first_rows"
+            landing = _landing(source, replace(scan, arrived=(file,)), database)
+            proposal = _told(source, landing, 0)
+            if (note := proposal.source.note) and note.key:
+                by_key = {"mode": "merge", "incremental": "compare"}
+                proposal = replace(proposal, source=proposal.source.model_copy(update=by_key))
+            yield proposal
+
+
+def _declared(**attributes: Any) -> TableSource:
+    source = declare("TableSource", attributes, "What is to be crawled")
+    return cast("TableSource", source.rooted(Path.cwd()))
+
+
+def _files(source: TableSource, group: _Group) -> tables.Landing:
+    """Return the landing of a few files of a table."""
     arrived = []
     for item in group.items[:FILES]:
         seen = table_files.look(_sampled(item.location), {}).arrived
         arrived += [replace(file, path=item.path) for file in seen if file.inside == item.inside]
-    landing = _landing(source, table_files.Scan(tuple(arrived), (), (), (), {}))
+    return _landing(source, table_files.Scan(tuple(arrived), (), (), (), {}))
+
+
+def _sample(
+    con: duckdb.DuckDBPyConnection, source: TableSource, landing: tables.Landing
+) -> tuple[tuple[Column, ...], int]:
+    """Put the first rows of a landing into `raw.<source>`; return the columns, and how many rows there are."""
     while True:
         try:
             sample = _first_rows(landing)
@@ -262,9 +312,9 @@ def _first_rows(landing: tables.Landing) -> pa.Table:
     return pa.Table.from_batches(held, schema=landing.table.schema)
 
 
-def _landing(source: TableSource, scan: table_files.Scan) -> tables.Landing:
+def _landing(source: TableSource, scan: table_files.Scan, database: Database | None = None) -> tables.Landing:
     con = duckdb.connect()
-    return tables.arrivals(con, source, scan, columns=None, first_sequence=1, landed_at=_EPOCH)
+    return tables.arrivals(con, source, scan, columns=None, first_sequence=1, landed_at=_EPOCH, database=database)
 
 
 def _mapping(

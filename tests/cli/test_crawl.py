@@ -79,3 +79,26 @@ def test_a_place_without_tables_says_so(tmp_path: Path) -> None:
     (tmp_path / "read.me").write_text("x")
     with pytest.raises(UsageError, match="No table lies at"):
         crawl(str(tmp_path))
+
+
+def test_tables_of_a_database_are_proposed_with_what_finds_their_changes(tmp_path: Path) -> None:
+    file = tmp_path / "crm.db"
+    with closing(sqlite3.connect(file)) as con, con:
+        con.execute("CREATE TABLE tickets (id INTEGER, subject TEXT, body TEXT)")
+        con.executemany("INSERT INTO tickets VALUES (?, 'It broke', 'And ' || ?)", [(n, n) for n in range(30)])
+        con.execute("CREATE TABLE log (what TEXT)")
+    out = tmp_path / "crawled"
+    done = CliRunner().invoke(main, ["crawl", f"sqlite:///{file}", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    log, tickets = declared_sources(out, tmp_path)
+    assert isinstance(tickets, TableSource) and isinstance(log, TableSource)
+    assert (tickets.path, tickets.table, tickets.incremental, tickets.mode) == (
+        f"sqlite:///{file}",
+        "tickets",
+        "compare",
+        "merge",
+    )
+    assert tickets.note is not None and (tickets.note.key, tickets.note.title) == (("id",), "subject")
+    assert (log.incremental, log.mode) == ("none", "replace")
+    wrong = CliRunner().invoke(main, ["crawl", "postgresql://me:secret@127.0.0.1:1/x", "--out", str(out)])
+    assert wrong.exit_code == 2 and "secret" not in wrong.output and "address_variable" in wrong.output
