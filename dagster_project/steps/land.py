@@ -73,7 +73,7 @@ def land(
     arriving: Callable[[], object] = lambda: None,
     most: int | None = None,
 ) -> Landed:
-    """Land what is new at `source`; with `reread` also its documents that did not come through whole last time.
+    """Land what is new at `source`; with `reread` also its files that did not come through whole last time.
 
     Of a stream about `most` events are landed, if that is given: whole chunks, until they are that many.
 
@@ -391,7 +391,7 @@ def _look_at_table(context: _Context, source: TableSource) -> Look:
     if source.database is not None:
         return _look_at_database(context, source)
     file = context.lake.settings.scratch / "stat" / f"{source.name}.json"
-    known = known_files(context.con, context.pin)
+    known = known_files(context.con, context.pin, again=context.again)
     scan = tables.look(source, known, stamps=_stamps(file))
     _keep(file, json.dumps({path: asdict(stamp) for path, stamp in scan.stamps.items()}))
     unchanged = sum(known[path].rows for path in scan.unchanged if not known[path].error)
@@ -444,8 +444,10 @@ def _stamps(file: Path) -> dict[str, tables.Stamp]:
         return {}
 
 
-def known_files(con: duckdb.DuckDBPyConnection, raw: Pin) -> dict[str, tables.KnownFile]:
-    """Return the latest marker of each file that was not seen to vanish."""
+def known_files(
+    con: duckdb.DuckDBPyConnection, raw: Pin, *, again: Collection[str] = ()
+) -> dict[str, tables.KnownFile]:
+    """Return the latest marker of each file that was not seen to vanish; those to be read `again` look changed."""
     marker = (
         "{'op': _op, 'sha256': _file_sha256, 'rows': _row, 'sequence': sequence, 'error': _error, "
         "'same_as': CASE _op WHEN 'same' THEN _payload END}"
@@ -455,7 +457,9 @@ def known_files(con: duckdb.DuckDBPyConnection, raw: Pin) -> dict[str, tables.Kn
         "WHERE _op IN ('file', 'same') OR (_op = 'gone' AND _row_hash IS NULL) GROUP BY _file"
     )
     return {
-        path: tables.KnownFile(last["sha256"], last["rows"] or 0, last["sequence"], last["error"], last["same_as"])
+        path: tables.KnownFile(
+            "" if path in again else last["sha256"], last["rows"] or 0, last["sequence"], last["error"], last["same_as"]
+        )
         for path, last in con.execute(query).fetchall()
         if last["op"] != "gone"
     }

@@ -159,7 +159,7 @@ def _paths(steps: Iterable[documents.Step]) -> tuple[str, ...]:
 def _plan_table(look: _Look, source: TableSource) -> Plan:
     if source.database is not None:
         return _plan_database(look, source)
-    scan = tables.look(source, known_files(look.con, look.raw) if look.raw else {})
+    scan = tables.look(source, known_files(look.con, look.raw, again=look.again) if look.raw else {})
     whole = [file for file in scan.arrived if not file.error]
     return Plan(
         source.name,

@@ -118,7 +118,7 @@ def _release_once(
     try:
         choose(con, lake, pins, source.name, rule=rule, units=units)
         told = _candidates(con, source, part)
-        again = _arrivals(con, lake, pins[EVENTS.identifier], pins[VERSIONS.identifier], source.name, part)
+        again = _arrivals(con, lake, pins, source.name, part)
         if not again:
             return told
         table = EVENTS if source.kind == "stream" else NOTES
@@ -147,13 +147,17 @@ def _candidates(con: duckdb.DuckDBPyConnection, source: Source, part: _Part) -> 
 
 
 def _arrivals(
-    con: duckdb.DuckDBPyConnection, lake: Lake, events: Pin, versions: Pin, source: str, part: _Part
+    con: duckdb.DuckDBPyConnection, lake: Lake, pins: Mapping[str, Pin], source: str, part: _Part
 ) -> tuple[int, ...]:
     """Return the arrivals to be shaped again; for notes of a stream the events that have not made a version yet."""
     query = "SELECT sequence FROM candidates"
     if part == "notes":
+        notes, events, versions = (pins[table.identifier] for table in (NOTES, EVENTS, VERSIONS))
         version = f"SELECT sequence FROM {own(lake, versions, source)} AS v"
-        event = f"SELECT sequence FROM {own(lake, events, source)} AS e WHERE type LIKE 'note.%'"
+        folded = note_cursor(lake, notes, source)
+        event = (
+            f"SELECT sequence FROM {own(lake, events, source)} AS e WHERE type LIKE 'note.%' AND sequence <= {folded}"
+        )
         query = f"{query} UNION SELECT sequence FROM ({event} EXCEPT {version}) WHERE EXISTS ({query})"
     return tuple(sequence for (sequence,) in con.execute(f"SELECT DISTINCT * FROM ({query}) ORDER BY 1").fetchall())
 
