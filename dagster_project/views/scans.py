@@ -150,8 +150,8 @@ WITH segment AS (
 ), numbered AS (
   SELECT *, count(*) FILTER (is_new) OVER (PARTITION BY {key}, _file ORDER BY sequence) AS span FROM told
 ), a AS (
-  SELECT {key}, _file, min(sequence) AS sequence, any_value(row_hash) AS row_hash, any_value(op) AS op, min(born) AS born,
-    max_by(coalesce(died, 'infinity'), sequence) AS died
+  SELECT {key}, _file, min(sequence) AS sequence, any_value(row_hash) AS row_hash, any_value(op) AS op,
+    min(born) AS born, max_by(coalesce(died, 'infinity'), sequence) AS died
   FROM numbered GROUP BY {key}, _file, span
 ), t AS (
   SELECT DISTINCT {key}, unnest([born, died]) AS since FROM a
