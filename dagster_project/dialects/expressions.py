@@ -80,11 +80,10 @@ def type_of(data: exp.DataType, default: int = 3) -> Type:
     name = data.this.name if hasattr(data.this, "name") else str(data.this)
     if data.meta.get("number"):
         raise Unsupported("The type number is not Athena's. Use decimal(p, s) or double.")
-    sizes = [
-        int(e.this.this)
-        for e in data.expressions
-        if isinstance(e, exp.DataTypeParam) and isinstance(e.this, exp.Literal)
-    ]
+    told_sizes = [e.this for e in data.expressions if isinstance(e, exp.DataTypeParam)]
+    if not all(isinstance(size, exp.Literal) and str(size.this).isdigit() for size in told_sizes):
+        raise Unsupported(f"{told(data)} is no type: its sizes are whole numbers. Mend it.")
+    sizes = [int(size.this) for size in told_sizes]
     if name in NAMED:
         return Type(NAMED[name])
     if name == "DECIMAL":
@@ -132,6 +131,8 @@ class Expressions:
 
     def begun(self, node: exp.Expression, scope: Scope) -> Typed:
         """Return what a node is, a part of JSON as one that more steps may follow."""
+        if node is None:
+            raise Unsupported("Something is missing where an expression should stand. Mend the statement.")
         rule = self.rules.get(type(node))
         if rule is not None:
             only(node, *TAKEN.get(type(node), ("this", "expression", "expressions", "typed", "safe")))
@@ -161,8 +162,10 @@ def _literal(_: Expressions, node: Any, __: Scope) -> Typed:
     if node.is_string:
         return text(written)
     lower = written.lower()
-    if "e" in lower:
+    if "e" in lower and lower.count(".") < 2:
         return Typed(_double(lower), DOUBLE, float(lower))
+    if written.count(".") > 1:
+        raise Unsupported(f"{written} is no number. Mend it.")
     if "." in written:
         whole, _, part = written.partition(".")
         whole = whole.lstrip("0")

@@ -61,6 +61,10 @@ class _Maker:
     def __init__(self, expressions: Any, scope: Scope, variables: Mapping[str, str], node: Any) -> None:
         self.expressions, self.scope, self.variables = expressions, scope, variables
         self.default, self.plans = plans_of(node.args.get("plan") or "")
+        names = {each.args["name"].name for each in node.find_all(JsonNested) if each.args.get("name")}
+        names |= {node.args["name"].name} if node.args.get("name") else set()
+        if unknown := set(self.plans) - names:
+            raise Unsupported(f"The PLAN of JSON_TABLE names {min(unknown)}, which is no path there. Name the paths.")
         self.strict = False
         self.count = 0
 

@@ -121,6 +121,8 @@ class Queries:
         body = node.args.get("expression")
         if returns is None or len(found) != 1 or not isinstance(body, exp.Return):
             raise Unsupported("WITH FUNCTION is given here for one RETURN of an expression. Write it into the query.")
+        if any(p.args.get("kind") is None for p in node.this.expressions):
+            raise Unsupported("WITH FUNCTION takes a type for each parameter. Write FUNCTION f(x bigint).")
         parameters = [(p.name.lower(), type_of(p.args["kind"])) for p in node.this.expressions]
         self.inline[node.this.this.name.lower()] = (parameters, type_of(returns), body.this)
 
@@ -432,6 +434,8 @@ class Queries:
         return f"QUALIFY rank() OVER ({self.order(order, scope, {})}) <= {_whole(count) if count is not None else 1}"
 
     def _items(self, nodes: Sequence[Any], scope: Scope) -> tuple[list[str], Columns | None]:
+        if not nodes:
+            raise Unsupported("SELECT of nothing gives nothing. Name a column.")
         items: list[str] = []
         columns: Columns | None = []
         for node in nodes:

@@ -73,6 +73,8 @@ class RedshiftQueries(Queries):
     def _navigated(self, node: Any, scope: Scope) -> Typed | None:
         """Return the array that a table's name navigates to from a relation before it, if it does."""
         parts = [p for p in (node.text("catalog"), node.text("db"), node.name) if p]
+        if not parts:
+            return None
         if len(parts) == 1:
             holder = next((r for r in scope.relations if (r.alias or "").lower() == parts[0].lower()), None)
             if holder is None or [(c.name or "").lower() for c in holder.columns or ()] != [parts[0].lower()]:
@@ -264,7 +266,7 @@ def _index(self: Expressions, node: Any, scope: Scope) -> Typed:
 
 def _typecast(self: Expressions, node: Any, scope: Scope) -> Typed:
     only(node, "this", "to", "safe", "action")
-    kind = node.to.this.name
+    kind = node.to.this.name if hasattr(node.to.this, "name") else str(node.to.this)
     if kind == "SUPER":
         value = self.give(node.this, scope)
         if value.type.is_number or value.type.is_text or value.type == BOOLEAN:

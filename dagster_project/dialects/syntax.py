@@ -122,7 +122,7 @@ class TrinoSyntax:
         return self._match_of(made) if made is not None and self._stands_match() else made
 
     def _stands_match(self: Any) -> bool:
-        return any(
+        return self._curr.text in {"MATCH", "match", "Match"} and any(
             self._ahead("MATCH", *unique, *mode, "(")
             for unique in ((), ("UNIQUE",))
             for mode in ((), *((m,) for m in MODES))
@@ -136,7 +136,7 @@ class TrinoSyntax:
         return self.expression(Match(this=value, query=query, mode=mode, unique=unique))
 
     def _parse_unary(self: Any) -> Any:
-        if not self._ahead("UNIQUE", "("):
+        if self._curr.token_type != TokenType.UNIQUE or not self._ahead("UNIQUE", "("):
             return super()._parse_unary()  # type: ignore[misc]
         self._advance()
         return self.expression(Unique(this=self._parse_wrapped(self._parse_select)))
@@ -144,14 +144,17 @@ class TrinoSyntax:
     # --- relations ----------------------------------------------------------------------------------------------------
 
     def _parse_table(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._ahead("NEAREST", "(", "FROM"):
-            return self._nearest()
-        if self._ahead("JSON_TABLE", "("):
-            return self._json_table()
+        if self._next and self._next.token_type == TokenType.L_PAREN:
+            if self._ahead("NEAREST", "(", "FROM"):
+                return self._nearest()
+            if self._ahead("JSON_TABLE", "("):
+                return self._json_table()
         return super()._parse_table(*args, **kwargs)  # type: ignore[misc]
 
-    def _parse_derived_table_values(self: Any) -> Any:
-        return None if self._is_set_of_values() else super()._parse_derived_table_values()  # type: ignore[misc]
+    def _parse_derived_table_values(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._is_set_of_values():
+            return None
+        return super()._parse_derived_table_values(*args, **kwargs)  # type: ignore[misc]
 
     def _is_set_of_values(self: Any) -> bool:
         """Return whether brackets hold VALUES and another query beside it."""
@@ -251,6 +254,8 @@ class TrinoSyntax:
             value = self.expression(exp.FormatJson(this=value))
         self._match(TokenType.COMMA)
         path = self._parse_bitwise()
+        if value is None or path is None:
+            self.raise_error("Expected a value and a JSON path", self._curr)
         name = self._parse_id_var() if self._match(TokenType.ALIAS) else None
         passing = self._parse_csv(self._parameter) if self._match_text_seq("PASSING") else []
         return value, path, name, passing
@@ -294,7 +299,10 @@ class TrinoSyntax:
 
     def _chosen(self: Any) -> Any:
         if self._match_text_seq("DEFAULT"):
-            return self._parse_bitwise()
+            value = self._parse_bitwise()
+            if value is None or not self._ahead("ON"):
+                self.raise_error("Expected a value and ON behind DEFAULT", self._curr)
+            return value
         for words in (("EMPTY", "ARRAY"), ("EMPTY", "OBJECT"), ("EMPTY",), ("NULL",), ("ERROR",), ("TRUE",), ("FALSE",), ("UNKNOWN",)):  # fmt: skip
             if self._ahead(*words, "ON"):
                 self._advance(len(words))
