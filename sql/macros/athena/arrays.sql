@@ -58,7 +58,7 @@ CASE WHEN item IS NULL OR elements IS NULL THEN NULL WHEN list_contains(elements
 -- Takes item: The element
 -- Takes times: How often
 -- Example: repeat('a', 2) = ['a', 'a']
-list_resize([item], CAST(times AS BIGINT), item)
+list_resize([item], greatest(CAST(times AS BIGINT), 0), item)
 
 -- Macro sequence
 -- Gives: the whole numbers from one to another, backwards if the second is less
@@ -67,4 +67,4 @@ list_resize([item], CAST(times AS BIGINT), item)
 -- Takes step [NULL]: The step
 -- Example: sequence(1, 3) = [1, 2, 3]
 -- Example: sequence(3, 1) = [3, 2, 1]
-generate_series(CAST(first AS BIGINT), CAST(last AS BIGINT), coalesce(CAST(step AS BIGINT), CASE WHEN first > last THEN -1 ELSE 1 END))
+CASE WHEN step = 0 OR (step > 0 AND first > last) OR (step < 0 AND first < last) THEN error('sequence() takes a step that leads from the first to the last') ELSE generate_series(CAST(first AS BIGINT), CAST(last AS BIGINT), coalesce(CAST(step AS BIGINT), CASE WHEN first > last THEN -1 ELSE 1 END)) END

@@ -33,7 +33,7 @@ CAST(dayofyear(ts) AS BIGINT)
 -- Gives: the date of a text YYYY-MM-DD
 -- Takes txt: The text
 -- Example: from_iso8601_date('2020-05-10') = DATE '2020-05-10'
-CAST(txt AS DATE)
+CASE WHEN txt IS NULL OR regexp_full_match(txt, '[0-9]{4}-[0-9]{2}-[0-9]{2}') THEN CAST(txt AS DATE) ELSE error('from_iso8601_date() is given for YYYY-MM-DD') END
 
 -- Macro last_day_of_month
 -- Gives: the last day of the month

@@ -137,22 +137,22 @@ system.main.replace(system.main.replace(system.main.replace(system.main.url_enco
 -- Gives: what stands behind # in a URL
 -- Takes url: The URL
 -- Example: url_extract_fragment('http://a.b/c?d=1#e') = 'e'
-system.main.regexp_extract(url, '^[^#]*#(.*)$', 1)
+CASE WHEN regexp_full_match(url, '(?:[^\s"<>\\^`{|}%]|%[0-9A-Fa-f]{2})*') THEN system.main.regexp_extract(url, '^[^#]*#(.*)$', 1) END
 
 -- Macro url_extract_path
--- Gives: the path of a URL
+-- Gives: the path of a URL, NULL for what is none
 -- Takes url: The URL
 -- Example: url_extract_path('http://a.b/c?d=1#e') = '/c'
-system.main.regexp_extract(url, '^(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://[^/?#]*)?([^?#]*)', 1)
+CASE WHEN regexp_full_match(url, '(?:[^\s"<>\\^`{|}%]|%[0-9A-Fa-f]{2})*') THEN system.main.regexp_extract(url, '^(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://[^/?#]*)?([^?#]*)', 1) END
 
 -- Macro url_extract_protocol
 -- Gives: the protocol of a URL
 -- Takes url: The URL
 -- Example: url_extract_protocol('http://a.b/c') = 'http'
-system.main.regexp_extract(url, '^([A-Za-z][A-Za-z0-9+.-]*):', 1)
+CASE WHEN regexp_full_match(url, '(?:[^\s"<>\\^`{|}%]|%[0-9A-Fa-f]{2})*') THEN system.main.regexp_extract(url, '^([A-Za-z][A-Za-z0-9+.-]*):', 1) END
 
 -- Macro url_extract_query
 -- Gives: what stands behind ? in a URL
 -- Takes url: The URL
 -- Example: url_extract_query('http://a.b/c?d=1#e') = 'd=1'
-system.main.regexp_extract(url, '^[^?#]*[?]([^#]*)', 1)
+CASE WHEN regexp_full_match(url, '(?:[^\s"<>\\^`{|}%]|%[0-9A-Fa-f]{2})*') THEN system.main.regexp_extract(url, '^[^?#]*[?]([^#]*)', 1) END

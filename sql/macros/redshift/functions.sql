@@ -21,7 +21,8 @@ trim(txt, marks)
 -- Gives: whether a text is JSON
 -- Takes txt: The text
 -- Example: can_json_parse('[1,"abc"]') = true
-json_valid(txt)
+-- Example: can_json_parse('[1,]') = false
+json_valid(txt) AND NOT regexp_matches(system.main.regexp_replace(CAST(txt AS VARCHAR), '"(?:[^"\\]|\\.)*"', '""', 'g'), '(?i),\s*[\]}]|nan|inf')
 
 -- Macro charindex
 -- Gives: where a part begins, counted from 1; 0 if nowhere
@@ -53,7 +54,7 @@ log10(CAST(x AS DOUBLE))
 -- Takes txt: The text
 -- Example: is_valid_json('{"a":2}') = true
 -- Example: is_valid_json('[1,2,3]') = false
-CASE WHEN json_valid(txt) THEN json_type(txt) = 'OBJECT' WHEN txt IS NOT NULL THEN false END
+CASE WHEN json_valid(txt) AND NOT regexp_matches(system.main.regexp_replace(CAST(txt AS VARCHAR), '"(?:[^"\\]|\\.)*"', '""', 'g'), '(?i),\s*[\]}]|nan|inf') THEN json_type(txt) = 'OBJECT' WHEN txt IS NOT NULL THEN false END
 
 -- Macro json_extract_array_element_text
 -- Gives: the text of an element of a JSON array counted from 0, NULL beyond the end
