@@ -20,6 +20,7 @@ from dagster_project.audit.suites import suites_markdown
 from dagster_project.contracts import SHARED, Column, Kind, Table, raw_table
 from dagster_project.failpoints import FAILPOINTS
 from dagster_project.sources import KINDS, EventMapping, NoteMapping
+from dagster_project.views import queries_log
 from dagster_project.views.metadata_views import STORED
 from dagster_project.views.scans import sql_type
 from dagster_project.views.sql_files import Macro, read_macros, read_views
@@ -94,6 +95,7 @@ def views() -> str:
         pages.append("")
     pages.append(METADATA_HEAD)
     pages.extend(_stored(name, row, columns) for name, (row, columns) in STORED.items())
+    pages.append(_stored(queries_log.VIEW, queries_log.ROW, queries_log.COLUMNS))
     pages.extend(_stored(view.name, view.row, dict(_without_types(view.columns))) for view in SYSTEM_VIEWS)
     pages.extend(_macro(macro) for macro in read_macros(ROOT / "sql" / "macros"))
     return "\n".join(pages)

@@ -30,7 +30,7 @@ def statement(sql: str, translate: Callable[[str], str]) -> str | None:
     """Return DuckDB's SQL for a statement that is no query; None for one that may be a query.
 
     >>> statement("SHOW TABLES IN notes", str)
-    "SELECT table_name AS tab_name FROM information_schema.tables WHERE table_schema = 'notes' ORDER BY 1"
+    "SELECT table_name AS tab_name FROM information_schema.tables WHERE table_schema = 'notes' AND NOT contains(table_name, '$') ORDER BY 1"
     """
     text = " ".join(sql.split()).rstrip("; ")
     word = text.partition(" ")[0].upper()
@@ -71,6 +71,7 @@ def _tables(kind: str) -> Callable[[re.Match[str]], str]:
         )
         only = " AND table_type = 'VIEW'" if kind == "views" else ""
         name = "tab_name" if kind == "tables" else "views"
+        where += " AND NOT contains(table_name, '$')"  # metadata tables are not listed
         return f"SELECT table_name AS {name} FROM information_schema.tables WHERE {where}{only}{_like(found, 'table_name')} ORDER BY 1"
 
     return made

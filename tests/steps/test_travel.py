@@ -92,6 +92,10 @@ def test_the_file_of_a_row_is_known_and_a_star_does_not_show_it(lake: Lake, athe
         shown = athena(f"SELECT {star} FROM notes.notes t WHERE t.\"$path\" LIKE '%parquet' ORDER BY note_id")
         assert [len(row) for row in shown] == [len(NOTES.columns)] * 3
     assert len(athena('SELECT "$path", "$size" FROM notes.notes', "redshift")) == 3
+    listed = athena("SHOW TABLES IN notes")
+    assert ("notes",) in listed and not any("$" in name for (name,) in listed)
+    ((count,),) = athena("SELECT count(*) FROM svv_external_columns WHERE tablename = 'notes'", "redshift")
+    assert count == len(NOTES.columns)
 
 
 def test_a_view_has_neither_files_nor_a_past(lake: Lake, athena: Athena) -> None:
