@@ -161,7 +161,7 @@ def forked(started: Callable[..., Any]) -> Callable[..., int]:
 Rows = dict[str, list[tuple[Any, ...]]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tables_of() -> Callable[[Path], Rows]:
     """Return all rows of all tables of a lake, clock columns and ages aside, in an order of their own."""
 
@@ -209,7 +209,7 @@ def fresh_lake() -> Callable[[Path], Lake]:
     return fresh
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def notes_of(tables_of: Callable[[Path], Rows]) -> Callable[[Path], Rows]:
     """Return all rows of the tables that are made from raw, clock columns aside."""
     return lambda folder: {name: rows for name, rows in tables_of(folder).items() if not name.startswith("raw.")}
