@@ -579,13 +579,10 @@ class Queries:
         found: list[Any] = []
         for item in selected:
             node = item.this if isinstance(item, exp.Alias) else item
-            if isinstance(node, exp.Star):
-                for relation in scope.relations:
-                    if relation.columns is None:
-                        raise Unsupported("GROUP BY AUTO of * needs the columns, which are not known here. Name them.")
-                    found += [exp.column(c.name or "", relation.alias, quoted=True) for c in relation.columns]
-            elif node.find(exp.Star):
-                raise Unsupported(f"GROUP BY AUTO of {told(node)} is not given here. Name the columns.")
+            if isinstance(node, exp.Star) or (isinstance(node, exp.Column) and isinstance(node.this, exp.Star)):
+                found += _starred(node, scope)
+            elif node.find(exp.Window) and not self._aggregates(node):
+                raise Unsupported(f"GROUP BY AUTO beside {told(node)} is not given here. Name what to group by.")
             elif node.find(exp.Column) and not self._aggregates(node):
                 found.append(node)
         return found
@@ -997,6 +994,15 @@ def _name(node: Any) -> str | None:
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
         return node.expression.name
     return None
+
+
+def _starred(node: Any, scope: Scope) -> list[Any]:
+    """Return the columns that `*` or `relation.*` stands for."""
+    wanted = "" if isinstance(node, exp.Star) else node.table.lower()
+    held = [r for r in scope.relations if not wanted or (r.alias or "").lower() == wanted]
+    if not held or any(relation.columns is None for relation in held):
+        raise Unsupported(f"GROUP BY AUTO of {told(node)} needs the columns, which are not known here. Name them.")
+    return [exp.column(c.name or "", r.alias, quoted=True) for r in held for c in r.columns or ()]
 
 
 def _is_auto(node: Any) -> bool:
