@@ -178,6 +178,10 @@ def _like(sample: Any, text: str) -> Any:
     return None
 
 
+_OF_FILES: Final = re.compile(r"(filename|size|last_modified)\b")
+"""What is told of files without reading them."""
+
+
 def _count(plan: Sequence[Mapping[str, Any]], files: Sequence[Sequence[str]]) -> Scanned:
     total, seen, groups, unknown = 0, 0, 0, None
     for node in _nodes(plan):
@@ -185,7 +189,7 @@ def _count(plan: Sequence[Mapping[str, Any]], files: Sequence[Sequence[str]]) ->
         told = [*_listed(info.get("Projections")), *_listed(info.get("Filters"))]
         marks = [(int(scan), int(id_)) for text in told for scan, id_ in _MARK.findall(text)]
         if not marks:
-            if name.startswith("READ_") and any(told):
+            if name.startswith("READ_") and any(text and not _OF_FILES.match(text) for text in told):
                 unknown = f"{name} of files that are none of the lake's tables"
             continue
         bounds = list(_bounds(_listed(info.get("Filters"))))

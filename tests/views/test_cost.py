@@ -109,6 +109,10 @@ def test_a_table_as_it_was_is_counted_too_and_other_files_are_told(
 ) -> None:
     then = f"SELECT pinned.words, pinned.filename FROM {scan(NOTES.columns, files[:1], with_path=True)} AS pinned"
     assert scanned(view_file, then).bytes == size(files[:1], "words")
+    where = f"SELECT pinned.filename FROM {scan(NOTES.columns, files, with_path=True)} AS pinned"
+    sizes = f"SELECT filename, size FROM read_blob(['{files[0].replace(chr(39), chr(39) * 2)}'])"
+    for free in (where, f"SELECT s.size FROM ({where}) AS w JOIN ({sizes}) AS s ON s.filename = w.filename"):
+        assert (scanned(view_file, free).bytes, scanned(view_file, free).unknown) == (0, None)
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     other = scanned(view_file, f"SELECT words, a FROM notes.notes, read_csv('{tmp_path}/x.csv')")
     assert other.bytes == size(files, "words") and "READ_CSV" in str(other.unknown)
