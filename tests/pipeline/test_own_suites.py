@@ -101,6 +101,8 @@ def test_a_suite_that_was_proposed_and_written_is_read_by_the_next_run_and_refus
     assert ingest() == 0
     assert ask(lake, "SELECT count(*) FROM notes.notes") == [(49,)], "a rule that is watched refuses nothing"
     assert ask(lake, f"{audited} AND rule = 'watch'") == [(False, 2, 4)]
+    assert notelake("quarantine", "release", "orders", "--lake", str(lake)).exit_code == 0
+    assert ask(lake, "SELECT count(*) FROM notes.notes") == ask(lake, "SELECT count(*) FROM tables.orders") == [(52,)]
 
 
 def test_rules_that_are_there_stay_as_they_are_and_shared_suites_are_not_written_to(tmp_path: Path) -> None:
