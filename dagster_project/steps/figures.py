@@ -36,9 +36,11 @@ _MOST_COLUMNS: Final = 100
 def figures(batch: Batch) -> tuple[Result, ...]:
     """Return the figures of a batch whose refused units are taken out and whose ledger is not staged yet."""
     tables = [table for table in batch.tables() if table.namespace == "notes"]
-    told = [*_of_arrivals(batch), *(figure for table in tables for figure in _of_staged(batch, table))]
+    staged = [figure for table in tables for figure in _of_staged(batch, table)]
+    if batch.part == "fold":  # its arrivals and events were told of when they were committed
+        return tuple(staged)
     main = EVENTS if batch.source.kind == "stream" else NOTES
-    return (*told, _figure(main.identifier, "standing(*)", _standing(batch, main)))
+    return (*_of_arrivals(batch), *staged, _figure(main.identifier, "standing(*)", _standing(batch, main)))
 
 
 def _of_arrivals(batch: Batch) -> Iterator[Result]:
