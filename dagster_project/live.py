@@ -5,16 +5,20 @@ What belongs here: words and figures. What does not: what happens (`streaming`).
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
+from dagster_project.steps.lag import Lag
 from dagster_project.streaming import Progress, Tell
 
 LOG_SECONDS: Final = 10.0
@@ -41,6 +45,26 @@ def line(progress: Progress) -> str:
     if progress.trouble:
         parts.append("can't go on")
     return f"{progress.source}: {', '.join(parts)}"
+
+
+def print_lags(lags: Sequence[Lag]) -> None:
+    """Print how far streams are behind; nothing if there are none."""
+    if not lags:
+        return
+    table = Table(title="Streams", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("stream")
+    for name in ("events", "waiting", "uncommitted", "unfolded", "events/s", "last commit (UTC)"):
+        table.add_column(name, justify="right")
+    for lag in lags:
+        counts = (lag.events, lag.waiting, lag.uncommitted, lag.unfolded)
+        shown = ["?" if count is None else f"{count:,}" for count in counts]
+        last = "never" if lag.committed_at is None else f"{lag.committed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        table.add_row(lag.source, *shown, f"{lag.rate:,.1f}", last)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    for lag in lags:
+        if lag.trouble:
+            console.print(Text(lag.trouble, style="yellow"), soft_wrap=True)
 
 
 @contextmanager

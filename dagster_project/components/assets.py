@@ -25,6 +25,7 @@ from dagster_project.components.checks import (
     whole_spec,
 )
 from dagster_project.components.failures import RETRIES, failure_of, told
+from dagster_project.components.keeping_up import lag_results, lag_specs
 from dagster_project.components.metadata import (
     columns_metadata,
     committed_metadata,
@@ -122,6 +123,7 @@ def notes_asset(source: Source) -> dg.AssetsDefinition:
             balance_spec(key),
             usual_spec(key),
             *_whole_specs(source, key),
+            *lag_specs(source, key),
             *expectation_specs(source, key),
             *refusal_specs(source, key),
         ],
@@ -165,6 +167,7 @@ def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: S
         results.append(balance_result(counts, key))
     if _whole_specs(source, key):
         results.append(whole_result(lake, source, key))
+    results += lag_results(lake, source, key)
     results += [usual_result(lake, source, key), *refusal_results(quarantine, source, key)]
     yield from _tell(context, key, results)
     if refused:

@@ -16,6 +16,7 @@ from dagster_project.audit.suites import expectation_names
 from dagster_project.components.assets import notes_key, raw_key
 from dagster_project.components.checks import BALANCE, COMPLETE, JUDGED, USUAL, WHOLE, check_name
 from dagster_project.components.failures import told
+from dagster_project.components.keeping_up import KEEPS_UP
 from dagster_project.components.refusals import RULES, refusal_check
 from dagster_project.settings import bundled
 from dagster_project.steps.quarantine import discard
@@ -96,7 +97,8 @@ def test_every_expectation_of_a_suite_that_judges_a_source_is_a_check(world: Wor
             for rule in expectation_names(folder, table)
         }
         refused = {refusal_check(rule) for rule in RULES[source.kind]}
-        assert declared == written | refused | {BALANCE, USUAL} | ({WHOLE} if source.kind == "documents" else set())
+        own = {"documents": {WHOLE}, "stream": {KEEPS_UP}}.get(source.kind, set())
+        assert declared == written | refused | {BALANCE, USUAL} | own
         assert len(written) > 20
 
 

@@ -8,6 +8,7 @@ from dagster_project.contracts import EVENTS, LEDGER, NOTES
 from dagster_project.pipeline import commit_events, fold_pending, land
 from dagster_project.reports import quiet
 from dagster_project.rewind import rewind
+from dagster_project.steps.lag import lag_of
 from dagster_project.steps.points import kept_points
 
 
@@ -57,8 +58,15 @@ def test_a_state_to_go_back_to_is_one_in_which_events_and_notes_are_of_one_momen
     world.step(1)
     lake, _ = events_first(folder, source, later)
     assert kept_points(lake, lake.pins(), "live") == (point,)
+    lag = lag_of(lake, source)
+    assert (lag.waiting, lag.uncommitted, lag.unfolded, lag.events) == (0, 0, 2, 4)
+    world.lines("12345678")
+    land(lake, source, observe=quiet)
+    world.lines("12345678")
+    lag = lag_of(lake, source)
+    assert (lag.waiting, lag.uncommitted, lag.unfolded) == (9, 1, 2) and lag.rate > 0
     assert rewind(lake, "live", source, to=point.at.isoformat()).origin == "kept"
     assert notes_of(folder) == first
     (lake := fresh_lake(folder)) and commit_events(lake, source, later=later)
     fold_pending(lake, source, later=later)
-    assert dict(lake.properties(lake.pins()[NOTES.identifier]))["notelake.cursor.live"] == "4"
+    assert dict(lake.properties(lake.pins()[NOTES.identifier]))["notelake.cursor.live"] == "5"
