@@ -489,12 +489,22 @@ def _named(name: str, query: str | None) -> str:
 @lake_option
 @_tells_errors
 def status(lake_uri: str | None) -> None:
-    """Show the lake: its sources with what they hold, its tables, and what is served."""
+    """Show the lake: its sources with what they hold, its tables, what is served, and how far streams are behind.
+
+    `waiting` is what the shards of a declared stream hold beyond what was read: bytes of a log, events of another.
+    """
     from dagster_project import terminal
+    from dagster_project.live import print_lags
+    from dagster_project.sources import StreamSource
+    from dagster_project.steps.lag import lag_of
 
     where = settings(lake_uri)
     file = _view_file(where)  # before the lake is opened: what is not there yet is no failure of the lake
-    terminal.print_status(_open(where), file)
+    lake = _open(where)
+    terminal.print_status(lake, file)
+    landed = lake.catalog.locations()
+    streams = (source for source in _declared() if isinstance(source, StreamSource))
+    print_lags([lag_of(lake, source) for source in streams if f"raw.{source.name}" in landed])
 
 
 @main.command(short_help="Show what became of each input.")
