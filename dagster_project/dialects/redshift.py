@@ -26,6 +26,8 @@ from dagster_project.dialects.expressions import (
     told,
     type_of,
 )
+from dagster_project.dialects.functions import FUNCTIONS as FUNCTIONS_OF_ATHENA
+from dagster_project.dialects.functions.calls import Call
 from dagster_project.dialects.held import Holder
 from dagster_project.dialects.moments import Moment
 from dagster_project.dialects.queries import Columns, Queries, Schema
@@ -346,6 +348,20 @@ def _flipped(self: Expressions, node: Any, scope: Scope) -> Typed:
     raise Unsupported(f"~{value.type} is not given here. CAST it.")
 
 
+def _matched(self: Expressions, node: Any, scope: Scope) -> Typed:
+    """Give `text ~ pattern`."""
+    only(node, "this", "expression")
+    return FUNCTIONS_OF_ATHENA["regexp_like"][0](Call("regexp_like", [node.this, node.expression], scope, self.queries))
+
+
+def _computed(name: str) -> Callable[[Expressions, Any, Scope], Typed]:
+    def rule(self: Expressions, node: Any, scope: Scope) -> Typed:
+        nodes = [node.this, *([node.expression] if node.args.get("expression") else [])]
+        return self.queries.call(name, nodes, scope)
+
+    return rule
+
+
 def _name(self: Expressions, node: Any, scope: Scope) -> Typed:
     if (
         not node.args.get("table")
@@ -365,6 +381,7 @@ REDSHIFT: Final[dict[type, Callable[[Expressions, Any, Scope], Typed]]] = {
     **dict.fromkeys(COMPARISONS, _comparison),
     **{k: _arithmetic(s) for k, s in ((exp.Add, "+"), (exp.Sub, "-"), (exp.Mul, "*"), (exp.Div, "/"), (exp.Mod, "%"))},
     exp.Between: _between, exp.In: _in, exp.Like: _like("LIKE"), exp.ILike: _like("ILIKE"), exp.Bracket: _index, exp.Cast: _typecast,
+    exp.RegexpLike: _matched, exp.Pow: _computed("power"), exp.Sqrt: _computed("sqrt"), exp.Cbrt: _computed("cbrt"),
     exp.TryCast: _typecast, exp.BitwiseNot: _flipped, exp.BitwiseAnd: _bits("&"), exp.BitwiseOr: _bits("|"), exp.Column: _name,
 }  # fmt: skip
 for _missing in (exp.AtTimeZone, exp.Array):

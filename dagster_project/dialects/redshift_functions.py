@@ -13,7 +13,17 @@ from typing import Final
 from sqlglot import exp
 
 from dagster_project.dialects import moments, operators
-from dagster_project.dialects.casts import as_text, canonical, cast, coerce, is_json, local, same_types
+from dagster_project.dialects.casts import (
+    as_text,
+    at_zone,
+    canonical,
+    cast,
+    coerce,
+    from_zone,
+    is_json,
+    local,
+    same_types,
+)
 from dagster_project.dialects.expressions import cases
 from dagster_project.dialects.functions import AGGREGATES as ATHENA_AGGREGATES
 from dagster_project.dialects.functions import FUNCTIONS as ATHENA
@@ -130,8 +140,10 @@ def trunc(call: Call) -> Typed:
         return cast(value, DATE)
     if value.type.is_float and len(call) == 1:
         return Typed(f"trunc({value.sql})", value.type)
-    if value.type.name == "decimal" and len(call) == 2:
+    if value.type.name == "decimal":
         return ATHENA["truncate"][0](call)
+    if value.type.is_integer and len(call) == 1:
+        return value
     raise call.refuse(f"of {value.type} is not given here", "CAST it to decimal and give the digits.")
 
 
@@ -300,6 +312,42 @@ def fnv_hash(call: Call) -> Typed:
         raise call.refuse("is given here for constant texts", "Use md5().")
     found = _fnv(value.text.encode(), seed & 0xFFFFFFFFFFFFFFFF) if seed is not None else _fnv(value.text.encode())
     return Typed(f"CAST('{found}' AS BIGINT)", BIGINT, found)
+
+
+# --- patterns -----------------------------------------------------------------------------------------------------
+
+
+def _as_of_athena(name: str, call: Call, nodes: int) -> Typed:
+    return ATHENA[name][0](Call(name, list(call.nodes[:nodes]), call.scope, call.queries))
+
+
+@function("regexp_substr", args=2)
+def regexp_substr(call: Call) -> Typed:
+    """Give the first match of a pattern, nothing if there is none."""
+    found = _as_of_athena("regexp_extract", call, 2)
+    body = lambda x, f: f"CASE WHEN {x} IS NOT NULL THEN coalesce({f}, '') END"
+    return Typed(let([call.text(0), found], body), VARCHAR)
+
+
+@function("regexp_count", args=2)
+def regexp_count(call: Call) -> Typed:
+    """Give how often a pattern matches."""
+    return Typed(f"CAST({_as_of_athena('regexp_count', call, 2).sql} AS INTEGER)", INTEGER)
+
+
+@function("regexp_instr", args=2)
+def regexp_instr(call: Call) -> Typed:
+    """Give where a pattern first matches, counted from 1; 0 if nowhere."""
+    found = _as_of_athena("regexp_position", call, 2)
+    return Typed(let([found], lambda x: f"CAST(CASE WHEN {x} = -1 THEN 0 ELSE {x} END AS INTEGER)"), INTEGER)
+
+
+@function("regexp_replace", args=(2, 3))
+def regexp_replace(call: Call) -> Typed:
+    """Give a text with another in place of every match of a pattern."""
+    if len(call) == 3 and re.search(r"[$\\]", call.constant(2)):
+        raise call.refuse("with $ or a backslash in its replacement is not given here", "Write the text itself.")
+    return _as_of_athena("regexp_replace", call, len(call))
 
 
 # --- bytes --------------------------------------------------------------------------------------------------------
@@ -515,6 +563,51 @@ for _name, _kinds in {
     "is_boolean": "'BOOLEAN'",
 }.items():
     _is(_name, _kinds)
+
+
+@function("array", args=(0, MANY))
+def array_(call: Call) -> Typed:
+    """Give a SUPER array of values."""
+    for value in call.values:
+        kind = value.type
+        if not (kind.is_integer or kind.is_text or kind.name == "decimal" or kind in (BOOLEAN, UNKNOWN, SUPER)):
+            raise call.refuse(f"of {kind} is not given here", "Use json_parse.")
+    return Typed(f"json_array({', '.join(v.sql for v in call.values)})", SUPER)
+
+
+def _elements(call: Call, index: int) -> Typed:
+    value = call.values[index]
+    if value.type != SUPER:
+        raise call.refuse(f"takes SUPER, not {value.type}", "Use json_parse or array().")
+    raised = fail("A SUPER array is needed", SUPER)
+    held = let([value], lambda x: f"CASE WHEN {x} IS NULL OR json_type({x}) = 'ARRAY' THEN {x} ELSE {raised} END")
+    return Typed(f"json_extract({held}, '$[*]')", SUPER)
+
+
+@function("array_concat", args=2)
+def array_concat(call: Call) -> Typed:
+    """Give the elements of both arrays."""
+    one, other = _elements(call, 0), _elements(call, 1)
+    body = lambda x, y: f"CASE WHEN {x} IS NOT NULL AND {y} IS NOT NULL THEN to_json(list_concat({x}, {y})) END"
+    return Typed(let([one, other], body), SUPER)
+
+
+@function("split_to_array", args=(1, 2))
+def split_to_array(call: Call) -> Typed:
+    """Give the parts of a text between separators, a comma unless told, as an array of texts."""
+    by = call.constant(1) if len(call) == 2 else ","
+    if not by:
+        raise call.refuse("takes a separator", "Write one.")
+    return Typed(f"to_json(string_split({call.text(0).sql}, {string(by)}))", SUPER)
+
+
+@function("subarray", args=3)
+def subarray(call: Call) -> Typed:
+    """Give so many elements of an array from a place on, counted from 0."""
+    start, size = call.integer(1).integer, call.integer(2).integer
+    if start is None or size is None or start < 0 or size < 0:
+        raise call.refuse("takes a constant place from 0 and a constant number", "Write them out.")
+    return Typed(f"to_json(list_slice({_elements(call, 0).sql}, {start + 1}, {start + size}))", SUPER)
 
 
 # --- dates and times ----------------------------------------------------------------------------------------------
@@ -739,6 +832,37 @@ def date_trunc(call: Call) -> Typed:
     if unit not in {*SPANS, "decade", "century", "millennium"} or value.type.name not in {"date", "timestamp"}:
         raise call.refuse(f"of {unit} and {value.type} is not given here", "CAST it to timestamp.")
     return Typed(f"CAST(date_trunc('{unit}', {value.sql}) AS TIMESTAMP)", timestamp(6))
+
+
+def _compared(name: str, *kinds: str) -> None:
+    @function(name, args=2)
+    def rule(call: Call) -> Typed:
+        """Give 0 for equal dates or times, -1 if the first is earlier, else 1."""
+        one, other = timed(call, 0), timed(call, 1)
+        if not {one.type.name, other.type.name} <= {"date", *kinds}:
+            raise call.refuse(f"of {one.type} and {other.type} is not in Redshift", "CAST one of them.")
+        values = [Typed(f"CAST({local(v, name).sql} AS TIMESTAMP)", timestamp(6)) for v in (one, other)]
+        made = lambda a, b: f"CASE WHEN {a} = {b} THEN 0 WHEN {a} < {b} THEN -1 WHEN {a} > {b} THEN 1 END"
+        return Typed(let(values, made), INTEGER)
+
+
+_compared("date_cmp")
+for _name in ("timestamp_cmp", "date_cmp_timestamp", "timestamp_cmp_date"):
+    _compared(_name, "timestamp")
+
+
+@function("convert_timezone", args=(2, 3))
+def convert_timezone(call: Call) -> Typed:
+    """Give a timestamp of one zone, UTC unless told, as another has it; zones are places, UTC, or EST and its kin."""
+    names = [call.constant(i) for i in range(len(call) - 1)]
+    zones = [ZONES.get(name.upper(), name if "/" in name and moments.zone_named(name) else "") for name in names]
+    if not all(zones):
+        raise call.refuse(f"knows no zone {names[zones.index('')]}", "Write a place, e.g. 'America/New_York'.")
+    value = timed(call, len(call) - 1)
+    if value.type.name not in {"date", "timestamp"}:
+        raise call.refuse(f"of {value.type} is not given here", "CAST it to timestamp.")
+    instant = from_zone(f"CAST({value.sql} AS TIMESTAMP)", zones[0] if len(zones) == 2 else "UTC")
+    return Typed(at_zone(instant, zones[-1]), timestamp(6))
 
 
 @function("last_day")
