@@ -22,6 +22,7 @@ FULL = (
     ("collector.py",),
     ("tables.py",),
     ("translation.py",),
+    ("shell_open.py",),
 )
 QUICK = (
     ("start_up.py", "--runs", "3"),
@@ -34,6 +35,7 @@ QUICK = (
     ("collector.py", "--seconds", "3"),
     ("tables.py", "--rows", "300000", "--runs", "1"),
     ("translation.py",),
+    ("shell_open.py", "--files", "100", "--runs", "3"),
 )
 
 
