@@ -1,12 +1,12 @@
 """Measure the collector: single-event posts over loopback, each answered once it is durable; then kill it.
 
-    python benchmarks/collector.py [--seconds N] [--connections 64 256] [--folder FOLDER]
+    python benchmarks/collector.py [--seconds N] [--connections 64 256] [--processes N] [--folder FOLDER]
 
 Runs `notelake collect` as a process and posts events of about 400 bytes, one a request, over so many connections that
 are kept alive, from a process of its own. Prints posts/s, the time from post to answer, how many events share an
-fsync, and CPU microseconds per event of the collector; beside them how long an fsync of the disk takes alone. In the
-last round the collector is killed with SIGKILL under load; then every event that was answered with 202 must be in its
-log. `--folder` is where the log is written: the disk that is measured.
+fsync, and CPU microseconds per event of the collector; beside them how long an fsync of the disk takes alone. Each
+round ends with SIGKILL under load; then every event that was answered with 202 must be in the log. `--folder` is
+where the log is written: the disk that is measured.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--connections", type=int, nargs="+", default=[64, 256])
+    parser.add_argument("--processes", type=int, default=1, help="processes of the collector (default: 1)")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--post-to", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -43,7 +44,8 @@ def main() -> None:
         print("| connections | posts/s | p50 ms | p99 ms | events per fsync | CPU µs per event | 202 but lost |")
         print("|---:|---:|---:|---:|---:|---:|---:|")
         for connections in given.connections:
-            print(measured(Path(folder) / str(connections), connections, given.seconds), flush=True)
+            log = Path(folder) / str(connections)
+            print(measured(log, connections, given.seconds, processes=given.processes), flush=True)
 
 
 def fsync_seconds(folder: Path) -> float:
@@ -58,27 +60,38 @@ def fsync_seconds(folder: Path) -> float:
     return sorted(took)[50]
 
 
-def measured(folder: Path, connections: int, seconds: float) -> str:
+def measured(folder: Path, connections: int, seconds: float, *, processes: int) -> str:
     """Return a row of the table: a collector that is posted to, and killed while it is."""
     command = [sys.executable, "-m", "dagster_project.cli", "collect", "--stream", str(folder), "--port", "0"]
+    command += ["--processes", str(processes)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as collector:
         told = collector.stderr.readline()
         port = int(told.split()[3].rsplit(":", 1)[1])
-        before = cpu_seconds(collector.pid)
+        pids = [collector.pid, *children(collector.pid)]
+        before = sum(map(cpu_seconds, pids))
         load = [sys.executable, __file__, "--post-to", str(port), "--connections", str(connections)]
         with subprocess.Popen([*load, "--seconds", str(seconds)], stdout=subprocess.PIPE, text=True) as posts:
             figures = json.loads(posts.stdout.readline())
-            used = cpu_seconds(collector.pid) - before
+            used = sum(map(cpu_seconds, pids)) - before
             health = figures.pop("health")
-            collector.send_signal(signal.SIGKILL)
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
             answered = set(posts.stdout.read().split())
-    lost = answered - {event["id"] for event in events(folder / "collected.jsonl")}
+    lost = answered - {event["id"] for file in folder.iterdir() for event in events(file)}
     took = sorted(figures["took"])
     return (
         f"| {connections} | {figures['posts'] / figures['seconds']:,.0f} | {took[len(took) // 2] * 1e3:.1f} "
         f"| {took[len(took) * 99 // 100] * 1e3:.1f} | {health['events'] / health['syncs']:.0f} "
         f"| {used / figures['posts'] * 1e6:.0f} | {len(lost)} of {len(answered):,} |"
     )
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has begun; none where there is no /proc."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
 
 
 def cpu_seconds(pid: int) -> float:
@@ -92,7 +105,7 @@ def cpu_seconds(pid: int) -> float:
 
 def events(file: Path) -> list[dict[str, object]]:
     """Return the events of a log whose last line may be cut."""
-    *lines, last = file.read_bytes().split(b"\n")
+    *lines, last = file.read_bytes().split(b"\n")  # an empty file has one, empty
     return [json.loads(line) for line in lines] + ([json.loads(last)] if last.endswith(b"}") else [])
 
 

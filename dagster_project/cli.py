@@ -280,6 +280,13 @@ def emit(
 @click.option("--port", type=click.IntRange(0, 65535), default=8711, show_default=True, help="0 is any free one.")
 @click.option("--shard", default="collected", show_default=True, help="File to append to, without its ending .jsonl.")
 @click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that take events, each with a shard of its own: SHARD, SHARD-2 and so on.",
+)
+@click.option(
     "--token-file",
     metavar="FILE",
     help="Tokens, one a line, one of which must be borne; beside NOTELAKE_COLLECT_TOKEN.",
@@ -307,6 +314,7 @@ def collect(
     host: str,
     port: int,
     shard: str,
+    processes: int,
     token_file: str | None,
     max_body: int,
     max_waiting: int,
@@ -323,18 +331,22 @@ def collect(
     curl -H 'content-type: application/json' -d '{"type": "note.created", "path": "a"}' localhost:8711
     """
     from dagster_project.landing.collector.app import Limits
-    from dagster_project.landing.collector.serve import read_tokens, serve
+    from dagster_project.landing.collector.serve import Serving, read_tokens, serve
     from dagster_project.landing.emit import completed
 
     folder = _log(stream or _only_log())
-    serve(
+    serving = Serving(
         folder,
-        shard=shard,
-        address=(host, port),
+        shard,
+        rotate_bytes,
         tokens=read_tokens(token_file, os.environ.get("NOTELAKE_COLLECT_TOKEN")),
         limits=Limits(max_body, max_waiting),
-        rotate_bytes=rotate_bytes,
         complete=(lambda event: event) if as_is else lambda event: completed(event, new_id=_new_id, now=_now()),
+    )
+    serve(
+        serving,
+        (host, port),
+        processes=processes,
         tell=lambda address: click.echo(f"Events posted to {address} go to {folder}.", err=True),
     )
 

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -389,6 +389,35 @@ def test_a_collector_takes_all_forms_and_ends_when_asked_with_nothing_in_doubt(t
     assert written[0].keys() == {"type", "id", "time"}
     assert [event["id"] for event in written[1:]] == ["b", "c", "e1", "e1", "l"]
     assert written[-2]["data"] == {"path": "a"}
+
+
+@pytest.mark.parametrize("end", ["asked", "child killed", "parent killed"])
+def test_several_processes_take_events_as_one_and_end_together(tmp_path: Path, end: str) -> None:
+    with collecting(tmp_path, "--processes", "2") as (process, port), ExitStack() as stack:
+        for number in range(20):
+            assert post(stack.enter_context(connected(port)), f'{{"id": "{number}"}}')[0] == 202
+        told = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+        children = [int(pid) for pid in told.split()]
+        assert len(children) == 2
+        if end == "asked":
+            process.send_signal(signal.SIGTERM)
+        else:
+            os.kill(children[1] if end == "child killed" else process.pid, signal.SIGKILL)
+        assert process.wait(20) == {"asked": 0, "child killed": 1, "parent killed": -9}[end]
+    until = time.monotonic() + 20
+    while any(map(_is_alive, children)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(_is_alive, children))
+    files = sorted(file.name for file in tmp_path.iterdir())
+    assert files == ["collected-2.jsonl", "collected.jsonl"]
+    lines = [line for file in files for line in (tmp_path / file).read_bytes().splitlines()]
+    assert sorted(int(json.loads(line)["id"]) for line in lines) == list(range(20))
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody waits for does not."""
+    told = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(told.strip()) and not told.strip().startswith("Z")
 
 
 def test_whatever_was_answered_with_202_is_in_the_log_after_a_kill_and_a_cut_line_harms_none(tmp_path: Path) -> None:
