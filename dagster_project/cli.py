@@ -666,7 +666,7 @@ def suggest(source: str, *, out: str | None, write: bool, lake_uri: str | None) 
         con.execute("SET TimeZone = 'UTC'")
         suite = propose(con, source)
     if write:
-        file, added = put_in_force(suite, bundled("expectations"))
+        file, added = put_in_force(suite, project_root() / "expectations")
         click.echo(f"{added} rules were added to {file}; the next run judges by them.", err=True)
         return
     text = as_text(suite)

@@ -26,6 +26,7 @@ import duckdb
 
 from dagster_project.contracts import EVENTS, NOTES
 from dagster_project.errors import UsageError
+from dagster_project.settings import bundled
 from dagster_project.sql_words import identifier, literal
 from dagster_project.views.scans import ARRIVAL, relation
 
@@ -430,7 +431,10 @@ def put_in_force(suite: Mapping[str, Any], folder: Path) -> tuple[Path, int]:
             "--write out, and move the rules you want to keep by hand."
         )
     if not folder.is_dir():
-        raise UsageError(f"Nothing was written: there is no folder {folder}. Run this in a project, or make it.")
+        raise UsageError(
+            f"Nothing was written: there is no folder {folder}. Run this in a project; where notelake was installed "
+            f"without one, copy {bundled('expectations')} there first, for all suites are read from one folder."
+        )
     file = folder / f"{name}.json"
     present = json.loads(file.read_text("utf-8")) if file.is_file() else {"expectations": []}
     proposed = json.loads(as_text(suite))

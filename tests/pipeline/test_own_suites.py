@@ -119,3 +119,5 @@ def test_rules_that_are_there_stay_as_they_are_and_shared_suites_are_not_written
     with pytest.raises(UsageError, match="is shared by all sources"):
         put_in_force({**proposed("a"), "name": "notes.notes"}, tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["raw.x.json"]
+    with pytest.raises(UsageError, match=r"copy .* there first"):
+        put_in_force(proposed("a"), tmp_path / "none")
