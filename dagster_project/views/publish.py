@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 
 import duckdb
 
-from dagster_project.contracts import QUARANTINE, Column, Table
+from dagster_project.contracts import LEDGER, QUARANTINE, Column, Table
 from dagster_project.errors import ViewInvalid
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.metadata_tables import Facts, together
@@ -39,7 +39,7 @@ from dagster_project.views import metadata_views, queries_log, scans
 from dagster_project.views.sql_files import Macro, View, in_order
 from dagster_project.views.svv import SYSTEM_VIEWS
 
-LAYOUT: Final = 6
+LAYOUT: Final = 7
 """Raised when the same pins and views make another file, so that a new version of notelake builds it again."""
 FORMAT: Final = "STORAGE_VERSION 'v1.0.0', BLOCK_SIZE 16384"
 """The newest file format that DuckDB 1.5 and 2.0 both open, in its smallest blocks: most columns hold a few bytes."""
@@ -267,9 +267,9 @@ def _build(connection: duckdb.DuckDBPyConnection, contents: _Contents, to: Path)
     for system in SYSTEM_VIEWS:
         _create(connection, system.name, system.sql.strip(), f"The view {system.name}")
         _comment(connection, "VIEW", system.name, system.row, system.columns)
-    quarantine = QUARANTINE.identifier if QUARANTINE.identifier in by_name else None
+    quarantine, ledger = (table.identifier if table.identifier in by_name else None for table in (QUARANTINE, LEDGER))
     told = {source.name: source.description for source in sources}
-    _create_current(connection, current, told, quarantine=quarantine)
+    _create_current(connection, current, told, quarantine=quarantine, ledger=ledger)
     _create(connection, scans.CONTENTS, scans.contents(pin.table for pin in pins), f"The view {scans.CONTENTS}")
     _comment(connection, "VIEW", scans.CONTENTS, _CONTENTS_ROW, scans.CONTENT_COLUMNS)
     for macro in macros:  # one that reads nothing may be called in a view
@@ -381,9 +381,11 @@ def _create_current(
     descriptions: Mapping[str, str],
     *,
     quarantine: str | None,
+    ledger: str | None,
 ) -> None:
     for name, pin in current.items():
-        _create(connection, name, scans.current_rows(pin.table, quarantine=quarantine), f"The table {name}")
+        rows = scans.current_rows(pin.table, quarantine=quarantine, ledger=ledger)
+        _create(connection, name, rows, f"The table {name}")
         told = descriptions.get(pin.table.name)
         row = "a row as the source has it now" + (f": {told}" if told else "")
         _comment(connection, "VIEW", name, row, _docs(scans.current_columns(pin.table)))

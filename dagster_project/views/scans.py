@@ -64,8 +64,11 @@ _VALIDITY: Final = (
 )
 
 
-def current_rows(table: Table, *, quarantine: str | None = None) -> str:
+def current_rows(table: Table, *, quarantine: str | None = None, ledger: str | None = None) -> str:
     """Return the SELECT of a table source's current rows over its raw table, as its mode has it.
+
+    What has landed after the last arrival that `ledger` tells of, a batch that waits, was refused or was undone by a
+    rewind, is none of them; None takes all that landed.
 
     A row that the source's own suite refused is none of them until it is released; `quarantine` names the relation that
     tells which were, None where there is none.
@@ -77,7 +80,7 @@ def current_rows(table: Table, *, quarantine: str | None = None) -> str:
     """
     current = table.current or Current()
     if current.mode == "history":
-        return _history(table, current, _passed(table, quarantine))
+        return _history(table, current, _passed(table, quarantine), _markers(table, current, ledger))
     raw = relation(table.identifier)
     shown = ", ".join(f"arrival.{identifier(column.name)}" for column in current_columns(table))
     ops, latest = "= 'put'", ""
@@ -90,7 +93,7 @@ def current_rows(table: Table, *, quarantine: str | None = None) -> str:
         )
     return f"""
 WITH marker AS (
-  SELECT _file, _op, sequence, _row FROM {raw} WHERE {_markers(current)}
+  SELECT _file, _op, sequence, _row FROM {raw} WHERE {_markers(table, current, ledger)}
 ), newest AS (
   SELECT _file, max(sequence) AS sequence FROM marker GROUP BY _file
 ), standing AS (
@@ -115,7 +118,7 @@ def _passed(table: Table, quarantine: str | None) -> str:
     )
 
 
-def _history(table: Table, current: Current, passed: str) -> str:
+def _history(table: Table, current: Current, passed: str, markers: str) -> str:
     """Return the SELECT of every version of every key: a slowly changing dimension of type 2.
 
     A row stands from the landing of its file until the next one of that file, or until that vanished. Of rows with one
@@ -135,7 +138,7 @@ def _history(table: Table, current: Current, passed: str) -> str:
 WITH segment AS (
   SELECT _file, _op, sequence - _row AS from_sequence, sequence AS to_sequence, _landed_at AS born,
     lead(_landed_at) OVER (PARTITION BY _file ORDER BY sequence) AS died
-  FROM {raw} WHERE {_markers(current)}
+  FROM {raw} WHERE {markers}
 ), arrived AS (
   SELECT {keys}, arrival._file, born, died, max(arrival.sequence) AS sequence,
     max_by(arrival._row_hash, arrival.sequence) AS row_hash, max_by(arrival._op, arrival.sequence) AS op
@@ -172,9 +175,15 @@ WITH segment AS (
 SELECT {shown} FROM version JOIN {raw} AS arrival ON arrival.sequence = version.sequence""".strip()
 
 
-def _markers(current: Current) -> str:
+def _markers(table: Table, current: Current, ledger: str | None) -> str:
     gone = "" if current.mode == "append" else " OR (_op = 'gone' AND _row_hash IS NULL)"
-    return f"(_op = 'file' AND _error IS NULL) OR _op = 'same'{gone}"
+    markers = f"((_op = 'file' AND _error IS NULL) OR _op = 'same'{gone})"
+    if ledger is None:
+        return markers
+    # The ledger tells of a file under the first of its arrivals, which stand right before the marker.
+    first = "sequence - CASE WHEN _op = 'file' THEN coalesce(_row, 0) ELSE 0 END"
+    told = f"SELECT max(told.sequence) FROM {relation(ledger)} AS told WHERE told.source = {literal(table.name)}"
+    return f"{markers} AND {first} <= ({told})"
 
 
 def _key_parts(table: Table, current: Current) -> list[str]:

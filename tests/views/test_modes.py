@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from dagster_project.contracts import QUARANTINE, TEXT, Column, Current, raw_table, variant_doc
+from dagster_project.contracts import LEDGER, QUARANTINE, TEXT, Column, Current, raw_table, variant_doc
 
 TALKS = raw_table(
     "talks",
@@ -54,9 +54,16 @@ Shown = Callable[..., list[Row]]
 def shown(shelf: Any, serve: Callable[..., Any], view_file: Path) -> Shown:
     """What a SELECT on `tables.talks` gives, in a mode."""
 
-    def ask(rows: list[dict[str, Any]], mode: Any, columns: str, refused: Sequence[dict[str, Any]] = ()) -> list[Row]:
+    def ask(
+        rows: list[dict[str, Any]],
+        mode: Any,
+        columns: str,
+        refused: Sequence[dict[str, Any]] = (),
+        told: Sequence[int] | None = None,
+    ) -> list[Row]:
         pin, quarantine = shelf.pin(TALKS, rows), shelf.pin(QUARANTINE, refused)
-        serve([replace(pin, table=replace(pin.table, current=Current(mode, ("id",)))), quarantine])
+        ledger = [] if told is None else [shelf.pin(LEDGER, [{"source": "talks", "sequence": at} for at in told])]
+        serve([replace(pin, table=replace(pin.table, current=Current(mode, ("id",)))), quarantine, *ledger])
         with duckdb.connect() as con:
             con.execute(f"SET TimeZone = 'UTC'; ATTACH '{view_file}' AS lake (READ_ONLY); USE lake")
             return con.execute(f"SELECT {columns} FROM tables.talks ORDER BY ALL").fetchall()
@@ -82,6 +89,15 @@ STORY = arrived(
 def test_each_mode_shows_its_own_part_of_what_has_arrived(shown: Shown, mode: str, rows: list[Row]) -> None:
     found = shown(STORY, mode, "CASE WHEN NOT isnan(id) THEN id END AS id, v")
     assert sorted(found, key=str) == sorted(rows, key=str)
+
+
+@pytest.mark.parametrize("mode", ["append", "merge", "history"])
+def test_a_landing_that_the_ledger_does_not_tell_of_is_not_shown_yet(shown: Shown, mode: str) -> None:
+    """The ledger tells of a file under the first of its arrivals, of others under their marker."""
+    assert shown(STORY, mode, "v", told=[]) == []
+    assert shown(STORY, mode, "* EXCLUDE id", told=[1, 4]) == shown(STORY[:7], mode, "* EXCLUDE id")
+    assert shown(STORY, mode, "* EXCLUDE id", told=[1, 4, 8]) == shown(STORY[:10], mode, "* EXCLUDE id")
+    assert shown(STORY, mode, "* EXCLUDE id", told=[1, 4, 8, 11, 12]) == shown(STORY, mode, "* EXCLUDE id")
 
 
 def test_merge_leaves_out_rows_without_a_key_and_keeps_keys_that_do_not_fit(shown: Shown) -> None:
