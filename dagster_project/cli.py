@@ -191,6 +191,34 @@ def stream(
     raise SystemExit(TROUBLE if any(each.trouble or each.counts.has_trouble for each in done) else OK)
 
 
+@main.command(short_help="Write a stream's events out once more, from what has landed.")
+@click.argument("source")
+@click.option("--from", "since", metavar="TIME", help="Events that happened then or later (ISO 8601; UTC by default).")
+@click.option("--to", "until", metavar="TIME", help="Events that happened before then.")
+@click.option("--pattern", metavar="JSON", help="Events that fit a pattern, as EventBridge writes them.")
+@click.option("--into", metavar="SOURCE|FOLDER", help="The stream to append them to. Default: standard output.")
+@lake_option
+@_tells_errors
+def replay(
+    source: str, *, since: str | None, until: str | None, pattern: str | None, into: str | None, lake_uri: str | None
+) -> None:
+    """Write the events of SOURCE out once more, each once, from raw: the source itself is not asked.
+
+    With --into they become a shard of that stream's log, called by what was asked for. The same command again writes
+    only what has landed since, and a stream that has had an event takes it as a duplicate.
+
+    \b
+    notelake replay live --from 2026-05-14 --pattern '{"detail-type": [{"prefix": "note."}]}' --into /tmp/copy
+    """
+    from dagster_project.model.pattern import read_pattern
+    from dagster_project.replay import Replay, replay_into, replay_to
+
+    asked = Replay(source, _instant(since), _instant(until), read_pattern(pattern) if pattern else None)
+    lake = _open(settings(lake_uri))
+    done = replay_into(lake, asked, _log(into)) if into else replay_to(lake, asked, sys.stdout.buffer)
+    click.echo(f"{done.events:,} events are meant; {done.written:,} were written.", err=True)
+
+
 def _streams(names: Sequence[str]) -> list[StreamSource]:
     """Return the declared streams, or those named."""
     from dagster_project.sources import StreamSource
