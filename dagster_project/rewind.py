@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dagster_project.contracts import SHARED, Kind
+from dagster_project.contracts import QUARANTINE, SHARED, Kind
 from dagster_project.errors import AuditFailed, CommitConflict
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.aside import clear_aside, lake_aside
@@ -25,7 +25,7 @@ from dagster_project.sources import KINDS, Source
 from dagster_project.steps.cursors import source_cursor
 from dagster_project.steps.points import Files, Point, count_landings, kept_files, kept_points, point_at, present_cursor
 from dagster_project.steps.refused import kind_of, landed
-from dagster_project.steps.rewind import PutBack, is_standing, put_back, would_put_back
+from dagster_project.steps.rewind import PutBack, forget_given_up, given_up, is_standing, put_back, would_put_back
 
 Origin = Literal["kept", "raw", "present"]
 """Where the rows come from: files that are kept, raw, or they stand as they are."""
@@ -102,6 +102,8 @@ class _Planned:
     landed: int
     files: Files | None
     kind: Kind
+    is_whole: bool
+    """Whether all is made again, up to where the source stands."""
 
     def told(self, rows: PutBack | None, batches: int = 0) -> Rewound:
         is_declared = self.source is not None or self.origin != "raw"
@@ -125,7 +127,9 @@ def _planned(lake: Lake, name: str, source: Source | None, to: str | None) -> _P
             origin, files = "kept", _AT_THE_BEGINNING
         elif (files := kept_files(lake, pins, name, point)) is not None:
             origin = "present" if point.cursor == before and is_standing(lake, pins, name, files) else "kept"
-    return _Planned(name, source, origin, before, point, source_cursor(lake, raw).last_sequence, files, kind_of(raw))
+    return _Planned(
+        name, source, origin, before, point, source_cursor(lake, raw).last_sequence, files, kind_of(raw), to is None
+    )
 
 
 def _from_raw(lake: Lake, planned: _Planned, observe: Observer) -> Rewound:
@@ -151,11 +155,15 @@ def _from_raw(lake: Lake, planned: _Planned, observe: Observer) -> Rewound:
 def _make(aside: Lake, planned: _Planned, observe: Observer) -> int:
     """Make the rows up to the point anew in a lake aside; return how many batches that took."""
     source = planned.source or _by_default(planned)
-    put_back(aside, planned.name, _AT_THE_BEGINNING, 0, stage="aside")
+    kept = {QUARANTINE.identifier: given_up(aside, planned.name)} if planned.is_whole else _AT_THE_BEGINNING
+    put_back(aside, planned.name, kept, 0, stage="aside")
     try:
-        return len(commit_pending(aside, source, observe=_over_all(aside, planned, observe), to=planned.point.cursor))
+        done = commit_pending(aside, source, observe=_over_all(aside, planned, observe), to=planned.point.cursor)
     except AuditFailed as error:
         raise AuditFailed(f"{planned.name} was not rewound, and stands as it stood. {error}") from error
+    if planned.is_whole:
+        forget_given_up(aside, planned.name)
+    return len(done)
 
 
 def _by_default(planned: _Planned) -> Source:

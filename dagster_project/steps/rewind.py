@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from dagster_project.contracts import EVENTS, NOTES, QUARANTINE, SHARED
 from dagster_project.lake.commit import Change, commit
@@ -18,11 +19,15 @@ from dagster_project.lake.lake import Lake
 from dagster_project.lake.past import files_now
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import scan
-from dagster_project.lake.staging import StagedFile
+from dagster_project.lake.replace import without_keys
+from dagster_project.lake.staging import StagedFile, stage_query
+from dagster_project.sql_words import literal
 from dagster_project.steps.commit import retried
 from dagster_project.steps.cursors import note_cursor_name, rewinds, rewinds_name
 from dagster_project.steps.points import Files
 from dagster_project.steps.refused import kind_of
+
+_NO_BATCH: Final = "before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class PutBack:
     before: Mapping[str, int]
     after: Mapping[str, int]
     decisions_undone: int
-    """Refusals somebody had decided about, and that are undecided or no more."""
+    """Refusals somebody had decided about that are open again, or were given up and are gone with their batch."""
 
 
 def put_back(lake: Lake, source: str, files: Files, cursor: int, *, stage: str = "rewind") -> PutBack:
@@ -100,14 +105,37 @@ def _rows(files: Files) -> dict[str, int]:
 
 
 def _undone(lake: Lake, before: Files, after: Files) -> int:
-    """Return how many refusals are decided about now, and would not be afterwards."""
+    """Return how many decisions about refusals would be open again, or gone with the batch whose unit was given up."""
     standing, wanted = ([file.path for file in files.get(QUARANTINE.identifier, ())] for files in (before, after))
     if set(standing) <= set(wanted):
         return 0
-    decided = (
-        "(SELECT batch_id, unit, rule FROM {} AS q WHERE released_at IS NOT NULL OR discarded_at IS NOT NULL)".format
+    rows = (
+        "(SELECT batch_id, unit, rule, coalesce(discarded_at, released_at) IS NOT NULL AS is_decided, "
+        "discarded_at IS NOT NULL AS is_given_up FROM {} AS q)"
+    ).format
+    now, then = (rows(scan(QUARANTINE.columns, files)) for files in (standing, wanted))
+    query = (
+        f"SELECT count(*) FROM {now} AS n LEFT JOIN {then} AS t USING (batch_id, unit, rule) "
+        "WHERE n.is_decided AND NOT coalesce(t.is_decided, NOT n.is_given_up)"
     )
-    now, then = (decided(scan(QUARANTINE.columns, files)) for files in (standing, wanted))
     with lake.connect() as con:
-        row = con.execute(f"SELECT count(*) FROM (FROM {now} EXCEPT FROM {then})").fetchone()
+        row = con.execute(query).fetchone()
     return int(row[0]) if row else 0
+
+
+def given_up(lake: Lake, source: str) -> tuple[StagedFile, ...]:
+    """Stage the refusals of `source` that were given up, as those of no batch: what comes again so stays given up."""
+    pin = lake.pins([QUARANTINE.identifier])[QUARANTINE.identifier]
+    files = [file.path for file in files_now(lake, pin, source)]
+    rows = f"SELECT * REPLACE ({literal(_NO_BATCH)} AS batch_id) FROM {scan(QUARANTINE.columns, files)} AS q"
+    with lake.connect() as con:
+        return stage_query(lake, con, f"{rows} WHERE discarded_at IS NOT NULL", table=QUARANTINE, source=source)
+
+
+def forget_given_up(lake: Lake, source: str) -> None:
+    """Take the refusals of no batch out again."""
+    pin = lake.pins([QUARANTINE.identifier])[QUARANTINE.identifier]
+    keys = f"(SELECT {literal(_NO_BATCH)} AS batch_id)"
+    with lake.connect() as con:
+        made = without_keys(lake, con, pin, source=source, key="batch_id", keys=keys)
+    commit(lake, [Change(pin, added=made.added, removed=made.removed)], summary={}, stage="aside")

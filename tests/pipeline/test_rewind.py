@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import duckdb
 import pytest
 
 from dagster_project.contracts import BY_IDENTIFIER
@@ -28,6 +29,8 @@ from dagster_project.settings import bundled, settings
 from dagster_project.sources import Source
 from dagster_project.steps import points
 from dagster_project.steps.bookmarks import bookmarks, pause, resume
+from dagster_project.steps.quarantine import discard
+from dagster_project.steps.serve import serve
 
 PROCESSES = multiprocessing.get_context("forkserver")
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -92,6 +95,13 @@ def run_all(folder: Path, sources: list[Source]) -> list[int]:
     return [run_source(lake, source).landed.arrivals for source in sources]
 
 
+def served(lake: Lake, query: str) -> list[tuple[Any, ...]]:
+    serve(lake)
+    with duckdb.connect() as con:
+        con.execute(f"ATTACH '{lake.settings.view_file}' AS served (READ_ONLY); USE served")
+        return con.execute(query).fetchall()
+
+
 def fresh(folder: Path) -> Lake:
     return open_lake(settings(str(folder)), clock=lambda: datetime.now(UTC), ids=lambda: uuid4().hex)
 
@@ -111,6 +121,8 @@ def test_rewound_it_is_as_it_was_and_a_run_makes_it_as_it_had_become(lived, note
         for name in names:
             assert lived.of(name, now) == lived.of(name, first if name in back else second)
     assert now == first
+    assert served(fresh(lived.folder), "SELECT id FROM tables.sheet ORDER BY 1") == [(1,), (2,)]
+    assert served(fresh(lived.folder), "SELECT max(id) FROM raw.sheet") == [(9,)]
     assert run_all(lived.folder, lived.world.sources) == [0, 0, 0]
     assert notes_of(lived.folder) == second
     assert missing_files(fresh(lived.folder)) == ()
@@ -134,16 +146,24 @@ def back_to_the_latest(lake: Lake, source: Source, lived: Lived) -> None:
     assert rewind(lake, source.name, None, to=str(undone.snapshot_id)).origin == "kept"
 
 
-def test_all_of_it_is_made_again_from_raw_and_nothing_else_is_left(lived, notes_of) -> None:
+def test_all_of_it_is_made_again_from_raw_with_what_was_given_up_and_nothing_is_left_lying(lived, notes_of) -> None:
     lake, source, told = fresh(lived.folder), lived.world.sources[1], []
+    assert discard(lake, "sheet", why="old", units=["2"]) == 1
     held = {str(file) for file in lived.folder.rglob("*.parquet")}
     done = rewind(lake, "sheet", source, observe=lambda *seen: told.append(seen))
     assert (done.origin, done.batches, done.point.cursor) == ("raw", 2, done.before)
-    assert notes_of(lived.folder) == lived.states[1]
+    assert done.rows.decisions_undone == 0
     assert ("sheet", "shape", 3, done.before) in told
+    now = notes_of(lived.folder)
+    changed = {table for table in now if now[table] != lived.states[1][table]}
+    assert changed == {"ops.quarantine", "ops.ledger"}
+    assert [row[-1] for row in lived.of("sheet", now)["ops.quarantine"]] == ["old"]
     shared = (pin for name, pin in lake.pins().items() if name in BY_IDENTIFIER)
     needed = {file.path for pin in shared for file in files_now(lake, pin, "sheet")}
     assert {str(file) for file in lived.folder.rglob("*.parquet")} - held <= needed
+    before = states(lake, "sheet").kept[-3]
+    assert rewind(lake, "sheet", None, to=str(before.snapshot_id)).rows.decisions_undone == 1
+    assert notes_of(lived.folder) == lived.states[1]
 
 
 def test_a_kill_at_each_step_leaves_all_of_it_or_nothing_and_it_can_be_done_again(lived, notes_of) -> None:
