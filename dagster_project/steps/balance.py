@@ -2,9 +2,10 @@
 
 What belongs here: counting. What does not: the rule (`expectations/ops.ledger.json`) and the ledger (`record`).
 
-The arrivals are counted in raw, the committed in the staged files, the quarantined among the refusals. Only what leaves
-no row anywhere is taken from what shaping told of each input: unchanged, duplicate, failed, removed. So a row that was
-shaped and not written, or written twice, is found, which a ledger that is worked out from its own terms can't find.
+The arrivals are counted in raw, the committed in the staged files, the quarantined among the refusals; those that were
+given up before are among these, and the ledger tells them as discarded. Only what leaves no row anywhere is taken from
+what shaping told of each input: unchanged, duplicate, failed, removed. So a row that was shaped and not written, or
+written twice, is found, which a ledger that is worked out from its own terms can't find.
 """
 
 from __future__ import annotations

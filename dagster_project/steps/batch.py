@@ -4,6 +4,7 @@ While it is worked on, what is known of it lies in temporary tables of its own D
 
     replaced   note_id                     notes whose rows make way
     refusals   unit, rule, reason, key, file, line, payload, sequence
+    given_up   unit, rule, sequence, discarded_why: refusals of what was given up before, and says the same still
     inputs     one row per input, in the ledger's columns; `unit` where an input is one unit, `unchanged` units in it
 """
 
@@ -42,7 +43,7 @@ INPUTS: Final = (
     "path VARCHAR, op VARCHAR, status VARCHAR, parser VARCHAR, seen BIGINT, committed BIGINT, duplicate BIGINT, "
     "quarantined BIGINT, failed BIGINT, removed BIGINT, unchanged BIGINT, bytes BIGINT, dropped VARCHAR, "
     "error VARCHAR, line BIGINT, sequence BIGINT, unit VARCHAR, encoding VARCHAR, characters_in BIGINT, "
-    "characters_out BIGINT"
+    "characters_out BIGINT, discarded BIGINT"
 )
 
 

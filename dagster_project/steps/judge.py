@@ -23,6 +23,7 @@ from dagster_project.errors import AuditBroken
 from dagster_project.lake.staging import stage_query
 from dagster_project.settings import bundled
 from dagster_project.steps.batch import Batch
+from dagster_project.steps.refused import WAITING, recall
 
 _AUDITOR: Final = "dagster_project.audit.expect"
 _WHOLE: Final = (NOTES, *PARTS)
@@ -118,6 +119,7 @@ def take_out(batch: Batch, verdict: Verdict) -> None:
             query = f"SELECT * FROM {batch.rows(table)} AS staged WHERE {_is_kept(table)}"
             batch.restage(table, stage_query(batch.lake, batch.con, query, table=table, source=batch.source.name))
         batch.con.execute("DELETE FROM replaced WHERE note_id IN (SELECT unit FROM refused)")
+    recall(batch)
     _mark_stale(batch)
 
 
@@ -159,7 +161,7 @@ def _mark_stale(batch: Batch) -> None:
     current = batch.current(NOTES)
     if current is None:
         return
-    waiting = "(SELECT unit FROM refusals UNION ALL SELECT unit FROM inputs WHERE status = 'failed')"
+    waiting = f"({WAITING} UNION ALL SELECT unit FROM inputs WHERE status = 'failed')"
     batch.con.execute(
         f"INSERT INTO stale SELECT note_id FROM {current} AS n WHERE NOT stale "
         f"AND (note_id IN {waiting} OR file_id IN {waiting}) "

@@ -18,6 +18,7 @@ from dagster_project.steps.batch import Batch
 from dagster_project.steps.commit import commit_batch
 from dagster_project.steps.figures import figures
 from dagster_project.steps.judge import judge_ledger
+from dagster_project.steps.refused import IS_NOTE, WAITING
 
 
 def record(batch: Batch, verdict: Verdict) -> Verdict:
@@ -60,7 +61,8 @@ def settle(batch: Batch) -> None:
     """Work what the audit refused into `inputs`: an input that is one unit is quarantined, others count their units.
 
     A stream counts events: a note that is refused with the event that made it is no unit of its own. Nor is a row of
-    an earlier batch that stands again, and is refused now: it was counted when it arrived.
+    an earlier batch that stands again, and is refused now: it was counted when it arrived. What somebody gave up
+    before, and that comes again as it was, is discarded.
     """
     judged = "notes.events" if batch.source.kind == "stream" else "%"
     batch.con.execute(
@@ -78,23 +80,41 @@ def settle(batch: Batch) -> None:
         "UPDATE inputs SET committed = seen - coalesce(unchanged, 0) - duplicate - quarantined - failed, "
         "seen = seen - coalesce(unchanged, 0) + removed WHERE unit IS NULL"
     )
+    _discard_again(batch)
     batch.con.execute(
         "UPDATE inputs SET status = CASE WHEN committed > 0 OR quarantined = 0 THEN 'partial' ELSE 'quarantined' END "
         "WHERE unit IS NULL AND status = 'parsed' AND quarantined > 0"
     )
 
 
+def _discard_again(batch: Batch) -> None:
+    """Move units of which every refusal was given up before from quarantined to discarded."""
+    counted = f"NOT {IS_NOTE}" if batch.source.kind == "stream" else "true"
+    units = f"SELECT DISTINCT unit, file FROM refusals WHERE {batch.arrivals} AND {counted} AND unit NOT IN ({WAITING})"
+    batch.con.execute(
+        "UPDATE inputs SET status = 'discarded', quarantined = 0, discarded = 1 "
+        f"FROM ({units}) AS u WHERE inputs.unit = u.unit AND quarantined = 1"
+    )
+    batch.con.execute(
+        "UPDATE inputs SET quarantined = quarantined - u.units, discarded = u.units, "
+        "status = CASE WHEN status = 'parsed' AND committed = 0 AND quarantined = u.units THEN 'discarded' "
+        f"ELSE status END FROM (SELECT file, count(*) AS units FROM ({units}) GROUP BY file) AS u "
+        "WHERE inputs.unit IS NULL AND inputs.path = u.file"
+    )
+
+
 def stage_ledger(batch: Batch) -> None:
     """Stage the ledger's rows: one per input."""
-    _stage(batch, LEDGER, f"SELECT {_head(batch)}, *, {_now(batch)} AS recorded_at, 0::BIGINT AS discarded FROM inputs")
+    given_up = "coalesce(discarded, 0) AS discarded"
+    _stage(batch, LEDGER, f"SELECT {_head(batch)}, * REPLACE ({given_up}), {_now(batch)} AS recorded_at FROM inputs")
 
 
 def stage_quarantine(batch: Batch) -> None:
     """Stage one row per refused unit and rule."""
     query = (
-        f"SELECT {_head(batch)}, *, {_now(batch)} AS quarantined_at, "
-        "NULL::TIMESTAMPTZ AS released_at, NULL::TIMESTAMPTZ AS discarded_at, "
-        "NULL::VARCHAR AS discarded_why FROM refusals"
+        f"SELECT {_head(batch)}, *, {_now(batch)} AS quarantined_at, NULL::TIMESTAMPTZ AS released_at, "
+        f"CASE WHEN discarded_why IS NOT NULL THEN {_now(batch)} END AS discarded_at "
+        "FROM refusals LEFT JOIN given_up USING (unit, rule, sequence)"
     )
     _stage(batch, QUARANTINE, query)
 
@@ -131,8 +151,8 @@ def counts(batch: Batch) -> Counts:
     """Return what became of the batch's units; those that changed nothing count as unchanged."""
     row = batch.con.execute(
         "SELECT sum(seen) + sum(coalesce(unchanged, 0)), sum(coalesce(unchanged, 0)), sum(committed), sum(removed), "
-        "sum(duplicate), sum(quarantined), 0, sum(failed), count(*) FILTER (status = 'partial' AND unit IS NOT NULL) "
-        "FROM inputs"
+        "sum(duplicate), sum(quarantined), sum(discarded), sum(failed), "
+        "count(*) FILTER (status = 'partial' AND unit IS NOT NULL) FROM inputs"
     ).fetchone()
     return Counts(*(int(value or 0) for value in row or ()))
 

@@ -25,6 +25,8 @@ from dagster_project.errors import UsageError
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation, scan
+from dagster_project.shaping.documents import PAYLOAD_CHARACTERS
+from dagster_project.steps.batch import Batch
 
 RAW: Final = "raw."
 IS_NOTE: Final = "(rule LIKE 'notes.%' AND rule NOT LIKE 'notes.events/%')"
@@ -133,6 +135,36 @@ def _newer_notes(lake: Lake, pins: Mapping[str, Pin], source: str, rows: str) ->
         "SELECT q.*, greatest(coalesce(v.sequence, 0), max(q.sequence) OVER (PARTITION BY q.unit)) > q.sequence "
         f"AS has_newer FROM {rows} AS q LEFT JOIN (SELECT note_id, max(sequence) AS sequence FROM {versions} AS v "
         f"WHERE note_id IN (SELECT unit FROM {rows} AS r) GROUP BY note_id) AS v ON v.note_id = q.unit"
+    )
+
+
+WAITING: Final = (
+    "SELECT unit FROM refusals WHERE (unit, rule, sequence) NOT IN (SELECT (unit, rule, sequence) FROM given_up)"
+)
+"""The refused units of a batch that nobody gave up before; a query on its own tables."""
+_SAID: Final = (
+    "CASE WHEN rule LIKE '%/%' THEN coalesce(TRY(json_extract_string(payload, '$.content_sha256')), "
+    f"TRY(json_extract_string(payload, '$.row_hash'))) WHEN length(payload) < {PAYLOAD_CHARACTERS} THEN payload END"
+)
+"""SQL of what a refused unit says: two that are equal in it are the same. Null where that is unknown, as of events."""
+
+
+def recall(batch: Batch) -> None:
+    """Make the table `given_up`: the refusals of a batch that somebody gave up before, as they say the same still.
+
+    Who gives a row up means what it says, however often its file is written anew for the sake of others.
+    """
+    con, decided = batch.con, batch.current(QUARANTINE)
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE given_up (unit VARCHAR, rule VARCHAR, sequence BIGINT, discarded_why VARCHAR)"
+    )
+    if decided is None or not con.execute("SELECT 1 FROM refusals LIMIT 1").fetchone():
+        return
+    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM d.{name}" for name in ("rule", "file", "key"))
+    con.execute(
+        "INSERT INTO given_up SELECT r.unit, r.rule, r.sequence, arg_max(d.discarded_why, d.discarded_at) "
+        f"FROM (SELECT *, {_SAID} AS said FROM refusals) AS r JOIN (SELECT *, {_SAID} AS said FROM {decided} AS q "
+        f"WHERE discarded_at IS NOT NULL) AS d ON {same} AND r.said = d.said GROUP BY ALL"
     )
 
 

@@ -210,3 +210,20 @@ def test_a_row_no_reader_could_read_is_read_again_with_its_file(tmp_path: Path, 
     assert report.counts == Counts(seen=2, unchanged=1, committed=1)
     assert ask(lake, "SELECT path, body FROM {notes.notes} ORDER BY path") == [("1", "7"), ("2", "eight")]
     assert ask(lake, "SELECT state FROM {refusals:sheet}") == [("superseded",)]
+
+
+def test_what_was_given_up_and_comes_again_as_it_was_is_discarded_again(tmp_path: Path, lake: Path) -> None:
+    source = sheet(tmp_path, "1,One,x,2026-01-01", "2,Two,y,never", "3,a,b,c,d")
+    assert run(fresh(lake), [source]).reports[0].counts == Counts(seen=3, committed=1, quarantined=2)
+    assert discard(fresh(lake), "sheet", why="a test") == 2
+    sheet(tmp_path, "1,One,xx,2026-01-01", "2,Two,y,never", "3,a,b,c,d", "4,Four,z,2026-01-04")
+    report = run(fresh(lake), [source]).reports[0]
+    assert report.counts == Counts(seen=4, committed=2, discarded=2)
+    assert not report.has_trouble
+    assert ask(lake, "SELECT DISTINCT state, discarded_why FROM {refusals:sheet}") == [("discarded", "a test")]
+    last = "SELECT status, seen, committed, quarantined, discarded FROM {ops.ledger} ORDER BY sequence DESC LIMIT 1"
+    assert ask(lake, last) == [("parsed", 4, 2, 0, 2)]
+
+    sheet(tmp_path, "1,One,xx,2026-01-01", "2,Two,yy,never", "3,a,b,c,d", "4,Four,z,never")
+    assert run(fresh(lake), [source]).reports[0].counts == Counts(seen=4, unchanged=1, quarantined=2, discarded=1)
+    assert ask(lake, "SELECT path, stale FROM {notes.notes} ORDER BY path") == [("1", False), ("4", True)]
