@@ -10,7 +10,7 @@ batch that is refused, or a process that dies, leaves the source as it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from dagster_project.contracts import QUARANTINE, SHARED, Kind
@@ -139,17 +139,18 @@ def _from_raw(lake: Lake, planned: _Planned, observe: Observer) -> Rewound:
     except BaseException:
         clear_aside(aside)
         raise
-    pins = aside.pins(table.identifier for table in SHARED)
-    files = {name: files_now(aside, pin, planned.name) for name, pin in pins.items()}
+    pins = aside.pins()
+    files = {table.identifier: files_now(aside, pins[table.identifier], planned.name) for table in SHARED}
+    cursor = present_cursor(aside, pins, planned.name)  # what was made, and nothing else, counts as made
     failpoint("rewind.shaped")
     observe(planned.name, "commit")
     try:
-        done = put_back(lake, planned.name, files, planned.point.cursor)
+        done = put_back(lake, planned.name, files, cursor)
     except CommitConflict:  # after any other error the commit may hold; upkeep deletes the files if it does not
         clear_aside(aside)
         raise
     clear_aside(aside, kept={file.path for each in files.values() for file in each})
-    return planned.told(done, batches)
+    return replace(planned, point=replace(planned.point, cursor=cursor)).told(done, batches)
 
 
 def _make(aside: Lake, planned: _Planned, observe: Observer) -> int:

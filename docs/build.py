@@ -18,7 +18,7 @@ import dialect_pages  # beside this file
 from dagster_project import cli, errors, settings
 from dagster_project.audit.suites import suites_markdown
 from dagster_project.contracts import SHARED, Column, Kind, Table, raw_table
-from dagster_project.failpoints import FAILPOINTS
+from dagster_project.failpoints import FAILPOINTS, REWIND_FAILPOINTS
 from dagster_project.sources import KINDS, EventMapping, NoteMapping
 from dagster_project.views import queries_log
 from dagster_project.views.metadata_views import STORED
@@ -231,7 +231,10 @@ def environment() -> str:
             "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
             "these and the other usual AWS variables, for `s3://` lakes and sources",
         ),
-        ("NOTELAKE_FAILPOINT", f"for tests: die at one of {', '.join(f'`{name}`' for name in FAILPOINTS)}"),
+        (
+            "NOTELAKE_FAILPOINT",
+            f"for tests: die at one of {', '.join(f'`{name}`' for name in (*FAILPOINTS, *REWIND_FAILPOINTS))}",
+        ),
     ]
     head = "# Settings\n\nFrom the environment; there is no other configuration file.\n"
     table = [f"| {_names(name.split(', '))} | {meaning} |" for name, meaning in rows]

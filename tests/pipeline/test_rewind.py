@@ -32,6 +32,7 @@ from dagster_project.steps.bookmarks import bookmarks, pause, resume
 from dagster_project.steps.quarantine import discard
 from dagster_project.steps.serve import serve
 
+KINDS = pytest.mark.parametrize("which", range(3), ids=["documents", "table", "stream"])
 PROCESSES = multiprocessing.get_context("forkserver")
 Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -128,7 +129,7 @@ def test_rewound_it_is_as_it_was_and_a_run_makes_it_as_it_had_become(lived, note
     assert missing_files(fresh(lived.folder)) == ()
 
 
-@pytest.mark.parametrize("which", range(3), ids=["documents", "table", "stream"])
+@KINDS
 def test_what_is_not_kept_is_made_from_raw_as_it_was_and_a_rewind_can_be_undone(lived, notes_of, which) -> None:
     source = lived.world.sources[which]
     with pytest.MonkeyPatch.context() as expired:
@@ -234,14 +235,23 @@ def test_before_its_first_run_a_source_has_no_rows(lived, notes_of) -> None:
     assert notes_of(lived.folder) == lived.states[1]
 
 
-def test_it_stays_paused_and_what_makes_no_sense_is_refused(lived, notes_of) -> None:
-    lake, source = fresh(lived.folder), lived.world.sources[0]
-    pause(lake, "vault")
-    rewind(lake, "vault", source, to=lived.times[0])
+@KINDS
+def test_a_paused_source_stays_paused_and_as_it_was_put(lived, notes_of, which) -> None:
+    lake, source = fresh(lived.folder), lived.world.sources[which]
+    pause(lake, source.name)
+    rewind(lake, source.name, source, to=lived.times[0])
+    at = lake.pins()[f"raw.{source.name}"].metadata_location
     assert run_source(lake, source).landed.is_paused
-    assert lived.of("vault", notes_of(lived.folder)) == lived.of("vault", lived.states[0])
+    assert lake.pins()[f"raw.{source.name}"].metadata_location == at
+    assert lived.of(source.name, notes_of(lived.folder)) == lived.of(source.name, lived.states[0])
     back_to_the_latest(lake, source, lived)
-    resume(lake, "vault")
+    resume(lake, source.name)
+    assert run_source(lake, source).landed.arrivals == 0
+    assert notes_of(lived.folder) == lived.states[1]
+
+
+def test_what_makes_no_sense_is_refused(lived, notes_of) -> None:
+    lake, source = fresh(lived.folder), lived.world.sources[0]
     foreign = states(lake, "sheet").kept[0].snapshot_id
     for name, to, why in (
         ("nobody", None, "no source called nobody"),
