@@ -72,7 +72,7 @@ def _of_columns(
     batch: Batch, table: Table, found: Sequence[Figures], rows: int, *, others: int = 0
 ) -> Iterator[Result]:
     """Yield the figures of columns in `rows`; `others` of the rows in their files have no values and do not count."""
-    landed = landed_at(batch).timestamp()
+    landed = landed_at(batch).timestamp() if any(_is_time(each.column) for each in found) else 0.0
     for each in found if rows else ():
         name, nulls = each.column.name, max(0, each.nulls - others)
         yield _figure(table.identifier, f"nulls({name})", 100.0 * nulls / rows, bad=nulls, rows=rows)

@@ -1,7 +1,7 @@
 -- A row is: a figure of a batch: how many rows, how many without a value, the ends of a column, how old the newest is.
 -- source: Name of the source
 -- suite: The table it is about: raw.<source> as it arrived, or a table of the notes as it was written
--- figure: count (rows), standing (rows of the source in the table after the batch), nulls (percent), min, max, or age (hours from the newest time in a column to the batch)
+-- figure: count (rows), standing (rows of the source in the table after the batch), nulls (percent), min, max, or age (hours from the newest time in a column to the landing)
 -- column_name: The column; null where it is about rows
 -- value: The figure
 -- rows: Rows it was taken from; null for counts
