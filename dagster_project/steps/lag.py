@@ -56,7 +56,7 @@ def lag_of(lake: Lake, source: StreamSource) -> Lag:
 
 def _waiting(source: StreamSource, at: streams.Positions) -> tuple[int | None, str | None]:
     try:
-        shards = streams.shards(source)
+        shards = streams.shards(source, at)
     except SourceUnavailable as error:
         return None, str(error)
     ahead = [None if shard.size is None else shard.size - at.get(shard.name, streams.START).offset for shard in shards]

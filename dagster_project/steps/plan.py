@@ -193,7 +193,7 @@ def _plan_database(look: _Look, source: TableSource) -> Plan:
 def _plan_stream(look: _Look, source: StreamSource) -> Plan:
     cursor = source_cursor(look.lake, look.raw) if look.lake is not None and look.raw is not None else None
     at = streams.restored(cursor.positions) if cursor else {}
-    shards = streams.shards(source)
+    shards = streams.shards(source, at)
     ahead = [
         (shard, shard.size - at.get(shard.name, streams.START).offset) for shard in shards if shard.size is not None
     ]

@@ -76,7 +76,7 @@ def test_each_event_that_was_answered_is_in_the_lake_once(tmp_path: Path, lake: 
     options = ("--rotate-bytes", "60000")
     port, ends = [0], threading.Event()
     senders = [Sender(who, port, ends) for who in range(6)]
-    threads = [threading.Thread(target=sender.work) for sender in senders]
+    threads = [threading.Thread(target=sender.work, daemon=True) for sender in senders]
     for kill in range(KILLS + 1):
         with collecting(folder, *options) as (process, at):
             port[0] = at

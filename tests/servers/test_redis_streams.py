@@ -102,6 +102,13 @@ def after(pieces: Pieces) -> dict[str, streams.Position]:
     return streams.restored({piece.shard: piece.after.stored() for piece in pieces})
 
 
+def waiting(source: StreamSource, at: streams.Positions) -> int:
+    """Return how many entries the stream says wait."""
+    (shard,) = streams.shards(source, at)
+    assert shard.size is not None
+    return shard.size - at[shard.name].offset
+
+
 def ids(pieces: Pieces) -> list[str]:
     return [json.loads(text)["id"] for piece in pieces for text in piece.arrived["payload"].to_pylist()]
 
@@ -146,7 +153,9 @@ def test_what_was_trimmed_unread_is_told_and_what_was_read_may_be_trimmed(redis:
     at = after(read(redis.source(), {})[0])
     client.xtrim("notes", maxlen=0, approximate=False)
     assert read(redis.source(), at) == ([], [])
+    assert waiting(redis.source(), at) == 0
     entries += [client.xadd("notes", event(number)) for number in range(10, 20)]
+    assert waiting(redis.source(), at) == 10
     client.xtrim("notes", minid=entries[13], approximate=False)
     pieces, (told,) = read(redis.source(), at)
     assert "has lost 3 entries that had not been read" in told

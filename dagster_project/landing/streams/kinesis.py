@@ -28,7 +28,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from dagster_project.errors import SourceUnavailable, UsageError
-from dagster_project.landing.streams.stream import ARRIVED, START, Piece, Position, Positions, Problem, Shard
+from dagster_project.landing.streams.stream import ARRIVED, NOWHERE, START, Piece, Position, Positions, Problem, Shard
 from dagster_project.sources import StreamSource
 
 SCHEME: Final = "kinesis"
@@ -72,7 +72,7 @@ class Kinesis:
                 "region, endpoint and credentials come from the AWS variables."
             )
 
-    def shards(self) -> tuple[Shard, ...]:
+    def shards(self, _: Positions = NOWHERE) -> tuple[Shard, ...]:
         """List the shards in name order. Raises `SourceUnavailable` if that fails."""
         with self._telling():
             return tuple(Shard(shard.name, None) for shard in self._listed(self._client()))

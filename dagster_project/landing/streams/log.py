@@ -28,6 +28,7 @@ from dagster_project.errors import SourceUnavailable
 from dagster_project.landing.segments import segment_of
 from dagster_project.landing.streams.stream import (
     ARRIVED,
+    NOWHERE,
     START,
     Piece,
     Position,
@@ -56,7 +57,7 @@ class Log:
     def __init__(self, source: StreamSource) -> None:
         self._source = source
 
-    def shards(self) -> tuple[Shard, ...]:
+    def shards(self, _: Positions = NOWHERE) -> tuple[Shard, ...]:
         """List the shards in name order. Raises `SourceUnavailable` if that fails."""
         _, found = _list(self._source)
         return tuple(Shard(name, segments[-1].end) for name, segments in found.items())

@@ -18,7 +18,7 @@ import duckdb
 
 from dagster_project.landing.streams.decoding import Decoder
 from dagster_project.landing.streams.log import Log
-from dagster_project.landing.streams.stream import Chunk, Positions, Problem, Reader, Shard
+from dagster_project.landing.streams.stream import NOWHERE, Chunk, Positions, Problem, Reader, Shard
 from dagster_project.sources import StreamSource
 
 CHUNK_BYTES: Final = 32 * 1024 * 1024
@@ -69,6 +69,6 @@ def read(
             yield Chunk(piece.shard, rows, dict(now), piece.bytes)
 
 
-def shards(source: StreamSource) -> tuple[Shard, ...]:
-    """List the shards of a stream in name order. Raises `SourceUnavailable` if that fails."""
-    return reader(source).shards()
+def shards(source: StreamSource, positions: Positions = NOWHERE) -> tuple[Shard, ...]:
+    """List the shards of a stream in name order, as they stand to `positions`. Raises `SourceUnavailable`."""
+    return reader(source).shards(positions)

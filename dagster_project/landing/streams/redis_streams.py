@@ -27,7 +27,17 @@ from urllib.parse import parse_qs, urlsplit
 import pyarrow as pa
 
 from dagster_project.errors import SourceUnavailable, UsageError
-from dagster_project.landing.streams.stream import ARRIVED, START, Piece, Position, Positions, Problem, Shard, in_turn
+from dagster_project.landing.streams.stream import (
+    ARRIVED,
+    NOWHERE,
+    START,
+    Piece,
+    Position,
+    Positions,
+    Problem,
+    Shard,
+    in_turn,
+)
 from dagster_project.sources import StreamSource
 
 SCHEMES: Final = ("redis", "rediss")
@@ -62,10 +72,24 @@ class RedisStreams:
                 f"The stream {source.name!r} names no database of Redis, which is a number: {source.path}."
             )
 
-    def shards(self) -> tuple[Shard, ...]:
+    def shards(self, positions: Positions = NOWHERE) -> tuple[Shard, ...]:
         """List the streams there are in name order. Raises `SourceUnavailable` if that fails."""
         with self._connected() as client:
-            return tuple(Shard(_text(key), None) for key in self._keys(client))
+            keys = self._keys(client)
+            with self._telling():
+                return tuple(self._shard(client, key, positions.get(_text(key), START)) for key in keys)
+
+    def _shard(self, client: Any, key: bytes, position: Position) -> Shard:
+        from redis.exceptions import ResponseError
+
+        try:
+            state = _State.of(client.xinfo_stream(key))
+        except ResponseError:  # no stream: the reading tells
+            state = None
+        if state is None or (not position.token and self._source.start_at):
+            return Shard(_text(key), None)
+        at = _Place.of(position, state, None)
+        return Shard(_text(key), None if at.added < 0 else at.read + max(0, state.added - at.added))
 
     def read(self, positions: Positions, *, max_bytes: int) -> Iterator[Piece | Problem]:
         """Yield the entries after `positions`, up to those that are the last at the call."""

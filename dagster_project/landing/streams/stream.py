@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import pyarrow as pa
@@ -65,6 +66,7 @@ class Position:
 START: Final = Position()
 Positions = Mapping[str, Position]
 """Shard -> where it was read up to. The source cursor of a stream."""
+NOWHERE: Final[Positions] = MappingProxyType({})
 
 
 def restored(kept: Mapping[str, Sequence[Any]]) -> dict[str, Position]:
@@ -141,8 +143,11 @@ class Reader(Protocol):
     What it holds open (a client, iterators of shards) is there to save time and may be lost at any moment.
     """
 
-    def shards(self) -> tuple[Shard, ...]:
-        """List the shards in name order. Raises `SourceUnavailable` if that fails."""
+    def shards(self, positions: Positions = NOWHERE) -> tuple[Shard, ...]:
+        """List the shards in name order. Raises `SourceUnavailable` if that fails.
+
+        Some stores count only what was ever added: where we are in them is needed to tell what `offset` will be.
+        """
         ...
 
     def read(self, positions: Positions, *, max_bytes: int) -> Iterator[Piece | Problem]:
