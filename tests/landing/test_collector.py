@@ -326,9 +326,11 @@ def test_what_can_not_be_safe_is_not_begun(
 
 
 @contextmanager
-def collecting(folder: Path, *options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run `notelake collect` until the block ends; yields the process and its port."""
-    program = "from dagster_project.cli import main; main()"
+def collecting(
+    folder: Path, *options: str, before: str = "", **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run `notelake collect`, with Python done `before`, until the block ends; yields the process and its port."""
+    program = f"{before}\nfrom dagster_project.cli import main; main()"
     command = [sys.executable, "-c", program, "collect", "--stream", str(folder), "--port", "0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment) as process:
         try:
@@ -389,6 +391,20 @@ def test_a_collector_takes_all_forms_and_ends_when_asked_with_nothing_in_doubt(t
     assert written[0].keys() == {"type", "id", "time"}
     assert [event["id"] for event in written[1:]] == ["b", "c", "e1", "e1", "l"]
     assert written[-2]["data"] == {"path": "a"}
+
+
+def test_where_nothing_more_can_be_written_it_is_told_and_what_was_answered_stays(tmp_path: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    with collecting(tmp_path, before=limit) as (process, port), connected(port) as connection:
+        answers = [post(connection, json.dumps({"id": n, "filling": "x" * 3000})) for n in range(10)]
+        assert [status for status, _ in answers] == [202] * 6 + [503] * 4
+        assert "The log could not be written: File too large" in answers[-1][1]["fact"]
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 503
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    whole = (tmp_path / "collected.jsonl").read_bytes().splitlines()[:6]
+    assert [json.loads(line)["id"] for line in whole] == list(range(6))
 
 
 @pytest.mark.parametrize("end", ["asked", "child killed", "parent killed"])
