@@ -162,7 +162,7 @@ def test_a_run_shows_what_the_database_has(lake: Lake, talks: sqlite3.Connection
     landed(lake, source.model_copy(update={"mode": "merge"}))
     assert served(lake, "SELECT id, title FROM tables.talks ORDER BY 1") == [(2, "new"), (3, "T3")]
     talks.execute("INSERT INTO talks VALUES (1, 'T1', '2026-05-01 10:00:00')")
-    landed(lake, source)
+    assert run() == (3, 2, 1, 0)
     of_one = "FROM tables.talks WHERE id = 1 ORDER BY valid_from"
     again = served(lake, f"SELECT title, is_current, valid_to IS NULL {of_one}")
     assert again == [("T1", False, False), ("T1", True, True)]
