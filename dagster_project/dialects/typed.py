@@ -131,6 +131,21 @@ def let(values: Sequence[Typed], body: Callable[..., str]) -> str:
     return f"list_transform([{{{packed}}}], lambda {bound}: {inner})[1]"
 
 
+def unless_null(values: Sequence[Typed], body: Callable[..., str]) -> str:
+    """Return `body` of values, NULL if one of them is: most functions are so, and DuckDB's sometimes are not.
+
+    >>> unless_null([Typed("a", ANY), Typed("'x'", ANY, "x")], lambda x, y: f"f({x}, {y})")
+    "CASE WHEN a IS NOT NULL THEN f(a, 'x') END"
+    """
+    open_ = [i for i, value in enumerate(values) if value.const is None]
+
+    def made(*xs: str) -> str:
+        known = " AND ".join(f"{xs[i]} IS NOT NULL" for i in open_)
+        return f"CASE WHEN {known} THEN {body(*xs)} END" if known else body(*xs)
+
+    return let(values, made)
+
+
 def _may_repeat(sql: str) -> bool:
     """Return whether an expression may stand there twice: it is short, always the same, and DuckDB computes it once."""
     return SIMPLE.fullmatch(sql) is not None or (len(sql) <= 60 and REPEATED.search(sql) is None)

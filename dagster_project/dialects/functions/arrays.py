@@ -13,7 +13,7 @@ from dagster_project.dialects.casts import as_text, coerce
 from dagster_project.dialects.functions.calls import MANY, Call, function
 from dagster_project.dialects.functions.strings import joined
 from dagster_project.dialects.scopes import Scope
-from dagster_project.dialects.typed import Typed, fail, let
+from dagster_project.dialects.typed import Typed, fail, let, unless_null
 from dagster_project.dialects.types import (
     BIGINT,
     BOOLEAN,
@@ -305,17 +305,13 @@ def array_join(call: Call) -> Typed:
     if value.type.element.name in NESTED:
         raise call.refuse(f"of {value.type} is not given here", "CAST the elements to varchar.")
     each = as_text(Typed("_j", value.type.element)).sql
-    if len(call) == 3:
-        each = f"coalesce({each}, {call.text(2).sql})"
-    return Typed(
-        let(
-            [value, by],
-            lambda x, s: (
-                f"CASE WHEN {x} IS NULL OR {s} IS NULL THEN NULL ELSE {joined(f'list_transform({x}, lambda _j: {each})', s)} END"
-            ),
-        ),
-        VARCHAR,
-    )
+    told = [call.text(2)] if len(call) == 3 else []
+
+    def body(x: str, s: str, *null: str) -> str:
+        shown = f"coalesce({each}, {null[0]})" if null else each
+        return joined(f"list_transform({x}, lambda _j: {shown})", s)
+
+    return Typed(unless_null([value, by, *told], body), VARCHAR)
 
 
 @function("array_remove", args=2)

@@ -89,7 +89,8 @@ def _zone_field(call: Call, value: Typed, unit: str) -> Typed:
         shown = local(value, f"{call.name}()")
         offset = f"CAST((epoch_us({shown.sql}) - epoch_us({value.sql})) // 60000000 AS BIGINT)"
     else:
-        offset = str(minutes)
+        offset = str(minutes) if value.const is not None else f"CASE WHEN {value.sql} IS NOT NULL THEN {minutes} END"
+        offset = f"({offset})"
     return Typed(f"({offset} // 60)" if unit == "timezone_hour" else f"({offset} % 60)", BIGINT)
 
 

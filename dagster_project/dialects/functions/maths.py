@@ -11,7 +11,7 @@ from typing import Final
 from dagster_project.dialects import operators
 from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.functions.calls import Call, function, simple
-from dagster_project.dialects.typed import Typed, fail, let, string
+from dagster_project.dialects.typed import Typed, fail, let, string, unless_null
 from dagster_project.dialects.types import BIGINT, BOOLEAN, DOUBLE, UNKNOWN, VARCHAR, Type, array, decimal, duckdb_type
 
 NAN: Final = "CAST('nan' AS DOUBLE)"
@@ -243,7 +243,7 @@ def width_bucket(call: Call) -> Typed:
         down = f"CASE WHEN {x} > {a} THEN 0 WHEN {x} <= {b} THEN {n} + 1 ELSE floor({n} * ({a} - {x}) / ({a} - {b})) + 1 END"
         return f"CASE WHEN {n} <= 0 OR {a} = {b} OR isnan({x}) OR NOT isfinite({a}) OR NOT isfinite({b}) THEN {odd} WHEN {a} < {b} THEN CAST({up} AS BIGINT) ELSE CAST({down} AS BIGINT) END"
 
-    return Typed(let(values, body), BIGINT)
+    return Typed(unless_null(values, body), BIGINT)
 
 
 def _in_bins(call: Call) -> Typed:
@@ -346,7 +346,7 @@ def _shift(name: str) -> None:
         guarded = lambda x, s: (
             f"CASE WHEN {s} < 0 THEN {fail('Shift must be positive', value.type)} ELSE {body(x, f'CAST({s} AS INTEGER)')} END"
         )
-        return Typed(let([value, by], guarded), value.type)
+        return Typed(unless_null([value, by], guarded), value.type)
 
 
 for _name in ("bitwise_left_shift", "bitwise_right_shift", "bitwise_right_shift_arithmetic"):

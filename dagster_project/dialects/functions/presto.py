@@ -10,7 +10,7 @@ from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.functions.arrays import NULLS, bound, depth
 from dagster_project.dialects.functions.calls import Call, function
 from dagster_project.dialects.functions.maps import typed_map
-from dagster_project.dialects.typed import Typed, fail, let
+from dagster_project.dialects.typed import Typed, fail, let, unless_null
 from dagster_project.dialects.types import (
     BIGINT,
     BOOLEAN,
@@ -141,7 +141,7 @@ def array_subset(call: Call) -> Typed:
     """Give the elements at places counted from 1; places that are none are passed over."""
     value, places = call.array(0), call.array(1)
     return Typed(
-        let(
+        unless_null(
             [value, places],
             lambda x, p: f"list_transform(list_filter({p}, lambda _i: _i BETWEEN 1 AND len({x})), lambda _i: {x}[_i])",
         ),

@@ -11,7 +11,7 @@ from typing import Final
 from dagster_project.dialects import operators
 from dagster_project.dialects.casts import as_text
 from dagster_project.dialects.functions.calls import MANY, Call, function, simple
-from dagster_project.dialects.typed import Typed, fail, let, number, string, text
+from dagster_project.dialects.typed import Typed, fail, let, number, string, text, unless_null
 from dagster_project.dialects.types import (
     BIGINT,
     BOOLEAN,
@@ -253,7 +253,7 @@ def split(call: Call) -> Typed:
     if by.text == "":
         raise call.refuse("takes a separator", "Use regexp_extract_all(…, '.') for the characters.")
     if len(call) == 2:
-        return Typed(f"string_split({value.sql}, {by.sql})", array(VARCHAR))
+        return Typed(unless_null([value, by], lambda x, d: f"string_split({x}, {d})"), array(VARCHAR))
     limit = call.integer(2)
     if not limit.integer or limit.integer < 1:
         raise call.refuse("takes a constant limit above 0", "Write it out.")
@@ -263,7 +263,7 @@ def split(call: Call) -> Typed:
         parts = f"string_split({x}, {d})"
         return f"CASE WHEN len({parts}) <= {n} THEN {parts} ELSE list_append({parts}[1:{n - 1}], array_to_string({parts}[{n}:], {d})) END"
 
-    return Typed(let([value, by], body), array(VARCHAR))
+    return Typed(unless_null([value, by], body), array(VARCHAR))
 
 
 @function("split_part", args=3)
@@ -277,7 +277,7 @@ def split_part(call: Call) -> Typed:
     def body(x: str, d: str, i: str) -> str:
         return f"CASE WHEN {i} <= 0 THEN {raised} WHEN {d} = '' THEN CASE WHEN {i} > length({x}) THEN NULL ELSE substr({x}, {i}, 1) END ELSE string_split({x}, {d})[{i}] END"
 
-    return Typed(let([value, by, index], body), VARCHAR)
+    return Typed(unless_null([value, by, index], body), VARCHAR)
 
 
 def _split_entries(call: Call, kind: Type, keys: str, items: str) -> Typed:
@@ -289,9 +289,9 @@ def _split_entries(call: Call, kind: Type, keys: str, items: str) -> Typed:
         bad = f"len(list_filter({entries}, lambda _e: len(string_split(_e, {k})) <> 2)) > 0"
         told = {"entries": entries, "key": f"string_split(_e, {k})[1]", "item": f"string_split(_e, {k})[2]"}
         made = keys.format(**told)
-        return f"CASE WHEN {x} IS NULL THEN NULL WHEN {bad} THEN {raised} ELSE map({made}, {items.format(keys=made, **told)}) END"
+        return f"CASE WHEN {bad} THEN {raised} ELSE map({made}, {items.format(keys=made, **told)}) END"
 
-    return Typed(let([call.text(i) for i in range(3)], body), kind)
+    return Typed(unless_null([call.text(i) for i in range(3)], body), kind)
 
 
 @function("split_to_map", args=(3, 4))
@@ -320,7 +320,16 @@ def _pad(word: str) -> None:
             return Typed(fail("Padding string must not be empty", VARCHAR), VARCHAR)
         if size.integer is not None and size.integer < 0:
             return Typed(fail("Target length must not be negative", VARCHAR), VARCHAR)
-        return Typed(f"{word}({value.sql}, CAST({size.sql} AS INTEGER), {by.sql})", VARCHAR)
+        if by.text is not None and size.integer is not None:
+            return Typed(f"{word}({value.sql}, CAST({size.sql} AS INTEGER), {by.sql})", VARCHAR)
+        odd = fail("Padding string must not be empty, nor the target length negative", VARCHAR)
+
+        def body(x: str, n: str, b: str) -> str:
+            known = f"{x} IS NOT NULL AND {n} IS NOT NULL AND {b} IS NOT NULL"
+            made = f"{word}({x}, CAST({n} AS INTEGER), {b})"
+            return f"CASE WHEN {known} THEN CASE WHEN {n} < 0 OR {b} = '' THEN {odd} ELSE {made} END END"
+
+        return Typed(let([value, size, by], body), VARCHAR)
 
 
 _pad("lpad")
