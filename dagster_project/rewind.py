@@ -23,6 +23,7 @@ from dagster_project.pipeline import commit_pending
 from dagster_project.reports import Observer, quiet
 from dagster_project.sources import KINDS, Source
 from dagster_project.steps.cursors import source_cursor
+from dagster_project.steps.judge import warm_up
 from dagster_project.steps.points import Files, Point, count_landings, kept_files, kept_points, point_at, present_cursor
 from dagster_project.steps.refused import kind_of, landed
 from dagster_project.steps.rewind import PutBack, forget_given_up, given_up, is_standing, put_back, would_put_back
@@ -155,6 +156,7 @@ def _from_raw(lake: Lake, planned: _Planned, observe: Observer) -> Rewound:
 
 def _make(aside: Lake, planned: _Planned, observe: Observer) -> int:
     """Make the rows up to the point anew in a lake aside; return how many batches that took."""
+    warm_up()
     source = planned.source or _by_default(planned)
     kept = {QUARANTINE.identifier: given_up(aside, planned.name)} if planned.is_whole else _AT_THE_BEGINNING
     put_back(aside, planned.name, kept, 0, stage="aside")

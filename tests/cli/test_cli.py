@@ -315,6 +315,19 @@ def test_a_paused_source_is_skipped_and_said_so_and_taken_up_again(tmp_path: Pat
     assert notelake("bookmark", "resume", "notes", *lake).exit_code == 0
     assert notelake("ingest", str(notes), *lake).exit_code == 0
     assert rows(lake[1], "SELECT path FROM notes.notes ORDER BY path") == [{"path": "a.md"}, {"path": "b.md"}]
+    newest, oldest = notelake("bookmark", "states", "notes", *lake).stdout.splitlines()
+    assert ("up to 2" in newest, "up to 1" in oldest) == (True, True)
+    back = ["bookmark", "rewind", "notes", "--to", oldest.split("snapshot ")[1].split()[0], *lake]
+    told = ["  notes.notes: 1 rows, 2 before", "The next run makes the arrivals after 1"]
+    for words, is_done in ((("--dry-run",), False), ((), True)):
+        result = notelake(*back, *words)
+        assert result.exit_code == 0
+        assert result.stdout.startswith(f"notes {'is' if is_done else 'would be'} as it was at 20"), result.stdout
+        assert all(line in result.stdout for line in told)
+        shown = "SELECT count(*) AS n FROM notes.notes"
+        assert rows(lake[1], shown) == [{"n": 1 if is_done else 2}]
+    assert "Nothing was changed" in notelake(*back).stdout
+    assert notelake("bookmark", "rewind", "notes", "--to", "never", *lake).exit_code == 2
 
 
 def test_a_moved_lake_says_so_in_every_command_and_is_mended(kept: str, vault: Path, tmp_path: Path) -> None:
