@@ -62,7 +62,7 @@ class DocumentSource(SourceComponent):
 
 
 class TableSource(SourceComponent):
-    """A file of rows, or a folder or pattern of such files: CSV, JSON, Parquet, Arrow, Avro, spreadsheets, SQLite."""
+    """A file of rows, or a folder or pattern of such files, as CSV, JSON, Parquet or a spreadsheet; or a database."""
 
     declares = sources.TableSource
 
