@@ -19,8 +19,10 @@ FULL = (
     ("documents.py",),
     ("many_files.py",),
     ("streams.py",),
+    ("streaming.py",),
     ("collector.py",),
     ("tables.py",),
+    ("databases.py",),
     ("translation.py",),
     ("shell_open.py",),
 )
@@ -32,8 +34,10 @@ QUICK = (
     ("documents.py", "--times", "3", "--rounds", "1"),
     ("many_files.py", "--files", "2000"),
     ("streams.py", "--events", "100000", "--rounds", "1"),
+    ("streaming.py", "--seconds", "15", "--events", "100000"),
     ("collector.py", "--seconds", "3"),
     ("tables.py", "--rows", "300000", "--runs", "1"),
+    ("databases.py", "--rows", "100000"),
     ("translation.py",),
     ("shell_open.py", "--files", "100", "--runs", "3"),
 )

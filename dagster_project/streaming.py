@@ -3,10 +3,11 @@
 What belongs here: when to look, to fold, to serve and to try again. What does not: how a commit is made (`pipeline`)
 and how it looks to who watches (`live`).
 
-One process, one thread: whatever it is told to stop by, the commit under way is finished, and nothing is in doubt. It
-keeps nothing that matters: positions and cursors are in the lake, so it goes on where it was however it ended, and two
-at once on one source commit each event once; the one that was too late says so. Only what is to be written to
-`ops.audits` waits in memory for the next fold, and is lost if the process is killed before it.
+Events are committed by one thread and folded into notes by another, so that a fold keeps no event waiting. Whatever
+tells it to stop, the commits under way are finished, and nothing is in doubt. It keeps nothing that matters: positions
+and cursors are in the lake, so it goes on where it was however it ended, and two at once on one source commit each
+event once; the one that was too late says so. Only what is to be written to `ops.audits` waits in memory for the next
+fold, and is lost if the process is killed before it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Final, Literal, Protocol
@@ -21,9 +23,9 @@ from typing import Final, Literal, Protocol
 import pyarrow as pa
 
 from dagster_project.errors import AuditFailed, CommitConflict, NotelakeError, SourceUnavailable
-from dagster_project.lake.lake import Lake
+from dagster_project.lake.lake import Lake, open_lake
 from dagster_project.pipeline import commit_events, fold_pending, serve
-from dagster_project.reports import Counts, Landed
+from dagster_project.reports import Committed, Counts, Landed
 from dagster_project.sources import StreamSource
 from dagster_project.steps.judge import warm_up
 from dagster_project.steps.land import land
@@ -47,7 +49,7 @@ class Pace:
     fold_interval: float = 30.0
     """Between two folds of events into notes."""
     views_interval: float = 2.0
-    """Between a commit and the views that show it, at most."""
+    """Between two renewals of the views, and so from a commit to the views that show it, at most."""
 
 
 Until = Literal["stopped", "idle", "once"]
@@ -97,20 +99,21 @@ def consume(
     """
     warm_up()
     lake.keep_database()
-    consumers = [_Consumer(lake, source, pace, tell) for source in sources]
-    views = _Views(lake, pace, tell)
-    while not stop.is_set():
-        for consumer in consumers:
-            if stop.is_set():
+    with ThreadPoolExecutor(1, "fold") as folder:
+        consumers = [_Consumer(lake, source, pace, tell, folder) for source in sources]
+        views = _Views(lake, pace)
+        while not stop.is_set():
+            for consumer in consumers:
+                if stop.is_set():
+                    break
+                views.changed(consumer.turn())
+                views.serve_if_due()
+            if until == "once" or (until == "idle" and all(consumer.is_idle for consumer in consumers)):
                 break
-            views.changed(consumer.turn())
-            views.serve_if_due()
-        if until == "once" or (until == "idle" and all(consumer.is_idle for consumer in consumers)):
-            break
-        lake.forget_past()
-        stop.wait(max(0.0, min(views.due_at, *(consumer.due_at for consumer in consumers)) - time.monotonic()))
-    for consumer in consumers:
-        views.changed(consumer.fold())
+            lake.forget_past()
+            stop.wait(max(0.0, min(views.due_at, *(consumer.due_at for consumer in consumers)) - time.monotonic()))
+        for consumer in consumers:
+            consumer.finish()
     views.serve_now()
     return tuple(consumer.progress for consumer in consumers)
 
@@ -118,8 +121,11 @@ def consume(
 class _Consumer:
     """One source: when it is due, and what came of it."""
 
-    def __init__(self, lake: Lake, source: StreamSource, pace: Pace, tell: Tell) -> None:
+    def __init__(self, lake: Lake, source: StreamSource, pace: Pace, tell: Tell, folder: Executor) -> None:
         self._lake, self._source, self._pace, self._tell = lake, source, pace, tell
+        self._folder = folder
+        self._folding: Future[tuple[Committed, ...]] | None = None
+        self._written: list[pa.Table] = []
         self.progress = Progress(source.name)
         self.is_idle = False
         self._look_at = 0.0
@@ -135,25 +141,42 @@ class _Consumer:
     @property
     def due_at(self) -> float:
         """When something is to be done, on the monotonic clock."""
-        return min(self._look_at, self._fold_at) if self._is_unfolded else self._look_at
+        is_fold_due = self._is_unfolded and self._folding is None
+        return min(self._look_at, self._fold_at) if is_fold_due else self._look_at
 
     def turn(self) -> bool:
         """Do what is due; tell whether the lake has changed."""
         changed = False
         if time.monotonic() >= self._look_at:
             changed = self._guarded(self._look)
-        if self._is_unfolded and time.monotonic() >= self._fold_at:
-            changed = self.fold() or changed
+        if self._folding is not None and self._folding.done():
+            changed = self._guarded(self._take_fold) or changed
+        if self._is_unfolded and self._folding is None and time.monotonic() >= self._fold_at:
+            self._begin_fold()
         return changed
 
-    def fold(self) -> bool:
-        """Fold what is committed into notes, and write down the audits that wait; tell whether the lake has changed."""
-        self._fold_at = time.monotonic() + self._pace.fold_interval
-        return self._guarded(self._fold)
+    def finish(self) -> None:
+        """Fold what is committed into notes, and write down the audits that wait."""
+        if self._folding is not None:
+            self._guarded(self._take_fold)
+        if self._is_unfolded:
+            self._begin_fold()
+            self._guarded(self._take_fold)
 
-    def _fold(self) -> bool:
-        folds = fold_pending(self._lake, self._source, later=self._later, observe=self._observe)
+    def _begin_fold(self) -> None:
+        self._fold_at = time.monotonic() + self._pace.fold_interval
         self._is_unfolded = False
+        self._written, self._later = self._later, []
+        self._folding = self._folder.submit(_fold, self._lake, self._source, self._written)
+
+    def _take_fold(self) -> bool:
+        """Take note of a fold, and wait for it if it is under way; tell whether the lake has changed."""
+        folding, self._folding = self._folding, None
+        try:
+            folds = folding.result() if folding is not None else ()
+        except BaseException:
+            self._later[:0], self._is_unfolded = self._written, True
+            raise
         self.progress.folds += len(folds)
         if folds:
             self._tell("folded", self.progress, f"{sum(fold.rows.get('notes.notes', 0) for fold in folds):,} notes")
@@ -222,17 +245,24 @@ class _Consumer:
         self._noticed = told
 
 
-class _Views:
-    """When the views are due."""
+def _fold(lake: Lake, source: StreamSource, later: list[pa.Table]) -> tuple[Committed, ...]:
+    """Fold on a lake of its own: what one keeps in memory is for one thread."""
+    own = open_lake(lake.settings, clock=lake.clock, ids=lake.ids, create=False)
+    return fold_pending(own, source, later=later)
 
-    def __init__(self, lake: Lake, pace: Pace, tell: Tell) -> None:
-        self._lake, self._pace, self._tell = lake, pace, tell
+
+class _Views:
+    """When the views are due: with a change, unless they were served a moment ago."""
+
+    def __init__(self, lake: Lake, pace: Pace) -> None:
+        self._lake, self._pace = lake, pace
+        self._served_at = 0.0
         self.due_at = float("inf")
 
     def changed(self, has_changed: bool) -> None:  # noqa: FBT001
         """Take note that the lake has changed, or has not."""
-        if has_changed and self.due_at == float("inf"):
-            self.due_at = time.monotonic() + self._pace.views_interval
+        if has_changed:
+            self.due_at = min(self.due_at, max(time.monotonic(), self._served_at + self._pace.views_interval))
 
     def serve_if_due(self) -> None:
         """Serve what is due."""
@@ -242,4 +272,4 @@ class _Views:
     def serve_now(self) -> None:
         """Serve the lake as it stands."""
         serve(self._lake)
-        self.due_at = float("inf")
+        self._served_at, self.due_at = time.monotonic(), float("inf")

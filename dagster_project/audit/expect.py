@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read on import
@@ -134,6 +135,10 @@ class NotelakeCountedRows(UnexpectedRowsExpectation):
 _COUNTED: Final[Mapping[str, str]] = {"unexpected_rows_expectation": NotelakeCountedRows.expectation_type}
 
 
+_ONE_AT_A_TIME: Final = Lock()
+"""great_expectations promises nothing to threads."""
+
+
 def audit(subjects: Sequence[Subject], *, folder: Path, connect: Callable[[], duckdb.DuckDBPyConnection]) -> Verdict:
     """Judge `subjects` by the suites in `folder`, on a connection of its own that is closed in any case.
 
@@ -144,7 +149,11 @@ def audit(subjects: Sequence[Subject], *, folder: Path, connect: Callable[[], du
             f"great_expectations {great_expectations.__version__} is installed, the audit knows {KNOWN}x; "
             "nothing was judged. Install the version in pyproject.toml."
         )
-    connection = connect()
+    with _ONE_AT_A_TIME:
+        return _audit(subjects, folder, connect())
+
+
+def _audit(subjects: Sequence[Subject], folder: Path, connection: duckdb.DuckDBPyConnection) -> Verdict:
     pool = sqlalchemy.create_engine(
         "duckdb:///:memory:",
         creator=lambda: _NoTransactions(connection),
