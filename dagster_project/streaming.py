@@ -132,6 +132,7 @@ class _Consumer:
         self._fold_at = time.monotonic() + pace.fold_interval
         self._looked_at: float | None = None
         self._pause = FIRST_PAUSE
+        self._troubles: dict[str, str] = {}
         self._later: list[pa.Table] = []
         self._seen = Seen()
         self._is_unfolded = True
@@ -212,22 +213,27 @@ class _Consumer:
 
     def _guarded(self, step: Callable[[], bool]) -> bool:
         """Take a step; what fails in the source is told, and tried again later."""
+        name = step.__name__
         try:
             done = step()
         except (SourceUnavailable, AuditFailed, CommitConflict) as error:
-            self._failed(error)
+            self._failed(name, error)
             return False
-        if self.progress.trouble:
-            self.progress.trouble, self._pause = None, FIRST_PAUSE
+        if self._troubles.pop(name, None):
+            self.progress.trouble = next(iter(self._troubles.values()), None)
+            self._pause = FIRST_PAUSE
             self._tell("recovered", self.progress)
         return done
 
-    def _failed(self, error: NotelakeError) -> None:
+    def _failed(self, name: str, error: NotelakeError) -> None:
         text = f"{type(error).__name__}: {error}"
-        is_new = text != self.progress.trouble
-        self.progress.trouble = text
+        is_new = text != self._troubles.get(name)
+        self.progress.trouble = self._troubles[name] = text
         self.is_idle = True  # who waits for idleness does not wait for a source that may never come back
-        self._look_at = self._fold_at = time.monotonic() + self._pause
+        if name == self._look.__name__:
+            self._look_at = time.monotonic() + self._pause
+        else:
+            self._fold_at = time.monotonic() + self._pause
         if is_new:
             self._tell("trouble", self.progress, text)
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
