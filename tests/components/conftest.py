@@ -78,7 +78,8 @@ def world(tmp_path: Path) -> Iterator[World]:
         *(timing_of(source) for source in sources),
         served_definitions(sources, settings(lake.lake)),
     )
-    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+    # In memory: on disk, each of a run's hundreds of events is a commit that waits for the disk.
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
         made = World(tmp_path, definitions, instance, lake, sources)
         for name in "abc":
             made.note(f"{name}.md", f"# Note {name}\n\n{MARKER} and [[a]] #lake\n\n- [ ] a task {MARKER}\n")
