@@ -885,6 +885,33 @@ ATHENA: dict[str, list[tuple[str, Any]]] = {
         ("CAST(1 AS decimal(3,1))", Decimal("1.0")),
         ("X'41' = to_utf8('A')", True),
     ],
+    "nothing in, nothing out": [
+        ("split('a.b', NULL)", None),
+        ("split_part('a', NULL, 1)", None),
+        ("split_to_map('a=1', NULL, '=')", None),
+        ("width_bucket(3.14e0, NULL, 4, 3)", None),
+        ("bitwise_left_shift(CAST(NULL AS integer), 64)", None),
+        ("array_join(ARRAY[1], ',', NULL)", None),
+        ("flatten(NULL)", None),
+        ("SELECT split(a, b, 2) FROM (VALUES ('a.b.c', '.')) t(a, b)", ["a", "b.c"]),
+        ("SELECT lpad(a, b, c) FROM (VALUES ('abc', 0, '')) t(a, b, c)", ERROR),
+        ("SELECT levenshtein_distance(a, b) FROM (VALUES ('naïve', 'naive')) t(a, b)", 1),
+        ("SELECT reverse(a) FROM (VALUES CAST('ab' AS char(3))) t(a)", " ba"),
+        ("from_utf8(X'58E282')", "X�"),
+        ("from_utf8(X'58BF', '#')", "X#"),
+        ("SELECT CAST(a AS JSON) FROM (VALUES 1e-323) t(a)", "9.9E-324"),
+        ("SELECT (INTERVAL '3' YEAR) / a FROM (VALUES 0) t(a)", ERROR),
+        (
+            "SELECT a / b FROM (VALUES (DECIMAL '-500000000000000000000000000000075', DECIMAL '50')) t(a, b)",
+            Decimal("-10000000000000000000000000000001.500000"),
+        ),
+        ("CAST(1e8 AS varchar)", "1.0E8"),
+        (
+            "SELECT CAST(a AS timestamp(3) with time zone) = TIMESTAMP '2024-01-02 11:34:56 UTC' FROM (VALUES '2024-01-02 12:34:56 Europe/Warsaw') t(a)",
+            True,
+        ),
+        ("SELECT CAST(a AS timestamp(3) with time zone) FROM (VALUES '2024-01-02 12:34:56 Foo/Bar') t(a)", ERROR),
+    ],
 }
 REDSHIFT: dict[str, list[tuple[str, Any]]] = {
     "texts": [

@@ -477,6 +477,8 @@ def flatten(call: Call) -> Typed:
     inner = value.type.element
     if inner.name not in {"array", "unknown"}:
         raise call.refuse(f"takes an array of arrays, not {value.type}", "Leave it out.")
+    if inner == UNKNOWN and value.sql.startswith("CAST(NULL"):
+        return Typed("CAST(NULL AS INTEGER[])", array(UNKNOWN))
     return Typed(f"flatten({value.sql})", inner if inner.name == "array" else array(UNKNOWN))
 
 

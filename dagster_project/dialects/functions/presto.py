@@ -371,7 +371,7 @@ def map_trim_values(call: Call) -> Typed:
         f"list_transform(map_values({x}), lambda _l: CASE WHEN {n} < 0 THEN _l WHEN {n} = 0 THEN _l[2:1] ELSE _l[1:CAST({n} AS BIGINT)] END)"
     )
     return Typed(
-        let([value, size], lambda x, n: f"CASE WHEN {x} IS NULL THEN NULL ELSE map(map_keys({x}), {cut(x, n)}) END"),
+        unless_null([value, size], lambda x, n: f"map(map_keys({x}), {cut(x, n)})"),
         value.type,
     )
 

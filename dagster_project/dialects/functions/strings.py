@@ -261,7 +261,7 @@ def split(call: Call) -> Typed:
 
     def body(x: str, d: str) -> str:
         parts = f"string_split({x}, {d})"
-        return f"CASE WHEN len({parts}) <= {n} THEN {parts} ELSE list_append({parts}[1:{n - 1}], array_to_string({parts}[{n}:], {d})) END"
+        return f"CASE WHEN len({parts}) <= {n} THEN {parts} ELSE list_append({parts}[1:{n - 1}], {joined(f'{parts}[{n}:]', d)}) END"
 
     return Typed(unless_null([value, by], body), array(VARCHAR))
 
