@@ -77,6 +77,55 @@ def test_each_rule_tells_how_many_units_it_keeps_back_and_their_keys_until_someb
     assert all(refused[refusal_check(rule)].passed for rule in ("xml", "other"))
     assert refused[check_name("notes.notes", "title_not_empty")].metadata["in quarantine"].value == 0
     assert check not in evaluations(world, world.run("vault_job").run_id)
+    stored = "".join(str(log) for run in world.instance.get_run_ids() for log in world.instance.all_logs(run))
+    assert world.marker not in stored
+
+    discard(world.lake.open(), "vault", why="a test")
+    given_up = evaluations(world, world.run("vault_job").run_id)
+    assert (given_up[check].passed, given_up[check].metadata["in quarantine"].value) == (True, 0)
+    assert given_up[WHOLE].passed
+
+
+def test_every_expectation_of_a_suite_that_judges_a_source_is_a_check(world: World) -> None:
+    for source in world.sources:
+        asset = world.definitions.resolve_assets_def(notes_key(source.name))
+        declared = {key.name for key in asset.check_keys}
+        folder = bundled("expectations")
+        written = {
+            check_name(table.identifier, rule.name)
+            for table in JUDGED[source.kind]
+            for rule in expectation_names(folder, table)
+        }
+        refused = {refusal_check(rule) for rule in RULES[source.kind]}
+        own = {"documents": {WHOLE}, "stream": {KEEPS_UP}}.get(source.kind, set())
+        assert declared == written | refused | {BALANCE, USUAL} | own
+        assert len(written) > 20
+
+
+def test_a_run_over_an_unchanged_source_materializes_raw_only_and_keeps_what_was_told(world: World) -> None:
+    world.run("vault_job")
+    before = world.instance.get_latest_materialization_event(notes_key("vault"))
+    again = world.run("vault_job")
+    assert again.success
+    assert metadata(world, raw_key("vault"))["unchanged"] == 3
+    after = world.instance.get_latest_materialization_event(notes_key("vault"))
+    assert after == before
+    assert set(evaluations(world, again.run_id)) == {COMPLETE}
+
+
+def test_whoever_materializes_by_hand_gets_every_verdict_again(world: World) -> None:
+    first = world.run("vault_job")
+    by_hand = world.materialize("raw/vault", "notes/vault_notes")
+    assert by_hand.success
+    assert set(evaluations(world, by_hand.run_id)) == set(evaluations(world, first.run_id))
+    assert metadata(world, notes_key("vault"))["unchanged"] == 3
+
+
+def test_no_text_of_a_note_is_in_the_event_log(world: World) -> None:
+    world.run("everything")
+    world.run("served")
+    world.note("broken.md", f"---\n{world.marker}: [\n---\n{world.marker}\n")
+    world.run("vault_job")
     runs = world.instance.get_runs()
     stored = "".join(str(log) for run in runs for log in world.instance.all_logs(run.run_id)) + str(runs)
     assert "vault_notes" in stored
