@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Final, Literal, Protocol
 
@@ -252,8 +252,8 @@ class _Consumer:
 
 
 def _fold(lake: Lake, source: StreamSource, later: list[pa.Table]) -> tuple[Committed, ...]:
-    """Fold on a lake of its own: what one keeps in memory is for one thread."""
-    own = open_lake(lake.settings, clock=lake.clock, ids=lake.ids, create=False)
+    """Fold on a lake of its own, as what one keeps in memory is for one thread; on one core, beside the commits."""
+    own = open_lake(replace(lake.settings, threads=1), clock=lake.clock, ids=lake.ids, create=False)
     return fold_pending(own, source, later=later)
 
 
