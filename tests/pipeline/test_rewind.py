@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import random
 import shutil
 import time
 from dataclasses import dataclass
@@ -32,7 +33,6 @@ from dagster_project.steps.bookmarks import bookmarks, pause, resume
 from dagster_project.steps.quarantine import discard
 from dagster_project.steps.serve import serve
 
-KINDS = pytest.mark.parametrize("which", range(3), ids=["documents", "table", "stream"])
 PROCESSES = multiprocessing.get_context("forkserver")
 Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -46,7 +46,8 @@ class Lived:
     times: list[str]
     states: list[Rows]
 
-    def of(self, source: str, rows: Rows) -> Rows:
+    @staticmethod
+    def of(source: str, rows: Rows) -> Rows:
         """Only the rows that are this source's: each has its name among its first columns."""
         return {table: [row for row in found if source in row[:3]] for table, found in rows.items()}
 
@@ -129,7 +130,7 @@ def test_rewound_it_is_as_it_was_and_a_run_makes_it_as_it_had_become(lived, note
     assert missing_files(fresh(lived.folder)) == ()
 
 
-@KINDS
+@pytest.mark.parametrize("which", [0, 2], ids=["documents", "stream"])
 def test_what_is_not_kept_is_made_from_raw_as_it_was_and_a_rewind_can_be_undone(lived, notes_of, which) -> None:
     source = lived.world.sources[which]
     with pytest.MonkeyPatch.context() as expired:
@@ -235,7 +236,7 @@ def test_before_its_first_run_a_source_has_no_rows(lived, notes_of) -> None:
     assert notes_of(lived.folder) == lived.states[1]
 
 
-@KINDS
+@pytest.mark.parametrize("which", [1, 2], ids=["table", "stream"])
 def test_a_paused_source_stays_paused_and_as_it_was_put(lived, notes_of, which) -> None:
     lake, source = fresh(lived.folder), lived.world.sources[which]
     pause(lake, source.name)
@@ -262,3 +263,39 @@ def test_what_makes_no_sense_is_refused(lived, notes_of) -> None:
             rewind(lake, name, None, to=to)
     assert rewind(lake, "vault", source, to=datetime.now(UTC).isoformat()).origin == "present"
     assert notes_of(lived.folder) == lived.states[1]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(3))
+def test_however_a_source_is_rewound_and_run_it_is_always_one_of_the_states_it_had(
+    new_world, notes_of, tmp_path, seed
+) -> None:
+    """Four landings in each of three sources, then a walk among their states: kept or from raw, with runs between."""
+    world, folder, chance = new_world(tmp_path / "world"), tmp_path / "lake", random.Random(seed)
+    times, had = [], []
+    for step in chance.sample(range(1, 7), 4):
+        world.step(step)
+        run_all(folder, world.sources)
+        time.sleep(0.01)
+        times.append(datetime.now(UTC).isoformat())
+        had.append(notes_of(folder))
+    at = [3, 3, 3]
+    for _ in range(12):
+        which = chance.randrange(3)
+        source, to = world.sources[which], chance.randrange(-1, at[which] + 1)
+        with pytest.MonkeyPatch.context() as patched:
+            if chance.random() < 0.5:
+                patched.setattr(points, "unbroken", lambda lake, pin: unbroken(lake, pin)[-1:])
+            rewind(fresh(folder), source.name, source, to="2020-01-01" if to < 0 else times[to])
+        at[which] = to
+        if chance.random() < 0.3:
+            run_source(fresh(folder), source)
+            at[which] = 3
+        now = notes_of(folder)
+        for each, state in zip(world.sources, at, strict=True):
+            expected = Lived.of(each.name, had[state]) if state >= 0 else {}
+            found = Lived.of(each.name, now)
+            assert {table: rows for table, rows in found.items() if rows} == {t: r for t, r in expected.items() if r}
+    run_all(folder, world.sources)
+    assert notes_of(folder) == had[3]
