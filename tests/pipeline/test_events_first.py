@@ -28,14 +28,14 @@ def events_first(fresh_lake):
 
 def test_the_tables_are_the_same_and_a_commit_writes_three(world, here, events_first, fresh_lake, tables_of, tmp_path):
     whole, split, source, later = tmp_path / "whole", tmp_path / "split", world.sources[2], []
-    for step in range(4):
+    for step in (0, 1, 3):
         if step:
             world.step(step)
         here(whole, [source])
         lake, written = events_first(split, source, later)
         refused = {"ops.quarantine"} if step == 3 else set()  # a line that is cut
         assert written == {"raw.live", EVENTS.identifier, LEDGER.identifier} | refused
-        if step == 1:
+        if step == 0:
             fold_pending(lake, source, later=later)
     assert len(later) == 2
     world.event("note.updated", "n1", title="last")
