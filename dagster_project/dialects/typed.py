@@ -114,7 +114,7 @@ def cast_through(raised: str, kind: Type) -> str:
 def let(values: Sequence[Typed], body: Callable[..., str]) -> str:
     """Return `body` of values that it names more than once: each is computed once, however often it is named.
 
-    >>> let([Typed('random()', ANY)], lambda x: f"{x} + {x}")
+    >>> let([Typed('random()', UNKNOWN)], lambda x: f"{x} + {x}")
     'list_transform([random()], lambda _v1: _v1 + _v1)[1]'
     """
     named = [value for value in values if not _may_repeat(value.sql)]
@@ -134,7 +134,7 @@ def let(values: Sequence[Typed], body: Callable[..., str]) -> str:
 def unless_null(values: Sequence[Typed], body: Callable[..., str]) -> str:
     """Return `body` of values, NULL if one of them is: most functions are so, and DuckDB's sometimes are not.
 
-    >>> unless_null([Typed("a", ANY), Typed("'x'", ANY, "x")], lambda x, y: f"f({x}, {y})")
+    >>> unless_null([Typed("a", UNKNOWN), Typed("'x'", UNKNOWN, "x")], lambda x, y: f"f({x}, {y})")
     "CASE WHEN a IS NOT NULL THEN f(a, 'x') END"
     """
     open_ = [i for i, value in enumerate(values) if value.const is None]

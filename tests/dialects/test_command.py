@@ -27,7 +27,7 @@ def notelake(*words: str) -> Result:
 def test_a_query_of_athena_runs_by_the_types_of_the_views(lake: str) -> None:
     query = "SELECT words / 2 AS half, element_at(tags, -1) AS last, day_of_week(day) AS weekday FROM notes.notes;"
     done = notelake("sql", "--dialect", "athena", "--format", "csv", "--lake", lake, query)
-    assert (done.exit_code, done.output.splitlines()) == (0, ["half,last,weekday", "3,b,7"])
+    assert (done.exit_code, done.stdout.splitlines()) == (0, ["half,last,weekday", "3,b,7"])
 
 
 def test_explain_shows_the_duckdb_sql_and_runs_nothing(lake: str) -> None:
