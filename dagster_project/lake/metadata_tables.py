@@ -214,9 +214,9 @@ def _summary(summary: PartitionFieldSummary, index: int, spec: PartitionSpec, sc
     }
 
 
-def _files(files: Iterable[DataFile], metadata: TableMetadata) -> _Rows:
-    specs, types = metadata.specs(), _types(metadata.schema())
-    partition_of = {spec_id: _partition_texts(spec, metadata.schema()) for spec_id, spec in specs.items()}
+def _files(files: Sequence[DataFile], metadata: TableMetadata) -> _Rows:
+    specs, types, used = metadata.specs(), _types(metadata.schema()), {file.spec_id for file in files}
+    partition_of = {spec_id: _partition_texts(specs[spec_id], metadata.schema()) for spec_id in used}
     return [
         (
             int(file.content),

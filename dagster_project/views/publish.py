@@ -8,8 +8,9 @@ Where only snapshots have moved since the file was built, a copy of it gets the 
 again: what it costs goes by the tables of a commit and not by the views there are. A file somebody else has written
 to is built anew.
 
-What belongs here: the file, its comments, and what it says about itself (`ops.publication`, `ops.pins`). What does not:
-the lock that keeps two builds apart, which is the caller's, and which snapshots to pin.
+What belongs here: the file, its comments, and what it says about itself (`ops.publication`, `ops.pins`, the tables of
+`metadata_views`, of which a renewed file gets the rows of tables that moved). What does not: the lock that keeps two
+builds apart, which is the caller's, and which snapshots to pin.
 """
 
 from __future__ import annotations
