@@ -36,8 +36,6 @@ def line(progress: Progress) -> str:
     parts = [f"{progress.counts.seen:,} events", f"{progress.rate:,.0f} a second"]
     if progress.delay is not None:
         parts.append(f"waited at most {progress.delay:.1f} s")
-    elif progress.commits:
-        parts.append("catching up")
     if progress.committed_at is not None:
         parts.append(f"last commit {datetime.fromtimestamp(progress.committed_at, UTC):%H:%M:%S} UTC")
     refused = (("duplicate", progress.counts.duplicate), ("quarantined", progress.counts.quarantined))

@@ -104,7 +104,7 @@ def killed(lake: str, log: str, writer: Writer, random: Random) -> str:
     processes = [_PROCESSES.Process(target=consume_here, args=(lake, log, each)) for each in (at, *others)]
     for process in processes:
         process.start()
-    until = time.monotonic() + (random.uniform(0.3, 2.0) if failpoint is None else 8.0)
+    until = time.monotonic() + (random.uniform(0.3, 2.0) if failpoint is None else 5.0)
     while processes[0].is_alive() and time.monotonic() < until:
         writer.write(random.randint(1, 4))
         processes[0].join(0.3)
