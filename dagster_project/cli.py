@@ -750,8 +750,8 @@ def crawl(path: str, *, out: str | None, address_variable: str | None, drift: st
 
     A table is a file, the files of a folder that have the same columns, folders named key=value as Hive writes them, a
     sheet, or a table of an SQLite file or of a database. Credentials of a database stand in the environment: of
-    PATH_OR_URI, as postgresql://, only the scheme counts with --address-variable. Nothing is in force before you move a folder to dagster_project/defs/sources
-    and rules of the suites into expectations/.
+    PATH_OR_URI, as postgresql://, only the scheme counts with --address-variable. Nothing is in force before you move a
+    folder to dagster_project/defs/sources and rules of the suites into expectations/.
     """
     from dagster_project.crawl import crawl as look_through
 

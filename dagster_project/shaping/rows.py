@@ -232,8 +232,8 @@ def row_changes(
 
     Columns: sequence, note_id, path, file, mark (sequence of the marker it stands before, or that removed it),
     in_batch, changed_at, and `what`: created, updated, deleted, unchanged, duplicate (another row has its key, or a
-    later landing of its file came in the same batch), quarantined (with `rule`), refused, failed, gone (an arrival among
-    the rows of a file that says that its key has no row from there on; what that removes is deleted).
+    later landing of its file came in the same batch), quarantined (with `rule`), refused, failed, gone (an arrival
+    among the rows of a file that says that its key has no row from there on; what that removes is deleted).
     """
     whole = _whole(raw, columns, mapping)
     if whole is not None:

@@ -42,10 +42,9 @@ def land(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def shape(con: duckdb.DuckDBPyConnection, after: int, to: int) -> Shape:
-    return shape_events(
-        con, SOURCE, raw="raw", is_fresh=f"(sequence > {after} AND sequence <= {to})", known_events="events", all_events="events", notes="notes",
-        observed_at=NOW, fold=fold_table,
-    )  # fmt: skip
+    is_fresh = f"(sequence > {after} AND sequence <= {to})"
+    given = {"known_events": "events", "all_events": "events", "notes": "notes"}
+    return shape_events(con, SOURCE, raw="raw", is_fresh=is_fresh, **given, observed_at=NOW, fold=fold_table)
 
 
 def run(con: duckdb.DuckDBPyConnection, splits: list[int]) -> list[Shape]:
