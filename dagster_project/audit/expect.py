@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any, Final
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read on import
@@ -135,7 +135,7 @@ class NotelakeCountedRows(UnexpectedRowsExpectation):
 _COUNTED: Final[Mapping[str, str]] = {"unexpected_rows_expectation": NotelakeCountedRows.expectation_type}
 
 
-_ONE_AT_A_TIME: Final = Lock()
+_ONE_AT_A_TIME: Final = RLock()
 """great_expectations promises nothing to threads."""
 
 
