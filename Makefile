@@ -46,6 +46,9 @@ sql: $(STAMP) ## open the DuckDB shell on the lake
 test: $(DEV_STAMP) ## set up, and run the tests that need no server
 	@$(BIN)/python -m pytest
 
+test-slow: $(DEV_STAMP) ## run the tests that kill, race and compare whole runs, about as long as all others together
+	@$(BIN)/python -m pytest -m slow
+
 test-servers: $(DEV_STAMP) ## install and start real servers on loopback, and run the tests that need them
 	@bash tests/servers/install.sh
 	@$(BIN)/python -m pytest -n 0 -m servers tests/servers

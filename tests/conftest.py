@@ -24,12 +24,6 @@ CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
 OURS = ("NOTELAKE_", "PYICEBERG_", "AWS_", "DAGSTER_HOME")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no process is left alone with it at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("first") is None)
-
-
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees what the person who runs it has set, but for what names a server or an interpreter to test on."""

@@ -352,6 +352,7 @@ def test_a_kind_s_name_cannot_be_taken_by_another_kind(kept: str, tmp_path: Path
     assert "another kind" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_real_command_prints_no_progress_into_a_pipe_and_works_from_any_folder(vault: Path, tmp_path: Path) -> None:
     done = real("ingest", str(vault), "--lake", "here", cwd=tmp_path)
     assert done.returncode == 3, done.stderr

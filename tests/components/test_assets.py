@@ -113,6 +113,7 @@ def test_a_run_over_an_unchanged_source_materializes_raw_only_and_keeps_what_was
     assert set(evaluations(world, again.run_id)) == {COMPLETE}
 
 
+@pytest.mark.slow
 def test_whoever_materializes_by_hand_gets_every_verdict_again(world: World) -> None:
     first = world.run("vault_job")
     by_hand = world.materialize("raw/vault", "notes/vault_notes")
@@ -121,6 +122,7 @@ def test_whoever_materializes_by_hand_gets_every_verdict_again(world: World) -> 
     assert metadata(world, notes_key("vault"))["unchanged"] == 3
 
 
+@pytest.mark.slow
 def test_no_text_of_a_note_is_in_the_event_log(world: World) -> None:
     world.run("everything")
     world.run("served")

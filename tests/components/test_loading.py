@@ -112,6 +112,7 @@ def test_yaml_may_take_any_value_from_the_environment(kind: str, monkeypatch: py
     assert (source.path, source.freshness_hours) == ("/somewhere/notes", 7)
 
 
+@pytest.mark.slow
 def test_dg_scaffolds_a_source_where_it_is_found_and_nowhere_else(tmp_path: Path) -> None:
     for name in ("dagster_project", "sql", "expectations"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -137,6 +138,7 @@ def test_dg_scaffolds_a_source_where_it_is_found_and_nowhere_else(tmp_path: Path
     assert dg_("check", "yaml").returncode == 0
 
 
+@pytest.mark.slow
 def test_upkeep_forgets_old_runs_but_never_the_last_of_an_asset(world: World) -> None:
     first, second = world.run("vault_job"), world.run("vault_job")
     assert forget(world.instance, before=now() - timedelta(days=1)) == 0

@@ -105,6 +105,7 @@ def test_the_handbook_s_headings_are_those_a_line_scanner_sees(corpora: Path, in
     assert abs(found - headings(corpora / "handbook")) <= found * 0.005
 
 
+@pytest.mark.slow
 def test_the_two_exports_of_the_talks_have_as_many_notes_as_rows(
     corpora: Path, ingest: Ingest, where: Settings
 ) -> None:
@@ -121,6 +122,7 @@ def test_the_two_exports_of_the_talks_have_as_many_notes_as_rows(
         again_changes_nothing(ingest, where, talks / file, name, expected)
 
 
+@pytest.mark.slow
 def test_each_event_id_is_stored_once(corpora: Path, ingest: Ingest, where: Settings) -> None:
     lines = [line for file in sorted((corpora / "events").iterdir()) for line in file.read_bytes().splitlines()]
     ids = Counter(json.loads(line)["id"] for line in lines)
@@ -130,6 +132,7 @@ def test_each_event_id_is_stored_once(corpora: Path, ingest: Ingest, where: Sett
     again_changes_nothing(ingest, where, corpora / "events", "history", len(lines))
 
 
+@pytest.mark.slow
 def test_what_changed_between_two_states_of_a_vault_is_what_git_says(
     corpora: Path, ingest: Ingest, where: Settings, tmp_path: Path
 ) -> None:

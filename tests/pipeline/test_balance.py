@@ -54,6 +54,7 @@ def places(tmp_path_factory):
     return tmp_path_factory
 
 
+@pytest.mark.slow
 @settings(max_examples=3, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(CHANGES, min_size=1, max_size=6), min_size=1, max_size=2))
 def test_every_unit_seen_is_accounted_for_whatever_changes(places, here, new_world, rounds) -> None:

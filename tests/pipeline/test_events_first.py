@@ -26,6 +26,7 @@ def events_first(fresh_lake):
     return commit
 
 
+@pytest.mark.slow
 def test_the_tables_are_the_same_and_a_commit_writes_three(world, here, events_first, fresh_lake, tables_of, tmp_path):
     whole, split, source, later = tmp_path / "whole", tmp_path / "split", world.sources[2], []
     for step in (0, 1, 3):

@@ -178,7 +178,7 @@ def faults(folder: Path, kills: int, seed: int) -> Counter[str]:
     return how
 
 
-@pytest.mark.first
+@pytest.mark.slow
 def test_a_dozen_kills_lose_no_event_and_double_none(tmp_path: Path) -> None:
     assert sum(faults(tmp_path, kills=12, seed=20260514).values()) == 12
 

@@ -37,7 +37,7 @@ def as_good_as_never_killed(world, forked, here, tables_of, served, tmp_path):
     return check
 
 
-@pytest.mark.first
+@pytest.mark.slow
 @pytest.mark.parametrize("which", range(3), ids=["documents", "table", "stream"])
 def test_kills_at_one_step_after_the_other_and_a_run_are_as_good_as_a_run(
     world, as_good_as_never_killed, which

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from dagster_project.lake.lake import open_lake
 from dagster_project.lake.read import relation
 from dagster_project.pipeline import run
@@ -12,6 +14,7 @@ from dagster_project.pipeline import run
 LOOPING = Path(__file__).parents[1] / "shaping" / "fixtures" / "pdf" / "form_draws_itself_twice.pdf"
 
 
+@pytest.mark.slow
 def test_a_pdf_made_to_loop_is_told_and_the_others_come_through(world, where, clock, ids):
     lake = open_lake(replace(where, file_seconds=1.0), clock=clock, ids=ids)
     world.note("loop.pdf", LOOPING.read_bytes())

@@ -53,6 +53,7 @@ def rows(start: int, end: int, level: str = "low") -> str:
     )
 
 
+@pytest.mark.slow
 def test_a_suite_that_was_proposed_and_written_is_read_by_the_next_run_and_refuses_a_bad_row_by_name(
     tmp_path: Path, project: Path
 ) -> None:

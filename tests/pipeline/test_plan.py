@@ -158,6 +158,7 @@ STATES = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(STATES, min_size=2, max_size=2))
 @hypothesis_settings(max_examples=3, suppress_health_check=list(HealthCheck))
 def test_the_run_does_what_the_plan_says(new_world, clock, ids, tmp_path_factory, states) -> None:

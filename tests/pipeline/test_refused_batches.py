@@ -39,6 +39,7 @@ def of_sheet(tables: dict, *, but: tuple[str, ...]) -> dict:
     return {name: [row for row in rows if "sheet" in row] for name, rows in tables.items() if name not in but}
 
 
+@pytest.mark.slow
 def test_a_table_rule_that_breaks_refuses_its_batch_alone_until_it_is_mended(
     world, here, tables_of, without_sequence, served, suite, tmp_path
 ) -> None:

@@ -45,6 +45,7 @@ def decided(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[An
     return {**tables, "ops.quarantine": sorted(told, key=str)}
 
 
+@pytest.mark.slow
 def test_kills_at_one_step_after_the_other_and_a_release_are_as_good_as_a_release(
     world, here, fresh_lake, tables_of, tmp_path
 ) -> None:
@@ -63,6 +64,7 @@ def test_kills_at_one_step_after_the_other_and_a_release_are_as_good_as_a_releas
     assert len(tables["notes.notes"]) == len(tables["notes.versions"]) == 2
 
 
+@pytest.mark.slow
 def test_what_is_decided_or_said_anew_meanwhile_is_not_let_through(
     world, here, fresh_lake, tables_of, tmp_path
 ) -> None:

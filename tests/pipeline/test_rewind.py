@@ -168,6 +168,7 @@ def test_all_of_it_is_made_again_from_raw_with_what_was_given_up_and_nothing_is_
     assert notes_of(lived.folder) == lived.states[1]
 
 
+@pytest.mark.slow
 def test_a_kill_at_each_step_leaves_all_of_it_or_nothing_and_it_can_be_done_again(lived, notes_of) -> None:
     """At the first of them from raw, then as it is kept."""
     source, early = lived.world.sources[1], lived.times[0]

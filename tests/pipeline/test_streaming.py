@@ -38,6 +38,7 @@ def consumed(fresh_lake):
     return go
 
 
+@pytest.mark.slow
 def test_what_is_consumed_as_it_comes_ends_in_what_a_run_makes_of_it(
     world, here, consumed, fresh_lake, tables_of, served, tmp_path
 ):
