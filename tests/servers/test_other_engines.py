@@ -91,7 +91,9 @@ con.execute("SET TimeZone = 'UTC'")
 names = "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1"
 views = con.execute(names).fetchall()
 told = {name: con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0] for (name,) in views}
-rows = {name: sorted(map(str, con.execute(f"SELECT v::VARCHAR FROM {name} AS v").fetchall())) for (name,) in views}
+# DuckDB 2 quotes bytes within a struct otherwise, which is no difference of the rows.
+text = "translate(v::VARCHAR, chr(39) || chr(92), '')"
+rows = {name: sorted(map(str, con.execute(f"SELECT {text} FROM {name} AS v").fetchall())) for (name,) in views}
 print(json.dumps({"version": duckdb.__version__, "counts": told, "rows": rows}))
 """
 
