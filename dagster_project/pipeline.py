@@ -22,10 +22,10 @@ from dagster_project.sources import Source, StreamSource
 from dagster_project.steps.batch import Batch, Part
 from dagster_project.steps.commit import commit_batch
 from dagster_project.steps.cursors import note_cursor, paused_since
-from dagster_project.steps.judge import judge_all, take_out, warm_up
+from dagster_project.steps.judge import warm_up
 from dagster_project.steps.land import land
 from dagster_project.steps.pending import next_batch_end
-from dagster_project.steps.record import counts, record, record_refusal
+from dagster_project.steps.record import audit, counts, record
 from dagster_project.steps.seen import Seen
 from dagster_project.steps.serve import serve
 from dagster_project.steps.shape import shape
@@ -172,13 +172,7 @@ def _commit_one(batch: Batch, observe: Observer) -> Committed:
     name = batch.source.name
     try:
         shape(batch, observe=observe)
-        failpoint("shape.staged")
-        observe(name, "audit")
-        verdict = judge_all(batch)
-        failpoint("audit.judged")
-        if not verdict.passed:
-            raise record_refusal(batch, verdict)
-        take_out(batch, verdict)
+        verdict = audit(batch, observe)
         rows = {table.identifier: batch.staged_rows(table) for table in batch.tables()}
         verdict = record(batch, verdict)
     except BaseException:

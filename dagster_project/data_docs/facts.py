@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import duckdb
 
+from dagster_project.audit.verdict import Result
 from dagster_project.data_docs.charts import Chart, chart
 from dagster_project.views.anomalies import unusual
 
@@ -43,24 +44,6 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A rule of a suite on a batch."""
-
-    suite: str
-    expectation: str
-    rule: str
-    success: bool
-    observed: float | None
-    bad: int | None
-    rows: int | None
-
-    @property
-    def name(self) -> str:
-        """The rule as quarantine calls it."""
-        return f"{self.suite}/{self.expectation}"
-
-
-@dataclass(frozen=True, slots=True)
 class Figure:
     """A figure of a batch."""
 
@@ -76,13 +59,13 @@ class Batch:
     batch_id: str
     audited_at: datetime
     outcomes: Mapping[str, int]
-    rules: tuple[Judged, ...]
+    rules: tuple[Result, ...]
     figures: tuple[Figure, ...]
     refused: Mapping[str, Refused]
     """By the name of the rule."""
 
     @property
-    def broken(self) -> tuple[Judged, ...]:
+    def broken(self) -> tuple[Result, ...]:
         """The rules that did not hold."""
         return tuple(rule for rule in self.rules if not rule.success)
 
@@ -174,7 +157,7 @@ def _batch(
     refused: Mapping[str, Refused],
     rows: Sequence[tuple[Any, ...]],
 ) -> Batch:
-    rules = tuple(Judged(*row[2:]) for row in rows if row[4] != "figure")
+    rules = tuple(Result(*row[2:]) for row in rows if row[4] != "figure")
     figures = tuple(Figure(row[2], row[3], row[6]) for row in rows if row[4] == "figure")
     return Batch(batch_id, at, outcomes, rules, figures, refused)
 

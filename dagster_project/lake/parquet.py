@@ -22,6 +22,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from dagster_project.contracts import struct_fields
+from dagster_project.durable import sync
 from dagster_project.errors import SchemaMismatch
 
 ROWS_PER_GROUP: Final = 250_000
@@ -184,8 +185,8 @@ class _Store:
     def settle(self, path: str) -> int:
         """Make a local file and its name durable; return its size in bytes."""
         if self.is_local:
-            _fsync(path)
-            _fsync(os.path.dirname(path) or ".")
+            sync(path)
+            sync(os.path.dirname(path) or ".")
         return int(self.filesystem.get_file_info(_bare(path)).size)
 
     def remove(self, path: str) -> None:
@@ -319,14 +320,6 @@ def _locked(new_path: Callable[[], str]) -> Callable[[], str]:
 
 def _bare(path: str) -> str:
     return path.split("://", 1)[-1]
-
-
-def _fsync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _conform(rows: Rows, schema: pa.Schema) -> pa.Table:

@@ -29,6 +29,7 @@ from pyiceberg.serializers import FromInputFile, ToOutputFile
 from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 
 from dagster_project.contracts import FORMAT, Clock, Ids
+from dagster_project.durable import sync
 from dagster_project.errors import LakeMoved, LakeUnsupported
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.catalog import SQLITE_FILE, Swap, open_catalog
@@ -246,9 +247,7 @@ class _Mover:
         self._written[path] = len(self.lake.io.new_input(path))
         if not self.lake.settings.is_remote:
             for name in (path, os.path.dirname(path)):
-                handle = os.open(name, os.O_RDONLY)
-                os.fsync(handle)
-                os.close(handle)
+                sync(name)
 
     def refuse_missing(self) -> None:
         """Raise `LakeMoved` if a file that was named is not here, or has another size."""

@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Self
 
+from dagster_project.durable import sync
 from dagster_project.errors import UsageError
 from dagster_project.landing.segments import newest, segment_name
 
@@ -85,7 +86,7 @@ class Log:
         self._start, self._handle = self._open()
         if fsync != "never":  # also where another writer has made the file: it may not have come so far yet
             for each in (folder, *(below.parent for below in made)):
-                _sync_folder(each)
+                sync(each)
 
     def _open(self) -> tuple[int, int]:
         start, name = newest(os.listdir(self._folder), self._shard) or (0, segment_name(self._shard, 0))
@@ -144,7 +145,7 @@ class Log:
     def _begin(self, start: int) -> None:
         os.close(os.open(self._folder / segment_name(self._shard, start), os.O_WRONLY | os.O_CREAT, 0o644))
         if self._fsync != "never":
-            _sync_folder(self._folder)
+            sync(self._folder)
 
     def _is_at_line_start(self, end: int) -> bool:
         """Tell whether the last line has an end; one that a writer died in is ended first, and told as no JSON."""
@@ -175,15 +176,6 @@ def pieces(stream: IO[bytes]) -> Iterator[list[bytes]]:
             yield whole
     if rest:
         yield [rest]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names of new files durable, not only what is in them."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def parsed(text: str | bytes) -> Any:

@@ -10,15 +10,31 @@ import pyarrow as pa
 from dagster_project.audit.verdict import Result, Verdict
 from dagster_project.contracts import AUDITS, LEDGER, QUARANTINE, Table
 from dagster_project.errors import AuditFailed
+from dagster_project.failpoints import failpoint
 from dagster_project.lake.staging import Stager, stage_query
-from dagster_project.reports import Counts
+from dagster_project.reports import Counts, Observer
 from dagster_project.sql_words import literal
 from dagster_project.steps.balance import balance
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.commit import commit_batch
 from dagster_project.steps.figures import figures
-from dagster_project.steps.judge import judge_ledger
+from dagster_project.steps.judge import judge_all, judge_ledger, take_out
 from dagster_project.steps.refused import IS_NOTE, WAITING
+
+
+def audit(batch: Batch, observe: Observer) -> Verdict:
+    """Judge all that is staged, and take out what a row rule refuses.
+
+    Raises `AuditFailed` if a table rule breaks: its verdict is recorded, and nothing may be committed.
+    """
+    failpoint("shape.staged")
+    observe(batch.source.name, "audit")
+    verdict = judge_all(batch)
+    failpoint("audit.judged")
+    if not verdict.passed:
+        raise record_refusal(batch, verdict)
+    take_out(batch, verdict)
+    return verdict
 
 
 def record(batch: Batch, verdict: Verdict) -> Verdict:

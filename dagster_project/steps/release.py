@@ -33,10 +33,9 @@ from dagster_project.sql_words import literal
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.commit import cursor_table, retried
 from dagster_project.steps.cursors import mapping_name, note_cursor, rewinds
-from dagster_project.steps.judge import judge_all, take_out
 from dagster_project.steps.pending import refuse_other_kind
 from dagster_project.steps.quarantine import choose, count, refuse_unknown
-from dagster_project.steps.record import record_refusal, settle, stage_audits, stage_quarantine
+from dagster_project.steps.record import audit, settle, stage_audits, stage_quarantine
 from dagster_project.steps.refused import IS_NOTE, kind_of, landed, ledger_moves, own
 from dagster_project.steps.shape import shape, shape_notes_again
 
@@ -169,13 +168,7 @@ def _release_batch(batch: Batch, part: _Part, observe: Observer) -> Released:
             shape_notes_again(batch, batch.source, "SELECT unit FROM candidates", observe=observe)
         else:
             shape(batch, observe=observe)
-        failpoint("shape.staged")
-        observe(name, "audit")
-        verdict = judge_all(batch)
-        failpoint("audit.judged")
-        if not verdict.passed:
-            raise record_refusal(batch, verdict)
-        take_out(batch, verdict)
+        verdict = audit(batch, observe)
         settle(batch)
         done = _settle_candidates(batch, part)
         if not (done.released or count(batch.con, "refusals")):
