@@ -34,6 +34,9 @@ from dagster_project.sources import StreamSource
 SCHEME: Final = "kinesis"
 MOST_RECORDS: Final = 10_000
 """Records one call may give (Kinesis' own limit; it gives at most 10 MiB)."""
+SKEW: Final = timedelta(seconds=2)
+"""How far Kinesis' clock may go before this machine's: a record of the last moments is no sign that all before it is
+read (a shard that was split or merged begins up to a second ahead on kinesalite)."""
 TRIES: Final = 6
 """Calls where Kinesis says that it is too much; waits double from 0.2 s, about 5 s in all, beside boto3's own."""
 _TOO_MUCH: Final = frozenset(
@@ -251,9 +254,13 @@ class _Reading:
 
     def _is_at_end(self, told: Mapping[str, Any]) -> bool:
         """Whether all is read that was there when the reading began; an answer without records may be no end."""
+        if self._shard.is_closed:  # it says itself where it ends
+            return False
         if told["Records"]:
-            return bool(told["Records"][-1]["ApproximateArrivalTimestamp"] > self.began_at)
-        return not told.get("MillisBehindLatest") and not self._shard.is_closed
+            ahead = told["Records"][-1]["ApproximateArrivalTimestamp"] - self.began_at
+            is_all = len(told["Records"]) < MOST_RECORDS and not told.get("MillisBehindLatest")
+            return bool(ahead > SKEW or (is_all and ahead > timedelta(0)))
+        return not told.get("MillisBehindLatest")
 
     def _told(self, iterator: str, records: list[Record]) -> Mapping[str, Any]:
         from botocore.exceptions import ClientError
