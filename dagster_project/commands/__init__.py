@@ -1,0 +1,1 @@
+"""The commands of `notelake`, a file for each part of its work; `cli.py` puts them together."""
