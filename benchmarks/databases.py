@@ -21,9 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import adbc_driver_postgresql.dbapi
-from side_by_side import Measured, measure
+from side_by_side import DATA, Measured, measure
 
-DATA = Path(__file__).parent / ".data"
 FILL = """
 CREATE TABLE talked AS
 SELECT i AS id, 'C-' || lpad((hashint8(i)::bigint & 524287)::text, 6, '0') AS customer,

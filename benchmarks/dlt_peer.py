@@ -14,8 +14,8 @@ import argparse
 import shutil
 import sys
 
-from side_by_side import measure
-from tables import DATA, LAND, prepare
+from side_by_side import DATA, measure
+from tables import LAND, prepare
 
 ARROW = """
 import dlt, pyarrow.csv
@@ -44,9 +44,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--dlt", required=True, help="a Python that has dlt")
     given = parser.parse_args()
-    csv, few = prepare(given.rows, mixed=True), given.rows // 10
+    csv, few = prepare("mixed", given.rows), given.rows // 10
     place = {"csv": str(csv), "out": str(DATA / "dlt-out"), "work": str(DATA / "dlt-work"), "count": few}
-    ours = {"data": DATA, "csv": csv}
+    ours = {"data": DATA, "file": csv}
     commands = [
         ("notelake land", sys.executable, LAND.format(**ours, call="land(lake, source, observe=quiet)"), given.rows),
         ("notelake run", sys.executable, LAND.format(**ours, call="run_source(lake, source)"), given.rows),

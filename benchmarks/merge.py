@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 
 import duckdb
-from side_by_side import Measured, measure
+from side_by_side import DATA, Measured, measure
 from tables import MIXED
 
-DATA = Path(__file__).parent / ".data"
 START = "import great_expectations; from dagster_project import pipeline; import dagster_project.lake.lake"
 RUN = """
 from datetime import UTC, datetime

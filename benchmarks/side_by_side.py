@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+DATA = Path(os.environ.get("NOTELAKE_BENCHMARK_DATA", Path(__file__).parent / ".data"))
+"""Where big inputs and lakes are made and, lakes at least, removed again; the variable names another place."""
 _SET_CHILD_SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of <linux/prctl.h>."""
 MB = 1 / 1024 if sys.platform != "darwin" else 1 / (1024 * 1024)

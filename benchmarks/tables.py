@@ -1,7 +1,8 @@
-"""Landing a large CSV file against DuckDB's bare COPY of the same file to Parquet, in one run.
+"""Landing a large table file against DuckDB's bare COPY of the same file to Parquet, in one run.
 
 `python benchmarks/tables.py --rows 5000000` repeats talks.csv to that many rows (about 4.3 GB in benchmarks/.data);
-`--mixed --rows 10000000` makes rows of nine columns of all sorts (about 1.1 GB).
+`--mixed --rows 10000000` makes rows of nine columns of all sorts (about 1.1 GB); `--nested --rows 5000000` makes JSON
+lines with structs, lists and maps (about 1.9 GB).
 """
 
 from __future__ import annotations
@@ -13,16 +14,14 @@ import sys
 from pathlib import Path
 
 import duckdb
-from side_by_side import in_turn, table
+from side_by_side import DATA, in_turn, table
 
-HERE = Path(__file__).parent
-DATA = HERE / ".data"
-TALKS = HERE.parents[1] / "shared" / "corpora" / "talks" / "talks.csv"
+TALKS = Path(__file__).parents[2] / "shared" / "corpora" / "talks" / "talks.csv"
 
 COPY = """
 import duckdb, sys
 con = duckdb.connect(config={{"memory_limit": "1GB", "temp_directory": "{data}/spill"}})
-con.execute("COPY (FROM read_csv('{csv}')) TO '{data}/bare.parquet' (FORMAT parquet)")
+con.execute("COPY (FROM '{file}') TO '{data}/bare.parquet' (FORMAT parquet)")
 """
 LAND = """
 import sys
@@ -36,7 +35,7 @@ from dagster_project.reports import quiet
 import shutil
 shutil.rmtree("{data}/lake", ignore_errors=True)
 lake = open_lake(settings("{data}/lake"), clock=lambda: datetime.now(UTC), ids=lambda: uuid4().hex)
-source = TableSource(name="rows", path="{csv}")
+source = TableSource(name="rows", path="{file}")
 landed = {call}
 print(landed)
 """
@@ -56,26 +55,51 @@ MIXED = """
 """
 
 
-def prepare(rows: int, *, mixed: bool) -> Path:
-    """Write the CSV if it is not there; records of talks.csv are never cut."""
+NESTED = """
+    SELECT 'e-' || i AS id, TIMESTAMP '2020-01-01' + to_seconds((hash(i + 11) % 150000000)::BIGINT) AS "time",
+           {{'id': hash(i) % 50000, 'name': 'Person no. ' || (hash(i) % 50000),
+             'place': {{'city': ['Oslo', 'São Paulo', 'Kyōto'][1 + (hash(i + 1) % 3)::INT], 'lat': (i % 180) - 90.5}}}}
+               AS person,
+           list_transform(range(1 + (hash(i + 3) % 4)::INT), lambda n: {{
+               'sku': 'S-' || (hash(i + n) % 9999), 'count': 1 + (hash(i - n) % 9),
+               'price': hash(i + n * 7) % 9999 / 100.0
+           }}) AS items,
+           list_transform(range((hash(i + 5) % 4)::INT), lambda n: 'tag' || (hash(i + n) % 300)) AS tags,
+           map_from_entries(list_transform(range((hash(i + 7) % 3)::INT), lambda n: {{
+               'k': 'label-' || (n * 500 + hash(i + n) % 500), 'v': hash(i + n + 1) % 1000
+           }})) AS labels,
+           CASE WHEN hash(i + 9) % 3 > 0 THEN 'Talked about "offer" no. ' || (hash(i + 19) % 100000) END AS comment
+    FROM range({rows}) AS r(i)
+"""
+
+
+def prepare(kind: str, rows: int) -> Path:
+    """Write a file of talks, mixed or nested rows if it is not there."""
     DATA.mkdir(exist_ok=True)
-    target = DATA / f"{'mixed' if mixed else 'talks'}-{rows}.csv"
+    target = DATA / f"{kind}-{rows}.{'jsonl' if kind == 'nested' else 'csv'}"
     if target.exists():
         return target
-    if mixed:
-        duckdb.sql(MIXED.format(rows=rows)).write_csv(str(target))
-        return target
+    draft = target.with_suffix(".tmp")
+    if kind == "mixed":
+        duckdb.sql(MIXED.format(rows=rows)).write_csv(str(draft))
+    elif kind == "nested":
+        duckdb.sql(f"COPY ({NESTED.format(rows=rows)}) TO '{draft}' (FORMAT json)")
+    else:
+        _repeat_talks(rows, draft)
+    draft.rename(target)
+    return target
+
+
+def _repeat_talks(rows: int, target: Path) -> None:
+    """Write whole repetitions, so that no record is cut."""
     content = TALKS.read_bytes()  # as it is: its line ends are not those of this machine
     head, body = content.split(b"\n", 1)
     with TALKS.open(encoding="utf-8", newline="") as file:
         count = sum(1 for _ in csv.reader(file)) - 1
-    draft = target.with_suffix(".tmp")
-    with draft.open("wb") as out:
+    with target.open("wb") as out:
         out.write(head + b"\n")
         for _ in range(-(-rows // count)):
             out.write(body)
-    draft.rename(target)
-    return target
 
 
 def main() -> None:
@@ -86,9 +110,12 @@ def main() -> None:
     parser.add_argument(
         "--whole", action="store_true", help="the whole run, source to commit, instead of landing alone"
     )
-    parser.add_argument("--mixed", action="store_true", help="narrow rows with columns of all types, instead of talks")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--mixed", dest="kind", action="store_const", const="mixed", help="narrow rows of all types")
+    kind.add_argument("--nested", dest="kind", action="store_const", const="nested", help="nested JSON lines")
+    parser.set_defaults(kind="talks")
     given = parser.parse_args()
-    names = {"data": DATA, "csv": prepare(given.rows, mixed=given.mixed)}
+    names = {"data": DATA, "file": prepare(given.kind, given.rows)}
     call = "run_source(lake, source)" if given.whole else "land(lake, source, observe=quiet)"
     commands = [[sys.executable, "-c", text.format(**names, call=call)] for text in (LAND, COPY)]
     results = in_turn(commands, given.runs)
