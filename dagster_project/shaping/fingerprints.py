@@ -26,6 +26,8 @@ from dagster_project.contracts import FINGERPRINTS
 PERMUTATIONS: Final = 64
 LEAST_WORDS: Final = 30
 """Shorter notes have none: they are alike by chance."""
+LEAST_BYTES: Final = 2 * LEAST_WORDS - 1
+"""A body of fewer bytes has fewer words, for a word has one at the least, and one parts it from the next."""
 MOST_BYTES: Final = 256 * 1024
 """What counts of a longer note: its beginning."""
 _SEED: Final = 20260514

@@ -35,6 +35,11 @@ GUESSES: Final[Mapping[str, tuple[str, ...]]] = {
 """Names a column of each note field usually has, the likeliest first."""
 SHARE_OF_TIMES: Final = 0.99
 """A guessed time column is kept only if at least so many of its values are times."""
+JOINED_AS_WRITTEN: Final = "SET disabled_optimizers = 'build_side_probe_side'"
+"""What a connection is to be told before it runs these queries: the smaller side of each join stands on the right.
+
+DuckDB takes raw for a few thousand rows, for it does not count them in files it reads by a schema; it would then hold
+all its columns in memory to look a few numbers up in them. Read in its order, what comes out is in that order too."""
 _KEY_NAME: Final = re.compile(r"^(id|key|uuid|guid|slug|.*_(id|key|uuid))$")
 _TIME: Final = (
     r"^\s*(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2}(?:[.]\d{1,9})?)?\s*(Z|z|[+-]\d{2}(?::?\d{2})?)?)?\s*$"
@@ -88,19 +93,23 @@ def mapping_facts(mapping: NoteMapping, columns: Sequence[Column], raw: str) -> 
     """Return SQL of one row that says whether the values of `raw` bear a guess out.
 
     `is_unique`: the key tells its rows apart and none is without. `created_at`, `modified_at`: the share of their
-    values (0 to 1) that are times, null where there are none. `raw` gives the arrivals
+    values (0 to 1) that are times, null where there are none or the column's type says so. `raw` gives the arrivals
     the guess is checked on, as a query in brackets or a name.
     """
     names = _names(mapping, columns)
     key = _key_text(names)
     unique = f"count(*) = count(DISTINCT {key})" if names.key else "false"
     times = [
-        f"avg(CASE WHEN {_is_said(c)} THEN ({_instant(c)} IS NOT NULL)::INTEGER END) AS {field}"
-        if c
-        else f"NULL::DOUBLE AS {field}"
-        for field, c in (("created_at", names.created_at), ("modified_at", names.modified_at))
+        f"{_share_of_times(column)} AS {field}"
+        for field, column in (("created_at", names.created_at), ("modified_at", names.modified_at))
     ]
     return f"SELECT {unique} AS is_unique, {', '.join(times)} FROM {raw} AS r WHERE _op = 'put'"
+
+
+def _share_of_times(column: Column | None) -> str:
+    if column is None or pa.types.is_temporal(column.type):  # all it holds are times
+        return "NULL::DOUBLE"
+    return f"avg(CASE WHEN {_is_said(column)} THEN ({_instant(column)} IS NOT NULL)::INTEGER END)"
 
 
 def settle_mapping(
@@ -206,12 +215,13 @@ def shape_rows(
         changes = f"({query})"
     made = f"(SELECT * FROM {changes} WHERE what IN ('created', 'updated'))"
     standing = f"{raw} AS r JOIN {made} AS c ON r.sequence = c.sequence"
+    queries = {
+        NOTES.identifier: f"SELECT {_note_columns(source, names)} FROM {standing}",
+        VERSIONS.identifier: _versions(source, names, standing, changes),
+    }
+    tags = {TAGS.identifier: _tag_rows(source, names, standing)} if names.tags else {}
     return Shape(
-        rows={
-            NOTES.identifier: f"SELECT {_note_columns(source, names)} FROM {standing}",
-            VERSIONS.identifier: _versions(source, names, standing, changes),
-            TAGS.identifier: _tag_rows(source, names, standing),
-        },
+        rows=queries | tags,
         replaced=f"SELECT note_id FROM {changes} WHERE what IN ('updated', 'deleted')",
         refusals=_refusals(raw, columns, names, changes),
         inputs=_inputs(raw, changes, after=after, to=to),
@@ -230,66 +240,69 @@ def row_changes(
 ) -> str:
     """Return SQL that says of each arrival of the batch, and each other note that changes, what becomes of it.
 
-    Columns: sequence, note_id, path, file, mark (sequence of the marker it stands before, or that removed it),
-    in_batch, changed_at, and `what`: created, updated, deleted, unchanged, duplicate (another row has its key, or a
-    later landing of its file came in the same batch), quarantined (with `rule`), refused, failed, gone (an arrival
-    among the rows of a file that says that its key has no row from there on; what that removes is deleted).
+    Columns: sequence, note_id (null where no note changes), path, file, mark (sequence of the marker it stands before,
+    or that removed it), in_batch, changed_at, and `what`: created, updated, deleted, unchanged, duplicate (another row
+    has its key, or a later landing of its file came in the same batch), quarantined (with `rule`), refused, failed,
+    gone (an arrival among the rows of a file that says that its key has no row from there on; what that removes is
+    deleted). To be run as it is written: see `JOINED_AS_WRITTEN`.
     """
     whole = _whole(raw, columns, mapping)
     if whole is not None:
         raw, columns = whole
     names = _names(mapping, columns)
-    known = (
-        notes
-        or "(SELECT NULL::VARCHAR AS note_id, NULL::VARCHAR AS path, 0::BIGINT AS row_hash, false AS stale WHERE false)"
-    )
+    known = notes or "(SELECT NULL::VARCHAR AS path, 0::BIGINT AS row_hash, false AS stale WHERE false)"
+    # Grouped and joined by path, which is short; the id of a row's note is made of its path, and only of those needed.
     return f"""
 WITH marks AS MATERIALIZED (
     SELECT _file, _op, _error, _landed_at, sequence AS mark, sequence - coalesce(_row, 0) AS first,
         sequence > {after} AS in_batch
     FROM {raw} WHERE {_markers(source)} AND sequence <= {to}),
-latest AS (
+latest AS MATERIALIZED (
     SELECT _file, max(mark) AS now_mark, max(mark) FILTER (NOT in_batch) AS was_mark
     FROM marks WHERE _error IS NULL GROUP BY _file),
-segments AS (
+segments AS MATERIALIZED (
     SELECT m.*, coalesce(m.mark = l.now_mark, false) AS is_now, coalesce(m.mark = l.was_mark, false) AS is_was
     FROM marks m LEFT JOIN latest l ON m._file = l._file WHERE m._op = 'file'),
 arrivals AS MATERIALIZED (
-    SELECT r.sequence, r._op AS op, r._row_hash AS row_hash, r._file AS file, s.mark, s.in_batch, s.is_now, s.is_was,
-        s._error IS NOT NULL AS is_failed, r._landed_at AS changed_at, {_path(names)} AS path,
-        {_time_rule(names)} AS rule
+    SELECT r.sequence, r._op AS op, r._row_hash AS row_hash, s.mark, s.in_batch, s.is_now, s.is_was,
+        {_path(names)} AS path, {_time_rule(names)} AS rule
     FROM {raw} AS r JOIN segments s ON r._file = s._file AND r.sequence >= s.first AND r.sequence < s.mark
     WHERE r._op IN ('put', 'refused', 'gone') AND (s.in_batch OR s.is_now OR s.is_was)),
+last AS (
+    SELECT path, max(mark) FILTER (in_batch AND op = 'gone') AS gone_mark,
+        max(sequence) FILTER (is_now) AS now, max(sequence) FILTER (is_now AND op = 'put') AS now_put,
+        max(sequence) FILTER (is_was) AS was, max(sequence) FILTER (is_was AND op = 'put') AS was_put
+    FROM arrivals WHERE op IN ('put', 'gone') AND path IS NOT NULL AND (is_now OR is_was) GROUP BY path),
 states AS (
-    SELECT {_note_id(source, "path")} AS note_id,
-        CASE WHEN max_by(op, sequence) FILTER (is_now) = 'put' THEN max(sequence) FILTER (is_now) END AS now_sequence,
-        CASE WHEN max_by(op, sequence) FILTER (is_was) = 'put' THEN max(sequence) FILTER (is_was) END AS was_sequence,
-        max(mark) FILTER (in_batch AND op = 'gone') AS gone_mark,
-        max(changed_at) FILTER (in_batch AND op = 'gone') AS gone_at
-    FROM arrivals WHERE op IN ('put', 'gone') AND path IS NOT NULL AND (is_now OR is_was) GROUP BY 1),
+    SELECT path, gone_mark, CASE WHEN now_put = now THEN now END AS now_sequence,
+        CASE WHEN was_put = was THEN was END AS was_sequence FROM last),
 moved AS MATERIALIZED (
-    SELECT s.*, n.path, n.row_hash, n.stale, n.note_id IS NOT NULL AS is_present
-    FROM states s LEFT JOIN {known} AS n ON s.note_id = n.note_id WHERE s.now_sequence IS DISTINCT FROM s.was_sequence),
-removals AS (
-    SELECT l._file, max(m.mark) AS mark, any_value(m._landed_at) AS removed_at
-    FROM latest l JOIN marks m ON m._file = l._file AND m.mark = l.now_mark GROUP BY l._file)
-SELECT a.sequence, {_note_id(source, "a.path")} AS note_id, a.path, a.file, a.mark, a.in_batch, a.changed_at,
-    CASE WHEN a.path IS NULL THEN 'mapping.key' ELSE a.rule END AS rule,
-    CASE WHEN a.in_batch AND a.is_failed THEN 'failed'
-         WHEN a.op IN ('refused', 'gone') THEN a.op
-         WHEN a.in_batch AND NOT a.is_now THEN 'duplicate'
-         WHEN a.path IS NULL THEN 'quarantined'
-         WHEN m.note_id IS NULL THEN 'duplicate'
-         WHEN m.is_present AND m.row_hash = a.row_hash AND NOT coalesce(m.stale, false) THEN 'unchanged'
-         WHEN a.rule IS NOT NULL THEN 'quarantined'
-         WHEN m.is_present THEN 'updated' ELSE 'created' END AS what
-FROM arrivals a LEFT JOIN moved m ON a.sequence = m.now_sequence
-WHERE a.in_batch OR m.note_id IS NOT NULL
+    SELECT s.*, n.row_hash, n.stale, n.path IS NOT NULL AS is_present
+    FROM states s LEFT JOIN {known} AS n ON s.path = n.path WHERE s.now_sequence IS DISTINCT FROM s.was_sequence),
+became AS (
+    SELECT a.sequence, a.path, f._file AS file, a.mark, a.in_batch, f._landed_at AS changed_at,
+        CASE WHEN a.path IS NULL THEN 'mapping.key' ELSE a.rule END AS rule,
+        CASE WHEN a.in_batch AND f._error IS NOT NULL THEN 'failed'
+             WHEN a.op IN ('refused', 'gone') THEN a.op
+             WHEN a.in_batch AND NOT a.is_now THEN 'duplicate'
+             WHEN a.path IS NULL THEN 'quarantined'
+             WHEN m.path IS NULL THEN 'duplicate'
+             WHEN m.is_present AND m.row_hash = a.row_hash AND NOT coalesce(m.stale, false) THEN 'unchanged'
+             WHEN a.rule IS NOT NULL THEN 'quarantined'
+             WHEN m.is_present THEN 'updated' ELSE 'created' END AS what
+    FROM arrivals a JOIN segments f ON a.mark = f.mark LEFT JOIN moved m ON a.sequence = m.now_sequence
+    WHERE a.in_batch OR m.path IS NOT NULL),
+removed AS (
+    SELECT m.path, w._file AS file, coalesce(m.gone_mark, l.now_mark) AS mark
+    FROM moved m JOIN arrivals a ON a.sequence = m.was_sequence
+    JOIN segments w ON a.mark = w.mark JOIN latest l ON l._file = w._file
+    WHERE m.now_sequence IS NULL AND m.is_present)
+SELECT sequence, CASE WHEN what NOT IN ('unchanged', 'duplicate', 'gone') THEN {_note_id(source, "path")} END
+    AS note_id, path, file, mark, in_batch, changed_at, rule, what
+FROM became
 UNION ALL
-SELECT coalesce(m.gone_mark, v.mark), m.note_id, m.path, a.file, coalesce(m.gone_mark, v.mark), false,
-    coalesce(m.gone_at, v.removed_at), NULL, 'deleted'
-FROM moved m JOIN arrivals a ON a.sequence = m.was_sequence JOIN removals v ON v._file = a.file
-WHERE m.now_sequence IS NULL AND m.is_present
+SELECT r.mark, {_note_id(source, "r.path")}, r.path, r.file, r.mark, false, m._landed_at, NULL, 'deleted'
+FROM removed r JOIN marks m ON r.mark = m.mark
 """
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final, assert_never
 
@@ -15,7 +16,7 @@ from dagster_project.landing.streams.decoding import reread
 from dagster_project.model.fold import fold_table
 from dagster_project.reports import Observer
 from dagster_project.shaping import events, rows
-from dagster_project.shaping.fingerprints import fingerprints
+from dagster_project.shaping.fingerprints import LEAST_BYTES, fingerprints
 from dagster_project.sources import DocumentSource, NoteMapping, StreamSource, TableSource
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.cursors import columns_since, mapping_name
@@ -32,7 +33,8 @@ def shape(batch: Batch, *, observe: Observer) -> None:
         case DocumentSource():
             shape_documents(batch, observe=observe)
         case TableSource():
-            _stage(batch, _shape_of_rows(batch, batch.source), observe)
+            with _joined_as_written(batch):
+                _stage(batch, _shape_of_rows(batch, batch.source), observe)
         case StreamSource() if batch.part == "events":
             _stage(batch, _shape_of_arrivals(batch, batch.source), observe)
         case StreamSource() if batch.part == "fold":
@@ -62,6 +64,15 @@ def _fold(batch: Batch, source: StreamSource, note_ids: str | None = None) -> Sh
         observed_at=batch.now,
         fold=fold_table,
     )
+
+
+@contextmanager
+def _joined_as_written(batch: Batch) -> Iterator[None]:
+    batch.con.execute(rows.JOINED_AS_WRITTEN)
+    try:
+        yield
+    finally:
+        batch.con.execute("RESET disabled_optimizers")
 
 
 def _shape_of_rows(batch: Batch, source: TableSource) -> Shape:
@@ -179,7 +190,7 @@ def _stage_fingerprints(batch: Batch) -> None:
     if notes is None:
         return
     with Stager(batch.lake, FINGERPRINTS, batch.source.name) as stager:
-        query = f"SELECT note_id, source, body FROM {notes} AS n"
+        query = f"SELECT note_id, source, body FROM {notes} AS n WHERE strlen(body) >= {LEAST_BYTES}"
         for rows_ in batch.con.execute(query).to_arrow_reader(_NOTES_AT_ONCE):
             stager.write(fingerprints(pa.Table.from_batches([rows_])))
         batch.stage(FINGERPRINTS, stager.close())
