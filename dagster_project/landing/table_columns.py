@@ -211,27 +211,44 @@ def whole_or_exact(text: str) -> str:
     return f"(isfinite({value}) AND NOT ({whole}))"
 
 
-def json_holds(value: str, type_: pa.DataType) -> str:
+def leaves(type_: pa.DataType) -> frozenset[pa.DataType]:
+    """Return the types of what is not nested within a type.
+
+    >>> sorted(map(str, leaves(pa.map_(pa.string(), pa.list_(pa.struct([("a", pa.int64())]))))))
+    ['int64', 'string']
+    """
+    inner = [field.type for field in struct_fields(type_)] if pa.types.is_struct(type_) else []
+    if pa.types.is_list(type_):
+        inner = [type_.value_type]
+    if pa.types.is_map(type_):
+        inner = [type_.key_type, type_.item_type]
+    return frozenset().union(*map(leaves, inner)) if pa.types.is_nested(type_) else frozenset((type_,))
+
+
+def json_holds(value: str, type_: pa.DataType, *, depth: int = 0) -> str:
     """Return SQL that is true if a JSON value is one of `type_` and nothing else: no key, digit or word would be lost.
 
-    A key that is missing is one that is null.
+    A key that is missing is one that is null. What a value holds is taken out of its text once, and bound by a lambda:
+    each naming of it would parse the text again. `depth` is how many lambdas are around it.
     """
     kind = f"coalesce(json_type({value}), 'NULL')"
     if pa.types.is_list(type_):
-        each = json_holds("e", type_.value_type)
-        every = f"coalesce(list_bool_and(list_transform(json_extract({value}, '$[*]'), lambda e: {each})), true)"
+        each = json_holds(f"e{depth}", type_.value_type, depth=depth + 1)
+        every = f"coalesce(list_bool_and(list_transform(json_extract({value}, '$[*]'), lambda e{depth}: {each})), true)"
         return f"({kind} = 'NULL' OR ({kind} = 'ARRAY' AND {every}))"
     if pa.types.is_map(type_):
-        each = json_holds("e", type_.item_type)
-        every = f"coalesce(list_bool_and(list_transform(json_extract({value}, '$.*'), lambda e: {each})), true)"
+        each = json_holds(f"e{depth}", type_.item_type, depth=depth + 1)
+        every = f"coalesce(list_bool_and(list_transform(json_extract({value}, '$.*'), lambda e{depth}: {each})), true)"
         keys = f"json_keys({value})"
         once = f"len({keys}) = len(list_distinct({keys}))"
         return f"({kind} = 'NULL' OR ({kind} = 'OBJECT' AND {once} AND {every}))"
     if pa.types.is_struct(type_):
-        parts = [(f"json_extract({value}, {_pointer(f.name)})", f) for f in struct_fields(type_)]
-        found = " + ".join(f"({part} IS NOT NULL)::INTEGER" for part, _ in parts)
-        every = " AND ".join(json_holds(part, f.type) for part, f in parts)
-        return f"({kind} = 'NULL' OR ({kind} = 'OBJECT' AND len(json_keys({value})) = {found} AND {every}))"
+        fields = struct_fields(type_)
+        pointers = ", ".join(_pointer(field.name) for field in fields)
+        parts = [json_holds(f"s{depth}[{i}]", field.type, depth=depth + 1) for i, field in enumerate(fields, 1)]
+        every = " AND ".join([f"len(json_keys({value})) = list_count(s{depth})", *parts])
+        bound = f"list_transform([json_extract({value}, [{pointers}])], lambda s{depth}: {every})[1]"
+        return f"({kind} = 'NULL' OR ({kind} = 'OBJECT' AND {bound}))"
     text = f"json_extract_string({value}, '$')"
     scalar = {
         TEXT: f"{kind} = 'VARCHAR'",
