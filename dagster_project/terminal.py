@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 import duckdb
 from rich.box import SIMPLE_HEAD
@@ -33,6 +34,9 @@ from dagster_project.views.results import write, write_lines
 from dagster_project.views.sql_files import read_queries
 
 if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+    from dagster_project.dialects.unload import Unload
     from dagster_project.doctor import Finding
     from dagster_project.lake.lake import Lake
     from dagster_project.pipeline import Run
@@ -237,29 +241,38 @@ def print_query(
     *,
     output: str | None = None,
     max_scan: int | None = None,
-    is_remote: bool = False,
+    files: AbstractFileSystem | None = None,
+    unload: Unload | None = None,
 ) -> None:
     """Run SQL on the lake, read-only; print the result of each statement, or write the last one's to `output`.
 
+    `files` is the store the lake lies in, if it lies in one; the rows of an `unload` go where that says.
     What it cost goes to standard error. Raises `UsageError` with DuckDB's own words or if it would scan more than
     `max_scan` bytes, and `LakeMoved` if the files of the views are not there.
     """
     from dagster_project.steps.ask import ask
 
+    output = unload.target if unload else output
+
     def show(result: duckdb.DuckDBPyRelation) -> int:
+        if unload:
+            from dagster_project.steps import unload as unloading
+
+            name = f"{question.submitted_at:%Y%m%d_%H%M%S}_{uuid4()}"
+            return unloading.unload(con, question.sql, unload, execution_id=name)
         return _print_result(result, form) if output is None else write(result, form, Path(output))
 
-    with closing(_read(view_file)) as con, _refused(view_file):
-        told, why = ask(con, view_file, question, show, max_scan=max_scan, is_remote=is_remote, output=output)
+    with closing(_read(view_file, files)) as con, _refused(view_file):
+        told, why = ask(con, view_file, question, show, max_scan=max_scan, files=files, output=output)
     err.print(f"{told}" + (f", in {output}" if output else ""), highlight=False, markup=False, soft_wrap=True)
     if why:
         err.print(f"The query is not in ops.queries: {why}", highlight=False, markup=False, soft_wrap=True)
 
 
-def column_types(view_file: Path) -> dict[str, dict[str, str]]:
+def column_types(view_file: Path, files: AbstractFileSystem | None = None) -> dict[str, dict[str, str]]:
     """Return the columns of every relation that is served, `schema.name`, with their types in DuckDB's words."""
     found: dict[str, dict[str, str]] = {}
-    with closing(_read(view_file)) as con:
+    with closing(_read(view_file, files)) as con:
         for schema, relation, column, kind in con.execute(
             "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
             "WHERE NOT internal ORDER BY schema_name, table_name, column_index"
@@ -667,8 +680,13 @@ def _print_some(lines: Sequence[str]) -> None:
         out.print(f"    and {len(lines) - _PLANNED_SHOWN:,} more; --format json gives all", style="dim")
 
 
-def _read(view_file: Path) -> duckdb.DuckDBPyConnection:
-    """Open the view file read-only; a file that is being swapped is opened as it was or as it will be."""
+def _read(view_file: Path, files: AbstractFileSystem | None = None) -> duckdb.DuckDBPyConnection:
+    """Open the view file read-only; a file that is being swapped is opened as it was or as it will be.
+
+    `files` is the store the lake lies in: with it no extension of DuckDB is needed.
+    """
     con = duckdb.connect(str(view_file), read_only=True)
     con.execute("SET TimeZone = 'UTC'")
+    if files is not None:
+        con.register_filesystem(files)
     return con

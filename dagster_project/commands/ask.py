@@ -18,6 +18,7 @@ from dagster_project.settings import Settings, bundled, settings
 
 if TYPE_CHECKING:
     from dagster_project.dialects.held import AsOf, Scan
+    from dagster_project.dialects.unload import Unload
 
 
 @click.command("sql", short_help="Ask the lake in SQL, or open the DuckDB shell.")
@@ -74,19 +75,27 @@ def sql_command(
     if query is None and named is None and sys.stdin.isatty():
         _shell(file)
     text = _named(named, query) if named else sys.stdin.read() if query in {None, "-"} else _query_text(query or "")
-    sql = text if dialect == "duckdb" else _translated(text, dialect, file, where)
+    asked, unload = (text, None) if dialect == "duckdb" else _read_statement(text, dialect, file, keeps=not explain)
+    sql = text if dialect == "duckdb" else "" if asked is None else _translated(asked, dialect, file, where)
     if explain:
         click.echo(sql)
         return
-    from dagster_project.steps.ask import Question, bytes_of
+    from dagster_project.steps.ask import Question, bytes_of, keep_unrun, store_of
 
+    question = Question(text, dialect, sql, asked_at, since)
+    if asked is None:
+        keep_unrun(file, question)
+        return
+    if unload and output:
+        raise UsageError("UNLOAD says itself where its rows go. Leave --output out.")
     terminal.print_query(
         file,
-        Question(text, dialect, sql, asked_at, since),
+        question,
         form,
         output=output,
         max_scan=bytes_of(max_scan) if max_scan else None,
-        is_remote=where.is_remote,
+        files=store_of(where),
+        unload=unload,
     )
 
 
@@ -122,13 +131,51 @@ def _query_text(query: str) -> str:
     return query
 
 
+def _read_statement(text: str, dialect: str, file: Path, *, keeps: bool) -> tuple[str | None, Unload | None]:
+    """Return the query of a statement, its values put in, and where its rows go if it is an UNLOAD.
+
+    The query is None where nothing is to run: a statement was prepared or forgotten, unless `keeps` is false.
+    """
+    from dagster_project.dialects.unload import read_unload
+
+    filled = _filled(text, file, keeps=keeps) if dialect == "athena" else text
+    if filled is None:
+        return None, None
+    unload = read_unload(filled, dialect)
+    for note in unload.notes if unload else ():
+        click.echo(f"Note: {note}", err=True)
+    return (unload.query, unload) if unload else (filled, None)
+
+
+def _filled(text: str, file: Path, *, keeps: bool) -> str | None:
+    """Return a statement of Athena as it is, or for EXECUTE the prepared one; None for PREPARE and DEALLOCATE."""
+    from dagster_project.dialects.prepared import Deallocate, Prepare, filled, read_prepared
+    from dagster_project.views import prepared
+
+    found = read_prepared(text)
+    if found is None:
+        return text
+    if isinstance(found, Prepare):
+        if keeps:
+            prepared.keep(file, found.name, found.statement)
+            click.echo(f"Prepared {found.name}. Run it with EXECUTE {found.name} USING …", err=True)
+        return None
+    if isinstance(found, Deallocate):
+        if keeps:
+            prepared.forget(file, found.name)
+            click.echo(f"Forgot {found.name}.", err=True)
+        return None
+    return filled(found.statement or prepared.statement(file, found.name or ""), found.values)
+
+
 def _translated(query: str, dialect: str, file: Path, where: Settings) -> str:
     """Return a query of another dialect in DuckDB's SQL; what is to be known of it goes to standard error."""
     from dagster_project import terminal
     from dagster_project.dialects import translate
+    from dagster_project.steps.ask import store_of
 
     holder = _Tables(file, where)
-    translation = translate(query.strip().rstrip(";"), dialect, terminal.column_types(file), holder)
+    translation = translate(query.strip().rstrip(";"), dialect, terminal.column_types(file, store_of(where)), holder)
     for note in translation.notes:
         click.echo(f"Note: {note}", err=True)
     return translation.sql

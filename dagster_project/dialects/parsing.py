@@ -123,6 +123,16 @@ def parse(sql: str, dialect: str) -> Any:
     return trees[0]
 
 
+def tokens_of(sql: str, dialect: str) -> list[Any]:
+    """Return the words and signs of a statement. Raises `Unsupported` for a text or name that does not end."""
+    try:
+        return list(_READERS[dialect].tokenize(sql))
+    except SqlglotError as error:
+        raise Unsupported(
+            f"The statement is not read here: {_plain(str(error).splitlines()[0])} Check its quotes."
+        ) from error
+
+
 NUMBER: Final = re.compile(
     r"0[xX](?P<x>[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*)|0[oO](?P<o>[0-7]+(?:_[0-7]+)*)|0[bB](?P<b>[01]+(?:_[01]+)*)"
     r"|\d+(?:_\d+)*(?:\.(?:\d+(?:_\d+)*)?)?(?:[eE][+-]?\d+)?"

@@ -18,10 +18,10 @@ RELATION: Final = rf"(?P<relation>{NAME}(?:\.{NAME}){{0,2}})"
 DATABASE: Final = rf"(?:\s+(?:IN|FROM)\s+(?P<database>{NAME}(?:\.{NAME})?))?"
 LIKE: Final = r"(?:\s+(?:LIKE\s+)?'(?P<like>[^']*)')?"
 REFUSED: Final = {
-    "PREPARE": "Prepared statements are not kept here. Write the values into the query.",
-    "EXECUTE": "Prepared statements are not kept here. Write the values into the query.",
-    "DEALLOCATE": "Prepared statements are not kept here. Leave it out.",
-    "UNLOAD": "UNLOAD is not given here. Use `notelake sql --format csv`, or DuckDB's COPY … TO.",
+    "PREPARE": "Prepared statements are kept by `notelake sql --dialect athena`. Run it there.",
+    "EXECUTE": "Prepared statements are kept by `notelake sql --dialect athena`. Run it there.",
+    "DEALLOCATE": "Prepared statements are kept by `notelake sql --dialect athena`. Run it there.",
+    "UNLOAD": "UNLOAD is no query, and is written by `notelake sql --dialect athena`. Run it there.",
     "MSCK": "Partitions are known from the tables themselves here. Leave it out.",
 }
 

@@ -16,8 +16,11 @@ from typing import Final
 from uuid import uuid4
 
 import duckdb
+import fsspec
+from fsspec import AbstractFileSystem
 
 from dagster_project.errors import NotelakeError, UsageError
+from dagster_project.settings import Settings
 from dagster_project.views import queries_log
 from dagster_project.views.cost import Scanned, scanned
 
@@ -40,18 +43,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a query was: rows it gave, seconds it ran, what it scanned; None if that was not counted."""
+    """What a query was: rows it gave, seconds it ran, what it scanned."""
 
     rows: int
     seconds: float
-    scanned: Scanned | None
+    scanned: Scanned
 
     def __str__(self) -> str:
-        if self.scanned is None:
-            cost = "bytes scanned are not counted in an object store"
-        else:
-            least = " at least" if self.scanned.unknown else ""
-            cost = f"{size_of(self.scanned.bytes)} scanned{least}"
+        least = " at least" if self.scanned.unknown else ""
+        cost = f"{size_of(self.scanned.bytes)} scanned{least}"
         return f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}, {self.seconds:.2f} s, {cost}"
 
 
@@ -66,12 +66,13 @@ def ask(
     show: Show,
     *,
     max_scan: int | None = None,
-    is_remote: bool = False,
+    files: AbstractFileSystem | None = None,
     output: str | None = None,
 ) -> tuple[Told, str | None]:
     """Run the statements of a question; return what they were together, and why the history lacks it, if it does.
 
-    Raises `UsageError` if they would scan more than `max_scan` bytes: then none of them has run.
+    `files` is the store the lake lies in, None for local disk. Raises `UsageError` if they would scan more than
+    `max_scan` bytes: then none of them has run.
     """
     started, told, failure = time.perf_counter(), None, None
     cost: Scanned | None = None
@@ -79,7 +80,7 @@ def ask(
         statements = con.extract_statements(question.sql)
         if not statements:
             raise UsageError("The query is empty. Give one, or no argument at all for the DuckDB shell.")
-        cost = None if is_remote else _cost(view_file, statements)
+        cost = _cost(view_file, statements, files)
         _refuse_dear(cost, max_scan)
         started = time.perf_counter()
         rows = sum(show(result) for each in statements if (result := con.sql(each.query)) is not None)
@@ -92,26 +93,34 @@ def ask(
     return told, kept
 
 
-def _cost(view_file: Path, statements: list[duckdb.Statement]) -> Scanned:
+def keep_unrun(view_file: Path, question: Question) -> None:
+    """Keep a statement in the history that ran nothing in DuckDB, such as PREPARE."""
+    _keep(view_file, question, time.perf_counter(), None, Told(0, 0.0, Scanned(0, 0, 0)), "", None)
+
+
+def store_of(where: Settings) -> AbstractFileSystem | None:
+    """Return the object store a lake lies in; None for local disk."""
+    return fsspec.filesystem(where.lake.split("://", 1)[0]) if where.is_remote else None
+
+
+def _cost(view_file: Path, statements: list[duckdb.Statement], files: AbstractFileSystem | None) -> Scanned:
     """Return what the SELECTs scan. Others read nothing of the lake that is counted."""
-    counted = [_scanned(view_file, s.query) for s in statements if s.type == duckdb.StatementType.SELECT]
+    counted = [_scanned(view_file, s.query, files) for s in statements if s.type == duckdb.StatementType.SELECT]
     files, groups = sum(each.files for each in counted), sum(each.row_groups for each in counted)
     unknown = next((each.unknown for each in counted if each.unknown), None)
     return Scanned(sum(each.bytes for each in counted), files, groups, unknown)
 
 
-def _scanned(view_file: Path, query: str) -> Scanned:
+def _scanned(view_file: Path, query: str, files: AbstractFileSystem | None) -> Scanned:
     try:
-        return scanned(view_file, query)
+        return scanned(view_file, query, files)
     except duckdb.Error:  # running it will say what is wrong, unless it stands on a statement before it
         return Scanned(0, 0, 0, "a statement that DuckDB cannot plan by itself")
 
 
-def _refuse_dear(cost: Scanned | None, most: int | None) -> None:
+def _refuse_dear(cost: Scanned, most: int | None) -> None:
     if most is None:
         return
-    if cost is None:
-        raise UsageError("What a query scans in an object store is not counted here. Leave --max-scan out.")
     if cost.unknown:
         raise UsageError(f"What it scans cannot be counted: {cost.unknown}. Nothing was run. Leave --max-scan out.")
     if cost.bytes > most:

@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple
 
 import duckdb
 import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
 
 from dagster_project.sql_words import identifier, literal
 
@@ -39,8 +40,8 @@ class Scanned(NamedTuple):
     unknown: str | None = None
 
 
-def scanned(view_file: Path, query: str) -> Scanned:
-    """Return what one SELECT would read of the files behind `view_file`, which lie on local disk.
+def scanned(view_file: Path, query: str, files: AbstractFileSystem | None = None) -> Scanned:
+    """Return what one SELECT would read of the files behind `view_file`: on local disk, or in the store `files`.
 
     Raises `duckdb.Error` for a query that DuckDB refuses.
     """
@@ -49,13 +50,15 @@ def scanned(view_file: Path, query: str) -> Scanned:
         shutil.copyfile(view_file, copy)
         with closing(duckdb.connect(str(copy), config={"threads": 1})) as con:
             con.execute("SET TimeZone = 'UTC'")
+            if files is not None:
+                con.register_filesystem(files)
             marked = _Marked()
             for view in _behind(con, query):
                 con.execute(marked.mark(view).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
             if "read_parquet" in query:
                 query = marked.mark(_canonical(con, query))
             row = con.execute(f"EXPLAIN (FORMAT JSON) {query}").fetchone()
-    return _count(json.loads(row[1]) if row else [], marked.files)
+    return _count(json.loads(row[1]) if row else [], marked.files, files)
 
 
 def _behind(con: duckdb.DuckDBPyConnection, query: str) -> list[str]:
@@ -182,7 +185,9 @@ _OF_FILES: Final = re.compile(r"(filename|size|last_modified)\b")
 """What is told of files without reading them."""
 
 
-def _count(plan: Sequence[Mapping[str, Any]], files: Sequence[Sequence[str]]) -> Scanned:
+def _count(
+    plan: Sequence[Mapping[str, Any]], files: Sequence[Sequence[str]], store: AbstractFileSystem | None
+) -> Scanned:
     total, seen, groups, unknown = 0, 0, 0, None
     for node in _nodes(plan):
         name, info = str(node.get("name", "")).strip(), node.get("extra_info", {})
@@ -193,7 +198,7 @@ def _count(plan: Sequence[Mapping[str, Any]], files: Sequence[Sequence[str]]) ->
                 unknown = f"{name} of files that are none of the lake's tables"
             continue
         bounds = list(_bounds(_listed(info.get("Filters"))))
-        read = _footers(files[marks[0][0]], {id_ for _, id_ in marks}, bounds)
+        read = _footers(files[marks[0][0]], {id_ for _, id_ in marks}, bounds, store)
         total, groups, seen = total + sum(b for b, _ in read), groups + sum(g for _, g in read), seen + len(read)
     return Scanned(total, seen, groups, unknown)
 
@@ -215,15 +220,23 @@ def _bounds(filters: Sequence[str]) -> Iterator[_Bound]:
                 yield _Bound(int(found[2]), found["sign"], found["value"])
 
 
-def _footers(files: Sequence[str], fields: set[int], bounds: Sequence[_Bound]) -> list[tuple[int, int]]:
-    """Return of each file that is read how many bytes and row groups are."""
-    with ThreadPoolExecutor(4) as pool:
-        read = pool.map(lambda file: _footer(file, fields, bounds), files)
+def _footers(
+    files: Sequence[str], fields: set[int], bounds: Sequence[_Bound], store: AbstractFileSystem | None
+) -> list[tuple[int, int]]:
+    """Return of each file that is read how many bytes and row groups are. A store is asked for many at once."""
+    with ThreadPoolExecutor(4 if store is None else 16) as pool:
+        read = pool.map(lambda file: _bytes(_footer(file, store), fields, bounds), files)
         return [(size, groups) for size, groups in read if groups]
 
 
-def _footer(file: str, fields: set[int], bounds: Sequence[_Bound]) -> tuple[int, int]:
-    footer = pq.read_metadata(file)
+def _footer(file: str, store: AbstractFileSystem | None) -> pq.FileMetaData:
+    if store is None:
+        return pq.read_metadata(file)
+    with store.open(file, cache_type="none") as opened:
+        return pq.read_metadata(opened)
+
+
+def _bytes(footer: pq.FileMetaData, fields: set[int], bounds: Sequence[_Bound]) -> tuple[int, int]:
     ids = {
         each.name: int((each.metadata or {}).get(b"PARQUET:field_id", -1)) for each in footer.schema.to_arrow_schema()
     }

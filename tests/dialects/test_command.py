@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import duckdb
@@ -40,3 +42,32 @@ def test_explain_shows_the_duckdb_sql_and_runs_nothing(lake: str) -> None:
 def test_what_is_refused_is_wrong_use_and_named(lake: str) -> None:
     done = notelake("sql", "--dialect", "athena", "--lake", lake, "SELECT approx_distinct(words) FROM notes.notes")
     assert done.exit_code == 2 and "count(DISTINCT x)" in done.stderr
+
+
+def test_a_prepared_statement_is_kept_with_the_lake_and_runs_with_its_values(lake: str) -> None:
+    ask = ("sql", "--dialect", "athena", "--format", "csv", "--lake", lake)
+    assert notelake(*ask, "PREPARE wordy FROM SELECT words + ? AS more FROM notes.notes WHERE day >= ?").exit_code == 0
+    assert notelake(*ask, "EXECUTE wordy USING 3, DATE '2020-01-01'").stdout == "more\n10\n"
+    assert notelake(*ask, "EXECUTE wordy USING 'a', DATE '2020-01-01'").exit_code == 2
+    assert "has 2 parameters" in notelake(*ask, "EXECUTE wordy USING 3").stderr
+    assert notelake(*ask, "DEALLOCATE PREPARE wordy").exit_code == 0
+    assert "No prepared statement is called wordy" in notelake(*ask, "EXECUTE wordy USING 3").stderr
+
+
+def test_an_unload_runs_through_the_command_prepared_or_not(lake: str, tmp_path: Path) -> None:
+    ask = ("sql", "--dialect", "athena", "--lake", lake)
+    to = f"TO '{tmp_path}/out/' WITH (format = 'JSON')"
+    prepared = notelake(*ask, f"PREPARE away FROM UNLOAD (SELECT words, tags FROM notes.notes WHERE words > ?) {to}")
+    assert prepared.exit_code == 0, prepared.stderr
+    done = notelake(*ask, "EXECUTE away USING 1")
+    assert done.exit_code == 0 and done.stderr.startswith("1 row, "), done.stderr
+    (made,) = (tmp_path / "out").iterdir()
+    assert gzip.decompress(made.read_bytes()) == b'{"words":7,"tags":["a","b"]}\n'
+    assert notelake(*ask, "--explain", "EXECUTE away USING 1").stdout.startswith("SELECT ")
+    again = notelake(*ask, "EXECUTE away USING 1")
+    assert again.exit_code == 2 and "is not empty" in again.stderr
+    kept = [json.loads(line) for line in (Path(lake) / "queries.jsonl").read_text().splitlines()]
+    assert [(row["statement_type"], row["state"]) for row in kept] == [
+        ("UTILITY", "SUCCEEDED"), ("DML", "SUCCEEDED"), ("DML", "FAILED")
+    ]  # fmt: skip
+    assert kept[1]["output_location"] == f"{tmp_path}/out/"

@@ -10,9 +10,12 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import s3fs
+from click.testing import CliRunner, Result
 
+from dagster_project.cli import main
 from dagster_project.contracts import EVENTS, NOTES
 from dagster_project.doctor import examine
 from dagster_project.errors import LakeMoved, LakeUnsupported
@@ -140,6 +143,31 @@ def test_the_views_are_read_from_python_with_s3fs(on_s3: Settings, on_local_disk
     with_s3fs = counts_of(on_s3, lambda con: con.register_filesystem(s3fs.S3FileSystem()))
     assert with_s3fs == counts_of(on_local_disk)
     assert with_s3fs["notes.notes"] > 0
+
+
+def test_a_query_in_a_store_costs_what_it_costs_on_local_disk_and_its_rows_are_unloaded_there(
+    on_s3: Settings, on_local_disk: Settings, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(where: Settings, *words: str) -> Result:
+        monkeypatch.setenv("NOTELAKE_VIEW_FILE", str(where.view_file))
+        return CliRunner().invoke(main, ["sql", "--lake", where.lake, *words], catch_exceptions=False)
+
+    query = "SELECT source, count(title) AS n FROM notes.notes GROUP BY 1"
+    ours, theirs = (ask(where, query, "--max-scan", "1GB") for where in (on_s3, on_local_disk))
+    assert (ours.exit_code, ours.stdout) == (0, theirs.stdout), ours.stderr
+    scanned = [done.stderr.rpartition(", ")[2] for done in (ours, theirs)]
+    assert scanned[0] == scanned[1] and scanned[0].endswith("B scanned\n")
+    refused = ask(on_s3, query, "--max-scan", "10B")
+    assert refused.exit_code == 2 and "Nothing was run" in refused.stderr
+
+    options = "WITH (format = 'PARQUET', partitioned_by = ARRAY['source'])"
+    to = f"TO '{bucket}/away/' {options}"
+    done = ask(on_s3, "--dialect", "athena", f"UNLOAD (SELECT title, source FROM notes.notes) {to}")
+    assert done.exit_code == 0, done.stderr
+    files = s3fs.S3FileSystem().glob(f"{bucket}/away/source=*/*")
+    assert sum(pq.read_metadata(s3fs.S3FileSystem().open(file)).num_rows for file in files) > 0
+    again = ask(on_s3, "--dialect", "athena", f"UNLOAD (SELECT 1 AS a) TO '{bucket}/away' WITH (format = 'JSON')")
+    assert again.exit_code == 2 and "is not empty" in again.stderr
 
 
 def test_the_views_are_read_by_plain_duckdb_with_httpfs(
