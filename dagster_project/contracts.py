@@ -117,24 +117,28 @@ Mode = Literal["append", "replace", "merge", "history"]
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What of a table source's arrivals is current: its mode, and the names of the columns that are its key."""
+    """What of a table source's arrivals is current: its mode, and the names of the columns that are its key.
+
+    `children` are the paths of lists and maps whose elements are shown as child tables, `*` for all.
+    """
 
     mode: Mode = "replace"
     key: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return it as the property of a table holds it.
 
         >>> Current.from_json(Current("merge", ("id",)).to_json())
-        Current(mode='merge', key=('id',))
+        Current(mode='merge', key=('id',), children=())
         """
-        return json.dumps({"mode": self.mode, "key": self.key})
+        return json.dumps({"mode": self.mode, "key": self.key, "children": self.children})
 
     @classmethod
     def from_json(cls, text: str) -> Current:
         """Return what `to_json` wrote."""
         told = json.loads(text)
-        return cls(told["mode"], tuple(told["key"]))
+        return cls(told["mode"], tuple(told["key"]), tuple(told.get("children", ())))
 
 
 @dataclass(frozen=True, slots=True)

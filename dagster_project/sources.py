@@ -237,6 +237,11 @@ class TableSource(Declared):
         "append: those, and the rows of files that are gone. merge: of the rows at the source now the latest of each "
         "key of `note`. history: every version of each key, with valid_from, valid_to and is_current.",
     )
+    child_tables: bool | tuple[str, ...] = Field(
+        default=False,
+        description="Lists and maps whose elements `tables.<source>__<column>` shows, a row each: their columns, with "
+        "fields of structs behind a dot as `user.emails`; true for all of them.",
+    )
     same_content: Literal["skip", "load"] = Field(
         "skip", description="Whether a file is loaded whose content stands under another name already."
     )
@@ -401,6 +406,13 @@ def declared_sources(folder: Path, root: Path) -> tuple[Source, ...]:
     for name in names:
         if names.count(name) > 1:
             raise SourceInvalid(f"Two sources are called {name!r}; rename one of them in {folder}.")
+    for source in found:
+        below = [name for name in names if name.startswith(f"{source.name}__")]
+        if below and isinstance(source, TableSource) and source.child_tables:
+            raise SourceInvalid(
+                f"Source {source.name} has child tables, which are called tables.{source.name}__…, and another source "
+                f"is called {below[0]!r}. Rename one of them in {folder}."
+            )
     return tuple(found)  # type: ignore[arg-type]
 
 

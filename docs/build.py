@@ -72,14 +72,33 @@ def _cell(text: str) -> str:
 
 def _prose(text: str) -> str:
     """Put words such as raw.<source> into code: Markdown takes what stands in angle brackets for HTML and drops it."""
-    return re.sub(r"(?<!`)\b[\w.:]*<[a-z ]+>(?!`)", r"`\g<0>`", text)
+    return re.sub(
+        r"`[^`]*`|\b[\w.:]*<[a-z ]+>", lambda found: found[0] if found[0].startswith("`") else f"`{found[0]}`", text
+    )
 
 
 VIEWS_HEAD = """# Views
 
 One file each, `sql/views/<schema>/<view>.sql`; they stand in `lake.duckdb` by the same name. Made without a file:
-`tables.<source>`, the rows of a table source as they are now, and `notes.contents`, the bytes of every file of every
-document source as they arrived. Macros are at the end.
+`tables.<source>`, the rows of a table source as they are now, its child tables, and `notes.contents`, the bytes of
+every file of every document source as they arrived. Macros are at the end.
+
+## Child tables
+
+A table source with `child_tables` has `tables.<source>__<column>` for each list and map it names, a row per element; it
+stores nothing. Fields of structs follow behind `__`, and so do lists within elements: `orders.items.taxes` is
+`tables.<source>__orders__items__taxes`.
+
+| column | meaning |
+|---|---|
+| fields of a struct, else `value`; of a map `key` and `value` | What is in the element |
+| `_ordinal` | Its place in the list, from 1, so that `column[_ordinal]` is the element |
+| `_parent_ordinals` | Where lists are within lists: the places of the elements it is within, the outermost first |
+| `_parent_<column>` | The key of the row it is in, where the source names one |
+| `valid_from`, `valid_to`, `is_current` | Those of the row, in mode history |
+| `_file`, `_row`, `_row_hash` | Where the row stands, as in `tables.<source>`, and its hash, as in `raw.<source>` |
+
+A name that an element's own field has gets a `_` before it. An empty list has no rows, a null in a list has one.
 """
 
 

@@ -5,7 +5,7 @@ What belongs here: reporting a publication. What does not: making one, which eve
 
 # No postponed annotations here: Dagster reads those of `context` and of resources.
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,10 +44,16 @@ TELLS_OF_ALL: Final = ("quality.attachment_contents",)
 """Views of that schema that list what is there, good or bad."""
 
 
-def relation_key(relation: str) -> dg.AssetKey:
-    """Return the asset behind a relation of the lake: its own, or the source's raw rows for `tables.<source>`."""
+def relation_key(relation: str, sources: Iterable[str] = ()) -> dg.AssetKey:
+    """Return the asset behind a relation of the lake: its own, or its source's raw rows.
+
+    Those are behind `tables.<source>`, and the child tables of those of `sources`, `tables.<source>__<column>`.
+    """
     namespace, name = relation.split(".", 1)
-    return raw_key(name) if namespace == "tables" else dg.AssetKey([namespace, name])
+    if namespace != "tables":
+        return dg.AssetKey([namespace, name])
+    of = [source for source in sources if name == source or name.startswith(f"{source}__")]
+    return raw_key(max(of, key=len, default=name))
 
 
 def served_definitions(sources: Sequence[Source], settings: Settings) -> dg.Definitions:
@@ -78,7 +84,7 @@ def _served(sources: Sequence[Source]) -> dg.AssetsDefinition:
     def served(context: dg.AssetExecutionContext, lake: LakeResource) -> Iterator[Any]:
         with told():
             asked = {check.asset_key for check in context.selected_asset_check_keys}
-            for result in _report(lake, views):
+            for result in _report(lake, views, [source.name for source in sources]):
                 if result.asset_key in context.selected_asset_keys:
                     yield result
                 if result.asset_key in asked:
@@ -126,7 +132,8 @@ def _writes(source: Source, table: Table) -> bool:
 
 def _view_spec(view: "View", sources: Sequence[Source]) -> dg.AssetSpec:
     own = relation_key(view.identifier)
-    deps = [relation_key(name) for name in view.depends_on if name not in (view.identifier, CONTENTS)]
+    names = [source.name for source in sources]
+    deps = [relation_key(name, names) for name in view.depends_on if name not in (view.identifier, CONTENTS)]
     if CONTENTS in view.depends_on:  # made of the raw rows of all document sources, and no asset of its own
         deps += [raw_key(source.name) for source in sources if source.kind == "documents"]
     if view.identifier in view.depends_on:  # it stands on the table of its own name, which is no asset of its own then
@@ -147,7 +154,9 @@ def _shared(namespace: str, sources: Sequence[Source], what: str) -> dict[str, A
     return {"group_name": namespace, "owners": owners, "tags": {"stage": "serve", "relation": what}}
 
 
-def _report(resource: LakeResource, views: Mapping[str, "View"]) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+def _report(
+    resource: LakeResource, views: Mapping[str, "View"], sources: Sequence[str]
+) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
     """Yield what is served of each table and view, all from one publication."""
     with _view_file(resource) as (publication, con):
         about: dict[str, Any] = {
@@ -160,7 +169,7 @@ def _report(resource: LakeResource, views: Mapping[str, "View"]) -> Iterator[dg.
         types = _column_types(con)
         for view in views.values():
             yield dg.MaterializeResult(
-                relation_key(view.identifier), metadata={**_view_metadata(con, view, types), **about}
+                relation_key(view.identifier), metadata={**_view_metadata(con, view, types, sources), **about}
             )
 
 
@@ -198,25 +207,25 @@ def _column_types(con: "duckdb.DuckDBPyConnection") -> dict[str, dict[str, str]]
 
 
 def _view_metadata(
-    con: "duckdb.DuckDBPyConnection", view: "View", types: Mapping[str, Mapping[str, str]]
+    con: "duckdb.DuckDBPyConnection", view: "View", types: Mapping[str, Mapping[str, str]], sources: Sequence[str]
 ) -> dict[str, Any]:
     began = time.perf_counter()
     (rows,) = con.execute(f"SELECT count(*) FROM {view.identifier}").fetchone() or (0,)
     return {
         ROW_COUNT: rows,
         **described_metadata(view.columns, types.get(view.identifier)),
-        **_lineage_metadata(view, types),
+        **_lineage_metadata(view, types, sources),
         "seconds": round(time.perf_counter() - began, 3),
     }
 
 
-def _lineage_metadata(view: "View", types: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def _lineage_metadata(view: "View", types: Mapping[str, Mapping[str, str]], sources: Sequence[str]) -> dict[str, Any]:
     from dagster_project.views.sql_files import lineage
 
     found = lineage(view, {name: list(types.get(name, ())) for name in view.depends_on})
     deps = {
         column: [
-            dg.TableColumnDep(relation_key(relation), name)
+            dg.TableColumnDep(relation_key(relation, sources), name)
             for relation, name in origins
             if relation not in (view.identifier, CONTENTS)
         ]

@@ -17,7 +17,7 @@ from typing import Any, Final, assert_never
 import duckdb
 import pyarrow as pa
 
-from dagster_project.contracts import LEDGER, Current, Table, raw_table
+from dagster_project.contracts import LEDGER, Column, Current, Table, raw_table
 from dagster_project.errors import CommitConflict
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.commit import Change, commit
@@ -43,6 +43,7 @@ from dagster_project.steps.cursors import (
     source_cursor,
 )
 from dagster_project.steps.pending import refuse_other_kind
+from dagster_project.views.children import ALL, not_to_be_had
 
 ATTEMPTS: Final = 8
 
@@ -145,7 +146,8 @@ def _land_once(
             problems=tuple(look.problems),
         )
         failpoint("land.staged")
-        shown = _shown(source, look.table, pin)
+        shown, notices = _shown(source, look.table, pin)
+        landed = replace(landed, notices=(*landed.notices, *notices))
         if not added:
             if shown:
                 commit(lake, [Change(pin, properties=shown)], summary={}, stage="land")
@@ -174,14 +176,26 @@ def _land_once(
     )
 
 
-def _shown(source: Source, table: Table, pin: Pin) -> dict[str, str]:
-    """Return the property that says what of a table source is current, if it does not say so already."""
+def _shown(source: Source, table: Table, pin: Pin) -> tuple[dict[str, str], list[str]]:
+    """Return the property that says what of a table source is current, if it does not say so already, and notices."""
     own = table.columns[len(raw_table(source.name, source.kind).columns) :]
     if not isinstance(source, TableSource) or not own:
-        return {}
-    key = key_columns(source, own) if source.mode in ("merge", "history") else ()
-    current = Current(source.mode, key)
-    return {} if current == (pin.table.current or Current()) else {CURRENT_PROPERTY: current.to_json()}
+        return {}, []
+    key = key_columns(source, own) if source.mode in ("merge", "history") or source.child_tables else ()
+    current = Current(source.mode, key, _children(source, own))
+    missing = not_to_be_had(replace(table, current=current))
+    notices = [f"There is no child table of {path}: it {why}. See `child_tables`" for path, why in missing.items()]
+    is_told = current == (pin.table.current or Current())
+    return {} if is_told else {CURRENT_PROPERTY: current.to_json()}, notices
+
+
+def _children(source: TableSource, own: Sequence[Column]) -> tuple[str, ...]:
+    """Return the paths of the child tables that are asked for, in the names of columns."""
+    if isinstance(source.child_tables, bool):
+        return (ALL,) if source.child_tables else ()
+    headers = {column.doc: column.name for column in reversed(own)} | {column.name: column.name for column in own}
+    parts = ((path, *path.partition(".")) for path in source.child_tables)
+    return tuple(headers.get(path) or f"{headers.get(first, first)}{dot}{rest}" for path, first, dot, rest in parts)
 
 
 def _came(lake: Lake, pin: Pin, table: Table, sequence: int) -> dict[str, str]:

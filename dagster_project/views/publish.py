@@ -37,6 +37,7 @@ from dagster_project.lake.pins import Pin
 from dagster_project.sources import Source
 from dagster_project.sql_words import identifier, literal
 from dagster_project.views import metadata_views, queries_log, scans
+from dagster_project.views.children import child_tables
 from dagster_project.views.sql_files import Macro, View, in_order
 from dagster_project.views.svv import SYSTEM_VIEWS
 
@@ -253,7 +254,8 @@ def _build(connection: duckdb.DuckDBPyConnection, contents: _Contents, to: Path)
     publication, pins, views, sources, macros, facts_of = contents
     by_name = {pin.table.identifier: pin for pin in pins}
     current = {f"tables.{pin.table.name}": pin for pin in pins if scans.is_table_source(pin.table)}
-    given = (*by_name, *current, *_OWN, scans.CONTENTS, queries_log.VIEW)
+    children = {child.name: child for pin in current.values() for child in child_tables(pin.table)}
+    given = (*by_name, *children, *current, *_OWN, scans.CONTENTS, queries_log.VIEW)
     ordered = in_order(views, {*given})
     schemas = {name.split(".")[0] for name in given} | {view.schema for view in views}
     schemas |= {macro.schema for macro in macros}
@@ -270,6 +272,9 @@ def _build(connection: duckdb.DuckDBPyConnection, contents: _Contents, to: Path)
         _comment(connection, "VIEW", system.name, system.row, system.columns)
     quarantine, ledger = (table.identifier if table.identifier in by_name else None for table in (QUARANTINE, LEDGER))
     told = {source.name: source.description for source in sources}
+    for name, child in children.items():
+        _create(connection, name, child.select(quarantine=quarantine, ledger=ledger), f"The child table {name}")
+        _comment(connection, "VIEW", name, child.row, _docs(child.columns))
     _create_current(connection, current, told, quarantine=quarantine, ledger=ledger)
     _create(connection, scans.CONTENTS, scans.contents(pin.table for pin in pins), f"The view {scans.CONTENTS}")
     _comment(connection, "VIEW", scans.CONTENTS, _CONTENTS_ROW, scans.CONTENT_COLUMNS)

@@ -6,7 +6,7 @@ write (`sql_files`), and the file they are put in (`publish`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -45,10 +45,11 @@ def is_table_source(table: Table) -> bool:
 def current_columns(table: Table) -> tuple[Column, ...]:
     """Return the columns of `tables.<source>`: the source's own, when they were so (mode history), where they stand."""
     own = table.columns[len(ARRIVAL) :]
-    return (*own, *_validity(table), *(table.column(column) for column in PLACE))
+    return (*own, *validity(table), *(table.column(column) for column in PLACE))
 
 
-def _validity(table: Table) -> tuple[Column, ...]:
+def validity(table: Table) -> tuple[Column, ...]:
+    """Return the columns that tell when a row was so; none but in mode history."""
     if table.current is None or table.current.mode != "history":
         return ()
     own = {column.name for column in table.columns}
@@ -64,8 +65,16 @@ _VALIDITY: Final = (
 )
 
 
-def current_rows(table: Table, *, quarantine: str | None = None, ledger: str | None = None) -> str:
+def current_rows(
+    table: Table,
+    *,
+    quarantine: str | None = None,
+    ledger: str | None = None,
+    columns: Sequence[Column] | None = None,
+) -> str:
     """Return the SELECT of a table source's current rows over its raw table, as its mode has it.
+
+    `columns` are of the raw table, and may be of `validity`; `current_columns` if left out.
 
     What has landed after the last arrival that `ledger` tells of, a batch that waits, was refused or was undone by a
     rewind, is none of them; None takes all that landed.
@@ -79,10 +88,11 @@ def current_rows(table: Table, *, quarantine: str | None = None, ledger: str | N
     `gone` among the rows of a file says that the key has no row from there on.
     """
     current = table.current or Current()
+    columns = current_columns(table) if columns is None else columns
     if current.mode == "history":
-        return _history(table, current, _passed(table, quarantine), _markers(table, current, ledger))
+        return _history(table, current, _passed(table, quarantine), _markers(table, current, ledger), columns)
     raw = relation(table.identifier)
-    shown = ", ".join(f"arrival.{identifier(column.name)}" for column in current_columns(table))
+    shown = ", ".join(f"arrival.{identifier(column.name)}" for column in columns)
     ops, latest = "= 'put'", ""
     if current.mode == "merge":
         ops = "IN ('put', 'gone')"
@@ -118,7 +128,7 @@ def _passed(table: Table, quarantine: str | None) -> str:
     )
 
 
-def _history(table: Table, current: Current, passed: str, markers: str) -> str:
+def _history(table: Table, current: Current, passed: str, markers: str, columns: Sequence[Column]) -> str:
     """Return the SELECT of every version of every key: a slowly changing dimension of type 2.
 
     A row stands from the landing of its file until the next one of that file, or until that vanished. Of rows with one
@@ -129,11 +139,13 @@ def _history(table: Table, current: Current, passed: str, markers: str) -> str:
     keys = ", ".join(f"{part} AS key_{i}" for i, part in enumerate(parts))
     key = ", ".join(f"key_{i}" for i in range(len(parts)))
     same = " AND ".join(f"a.key_{i} IS NOT DISTINCT FROM t.key_{i}" for i in range(len(parts)))
-    own = [f"arrival.{identifier(column.name)}" for column in table.columns[len(ARRIVAL) :]]
-    validity = [
-        f"version.{plain} AS {identifier(c.name)}" for (plain, *_), c in zip(_VALIDITY, _validity(table), strict=True)
-    ]
-    shown = ", ".join([*own, *validity, *(f"arrival.{identifier(column)}" for column in PLACE)])
+    plain = {column.name: name for (name, *_), column in zip(_VALIDITY, validity(table), strict=True)}
+    shown = ", ".join(
+        f"version.{plain[column.name]} AS {identifier(column.name)}"
+        if column.name in plain
+        else f"arrival.{identifier(column.name)}"
+        for column in columns
+    )
     return f"""
 WITH segment AS (
   SELECT _file, _op, sequence - _row AS from_sequence, sequence AS to_sequence, _landed_at AS born,

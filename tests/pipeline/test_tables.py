@@ -55,6 +55,12 @@ def test_a_table_that_is_nested_and_drifts_is_told_from_the_file_to_the_view(tmp
     rows = ask(lake, "SELECT coalesce(id::VARCHAR, id__text), o, o__text FROM tables.t ORDER BY ALL")
     assert rows == [("1", None, None), ("3", None, None), ("n", None, '{"a":[1],"new":1}')]
     assert ask(lake, "SELECT path FROM notes.notes ORDER BY 1") == [("1",), ("3",), ("n",)]
+    merged = source.model_copy(update={"mode": "merge", "child_tables": True})
+    assert run(merged)[:2] == (4, 4)
+    assert ask(lake, "SELECT _parent_id, value, _ordinal FROM tables.t__o__a") == []
+    assert run(source.model_copy(update={"child_tables": ("o.a", "name")}))[:2] == (4, 4)
+    assert ask(lake, "SELECT _parent_id, value, _ordinal FROM tables.t__o__a ORDER BY ALL") == [(1, 1, 1), (1, 2, 2)]
+    assert run(merged)[:2] == (4, 4)
     location = lake.pins(["raw.t"])["raw.t"].metadata_location
     assert run(merged)[:2] == (4, 4)
     assert lake.pins(["raw.t"])["raw.t"].metadata_location == location
