@@ -40,7 +40,13 @@ REWIND_FAILPOINTS: Final = (
     "rewind.committed",
 )
 """Those of a rewind, likewise; the first only where rows are shaped again from raw."""
-_ALL: Final = (*FAILPOINTS, *REWIND_FAILPOINTS)
+LOG_FAILPOINTS: Final = (
+    "log.written",
+    "log.rotating",
+    "log.synced",
+)
+"""Those of whoever appends to a log: of `notelake emit`, and of the collector, which answers after the last."""
+_ALL: Final = (*FAILPOINTS, *REWIND_FAILPOINTS, *LOG_FAILPOINTS)
 
 _armed: dict[str, Callable[[], object]] = {}
 _hits: Counter[str] = Counter()

@@ -20,6 +20,7 @@ from typing import IO, Any, Final, Literal, Self
 
 from dagster_project.durable import sync
 from dagster_project.errors import UsageError
+from dagster_project.failpoints import failpoint
 from dagster_project.landing.segments import newest, segment_name
 
 Fsync = Literal["always", "batch", "never"]
@@ -96,10 +97,12 @@ class Log:
         """Write whole lines, alone; unless `fsync` is `never` they are durable on return. Raises OSError."""
         with self._newest_alone() as end:
             _write(self._handle, lines if self._is_at_line_start(end) else b"\n" + lines)
+            failpoint("log.written")
             if self._rotate_bytes is not None and end + len(lines) >= self._rotate_bytes:
                 self._rotate()
         if self._fsync != "never":
             self._sync()
+        failpoint("log.synced")
 
     def _sync(self) -> None:
         try:
@@ -140,6 +143,7 @@ class Log:
         """Begin the next segment; who holds this one alone does so. Its name comes last: until then nobody uses it."""
         if self._fsync != "never":
             os.fsync(self._handle)
+        failpoint("log.rotating")
         self._begin(self._start + os.lseek(self._handle, 0, os.SEEK_END))
 
     def _begin(self, start: int) -> None:
