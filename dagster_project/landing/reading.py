@@ -138,13 +138,13 @@ def nested_value(inner: str, text: str, type_: pa.DataType) -> Value:
     Most values are written as DuckDB writes them again from their type: one comparison shows that nothing is lost. The
     others (a key is missing, a number is written otherwise) are looked at part by part, which takes ten times as long.
     """
-    as_json = f"TRY_CAST({text} AS JSON)"
-    value = f"TRY_CAST({as_json} AS {sql_type(type_)})"
+    value, as_json = f"{text}_value", f"TRY_CAST({text} AS JSON)"
     is_same = f"CAST(to_json({value}) AS VARCHAR) = {text} AND NOT contains({text}, 'NaN')"
     by_parts = f"coalesce({json_holds(as_json, type_)}, false)"
     is_plain = all(leaf in (TEXT, INT, BOOL, DOUBLE) for leaf in leaves(type_))
     holds = f"CASE WHEN {is_same} AND NOT contains({text}, 'Infinity') THEN true ELSE {by_parts} END"
-    return Value(inner, text, value, holds if is_plain else by_parts)
+    typed = f"{inner}, TRY_CAST({as_json} AS {sql_type(type_)}) AS {value}"
+    return Value(typed, text, value, holds if is_plain else by_parts)
 
 
 def outside(inner: str, text: str) -> Value:

@@ -61,6 +61,7 @@ MOST_FIELDS: Final = 200
 CUT_SHORT: Final = -1
 """Stands for the size of a record that is not there: the file ended before it."""
 _SCHEMA: Final = pa.schema({"number": INT, "line": TEXT, "raw": BYTES, "size": INT})
+_IS_OBJECT: Final = "coalesce(json_type(TRY_CAST(line AS JSON)) = 'OBJECT', false)"
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n"
 
@@ -97,12 +98,13 @@ def read_objects(con: duckdb.DuckDBPyConnection, lines: Iterator[Numbered], fiel
     """Give each line as a row, or refused with its line and text. Raises `Broken`."""
     values = [_value(i, field) for i, field in enumerate(fields)]
     pointers = ", ".join(literal("/" + f.header.replace("~", "~0").replace("/", "~1")) for f in fields)
-    keys = "CASE WHEN is_object THEN json_keys(line) END"
+    # As many values as keys: then no key stands twice. That is seldom in doubt, and comparing the keys is slow.
+    is_doubled = "len(keys) <> list_count(x) AND len(keys) <> len(list_distinct(keys))"
     inner = (
-        f"(SELECT *, CASE WHEN is_object THEN json_extract_string(line, [{pointers}]::VARCHAR[]) END AS x, "
-        f"coalesce(len({keys}) <> len(list_distinct({keys})), false) AS is_doubled "
-        "FROM (SELECT *, CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END AS is_object "
-        "FROM (SELECT line, number, raw, size FROM chunk)))"
+        f"(SELECT *, coalesce({is_doubled}, false) AS is_doubled FROM (SELECT *, "
+        f"CASE WHEN is_object THEN json_extract_string(line, [{pointers}]::VARCHAR[]) END AS x, "
+        "CASE WHEN is_object THEN json_keys(line) END AS keys "
+        f"FROM (SELECT line, number, raw, size, {_IS_OBJECT} AS is_object FROM chunk)))"
     )
     also = "number, raw, line, size, is_object AND NOT is_doubled AS is_row, is_doubled"
     sql = query(values, fields, inner, also)
@@ -189,8 +191,8 @@ _MIXED: Final = "JSON"
 def _structure(cursor: duckdb.DuckDBPyConnection, chunk: pa.Table) -> dict[str, Any]:
     cursor.register("chunk", chunk)
     row = cursor.execute(
-        "SELECT json_group_structure(CASE WHEN json_valid(line) THEN CASE WHEN json_type(line) = 'OBJECT' "
-        "THEN CAST(line AS JSON) END END) FROM chunk"
+        "SELECT json_group_structure(object) FROM (SELECT TRY_CAST(line AS JSON) AS object FROM chunk) "
+        "WHERE json_type(object) = 'OBJECT'"
     ).fetchone()
     found = json.loads(row[0]) if row and row[0] else None
     return found if isinstance(found, dict) else {}
