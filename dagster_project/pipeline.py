@@ -17,8 +17,10 @@ from dagster_project.errors import NotelakeError, Superseded
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
+from dagster_project.lake.unavailable import tells_unavailable
 from dagster_project.reports import Committed, Counts, Observer, Report, quiet
 from dagster_project.sources import Source, StreamSource
+from dagster_project.steps.arrived import Arrived
 from dagster_project.steps.batch import Batch, Part
 from dagster_project.steps.commit import commit_batch
 from dagster_project.steps.cursors import note_cursor, paused_since
@@ -90,6 +92,7 @@ def _with(report: Report, batches: Sequence[Committed]) -> Report:
     return replace(report, counts=total, batches=(*report.batches, *batches))
 
 
+@tells_unavailable
 def commit_pending(
     lake: Lake, source: Source, *, observe: Observer = quiet, to: int | None = None
 ) -> tuple[Committed, ...]:
@@ -97,6 +100,7 @@ def commit_pending(
 
     With `to` it stops at that arrival, and does not mind a pause.
     Raises `AuditFailed` if a table rule refuses a batch; batches before it stand, and the next run tries it again.
+    Raises `LakeUnavailable` if the lake can't be written now, or `CommitUnknown`; likewise.
     """
     return _commit_all(lambda: _next(lake, source, to), observe)
 
@@ -113,18 +117,26 @@ def _commit_all(next_batch: Callable[[], Batch | None], observe: Observer) -> tu
     return tuple(done)
 
 
+@tells_unavailable
 def commit_events(
-    lake: Lake, source: StreamSource, *, later: list[pa.Table], seen: Seen | None = None, observe: Observer = quiet
+    lake: Lake,
+    source: StreamSource,
+    *,
+    later: list[pa.Table],
+    seen: Seen | None = None,
+    arrived: Arrived | None = None,
+    observe: Observer = quiet,
 ) -> tuple[Committed, ...]:
     """Commit the events of what has landed, and leave it to `fold_pending` to make notes of them; not while paused.
 
     A commit writes notes.events and ops.ledger, and ops.quarantine where something is refused. What is to be written
-    to ops.audits is appended to `later`, for the next fold. With `seen` its cost does not grow with what was seen.
+    to ops.audits is appended to `later`, for the next fold. With `seen` its cost does not grow with what was seen; what
+    landed last and is in `arrived` is not read from raw.
     Raises as `commit_pending`.
     """
 
     def next_batch() -> Batch | None:
-        batch = _next(lake, source, None, part="events", later=later)
+        batch = _next(lake, source, None, part="events", later=later, arrived=arrived)
         if batch is not None:
             batch.seen = seen
         return batch
@@ -132,6 +144,7 @@ def commit_events(
     return _commit_all(next_batch, observe)
 
 
+@tells_unavailable
 def fold_pending(
     lake: Lake, source: StreamSource, *, later: list[pa.Table], observe: Observer = quiet
 ) -> tuple[Committed, ...]:
@@ -144,7 +157,13 @@ def fold_pending(
 
 
 def _next(
-    lake: Lake, source: Source, last: int | None, *, part: Part = "whole", later: list[pa.Table] | None = None
+    lake: Lake,
+    source: Source,
+    last: int | None,
+    *,
+    part: Part = "whole",
+    later: list[pa.Table] | None = None,
+    arrived: Arrived | None = None,
 ) -> Batch | None:
     pins = lake.pins()
     raw = pins.get(f"raw.{source.name}")
@@ -158,7 +177,8 @@ def _next(
     if to is None or (last is not None and to > last):
         return None
     kept = [] if later is None else later
-    return Batch(lake, source, pins, after, to, lake.connect(), lake.clock(), part=part, later=kept)
+    rows = arrived.rows(after, to) if arrived is not None else None
+    return Batch(lake, source, pins, after, to, lake.connect(), lake.clock(), part=part, later=kept, arrived=rows)
 
 
 def _next_fold(lake: Lake, source: Source, pins: Mapping[str, Pin], later: list[pa.Table]) -> Batch | None:

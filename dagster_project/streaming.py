@@ -27,6 +27,7 @@ from dagster_project.lake.lake import Lake, open_lake
 from dagster_project.pipeline import commit_events, fold_pending, serve
 from dagster_project.reports import Committed, Counts, Landed
 from dagster_project.sources import StreamSource
+from dagster_project.steps.arrived import Arrived
 from dagster_project.steps.judge import warm_up
 from dagster_project.steps.land import land
 from dagster_project.steps.seen import Seen
@@ -185,8 +186,11 @@ class _Consumer:
 
     def _look(self) -> bool:
         began = time.monotonic()
-        landed = land(self._lake, self._source, observe=self._observe, most=self._pace.max_events)
-        batches = commit_events(self._lake, self._source, later=self._later, seen=self._seen, observe=self._observe)
+        arrived = Arrived()
+        landed = land(self._lake, self._source, observe=self._observe, most=self._pace.max_events, keep=arrived)
+        batches = commit_events(
+            self._lake, self._source, later=self._later, seen=self._seen, arrived=arrived, observe=self._observe
+        )
         is_full = landed.arrivals >= self._pace.max_events
         self.is_idle = not landed.arrivals and not batches
         self._notice(landed)

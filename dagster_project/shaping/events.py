@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from itertools import accumulate
 from typing import Final
 
 import duckdb
@@ -30,6 +31,8 @@ Keep = Callable[[str], str]
 """a query of new rows of notes.events -> those rows, kept, as SQL that can stand after FROM."""
 
 PARSER: Final = "json"
+SAID: Final = ("path", "moved_from", "actor", "detail")
+"""Fields of a source's mapping that an event has columns for and its arrival in raw has not."""
 USED: Final = ("title", "body", "text", "tags")
 """Keys of an event's detail that have a column of their own in `notes.notes`."""
 _FOLDED: Final = "['note.deleted', 'note.moved', 'note.created', 'note.updated']"
@@ -81,11 +84,22 @@ def shape_events(
 
 
 def shape_arrivals(
-    con: duckdb.DuckDBPyConnection, source: StreamSource, *, raw: str, is_fresh: str, known_events: str | None
+    con: duckdb.DuckDBPyConnection,
+    source: StreamSource,
+    *,
+    raw: str,
+    is_fresh: str,
+    known_events: str | None,
+    suspects: str | None = None,
+    is_said: bool = False,
 ) -> Shape:
-    """Shape the arrivals of `raw` to events alone, as `shape_events` does; their notes are folded later."""
-    batch = _Batch(con, source, f"(SELECT * FROM {raw} AS a WHERE {is_fresh})", is_fresh)
-    batch.find_dropped(known_events)
+    """Shape the arrivals of `raw` to events alone, as `shape_events` does; their notes are folded later.
+
+    `suspects` is a table with a column `h`: only arrivals whose id has one of these as its `hash` can be
+    duplicates. With `is_said`, `raw` has the columns `SAID` too.
+    """
+    batch = _Batch(con, source, f"(SELECT * FROM {raw} AS a WHERE {is_fresh})", is_fresh, is_said=is_said)
+    batch.find_dropped(known_events, suspects)
     return Shape(
         rows={EVENTS.identifier: f"SELECT {_names(EVENTS.schema)} FROM {batch.events}"},
         replaced="SELECT NULL::VARCHAR AS note_id LIMIT 0",
@@ -157,21 +171,31 @@ _KEY: Final = f"row({_ORDER}, -sequence)"
 class _Batch:
     """The temporary tables of one batch, and the queries over them."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, source: StreamSource, arrivals: str, is_fresh: str) -> None:
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        source: StreamSource,
+        arrivals: str,
+        is_fresh: str,
+        *,
+        is_said: bool = False,
+    ) -> None:
         self._con = con
         self._source = source
         self._name = literal(source.name)
         self._history: str | None = None
         self._is_fresh = is_fresh
         self._arrivals = arrivals
-        self.events = self._events_query()
+        self.events = self._events_query(is_said=is_said)
 
     def _make(self, table: str, query: str) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {query}")
 
-    def find_dropped(self, known: str | None) -> None:
+    def find_dropped(self, known: str | None, suspects: str | None = None) -> None:
         """Make `dropped(sequence, shard, rule)`: refused arrivals, and duplicates (`rule` is null)."""
-        self._make("arrival", f"SELECT sequence, shard, {_RULE} AS rule, {ID} AS event_id FROM {self._arrivals}")
+        looked_at = f" WHERE {_RULE} IS NOT NULL OR hash({ID}) IN (SELECT h FROM {suspects})" if suspects else ""
+        found = f"SELECT sequence, shard, {_RULE} AS rule, {ID} AS event_id FROM {self._arrivals}"
+        self._make("arrival", f"{found}{looked_at}")
         seen = (
             f"UNION SELECT sequence FROM arrival WHERE rule IS NULL AND event_id IN (SELECT event_id FROM {known})"
             if known
@@ -191,30 +215,37 @@ class _Batch:
             """,
         )
         self._make(
-            "arrived_shard", "SELECT shard, count(*) AS seen, min(sequence) AS sequence FROM arrival GROUP BY shard"
+            "arrived_shard",
+            f"SELECT shard, count(*) AS seen, min(sequence) AS sequence FROM {self._arrivals} GROUP BY shard",
         )
         self._con.execute("DROP TABLE arrival")
 
-    def _events_query(self) -> str:
+    def _events_query(self, *, is_said: bool) -> str:
         """The rows of notes.events: the arrivals that were not dropped."""
         mapping = self._source.event
-        wanted = (*mapping.path, *mapping.moved_from, *mapping.actor, *mapping.detail)
-        ends = [len(mapping.path), len(mapping.moved_from), len(mapping.actor), len(mapping.detail)]
-        starts = [sum(ends[:index]) + 1 for index in range(len(ends))]
-        path, moved_from, actor, detail = (_first(start, end) for start, end in zip(starts, ends, strict=True))
+        kept = f"(SELECT * FROM {self._arrivals} ANTI JOIN dropped USING (sequence))"
         whole = _without(self._envelope(), "payload")
         value = (
             f"coalesce({', '.join(f'json_extract(payload, {_pointer(p)})' for p in mapping.detail) or 'NULL'}, NULL)"
         )
         return f"""(
             SELECT {ID} AS event_id, {self._name} AS source, type, occurred_at, landed_at, path, moved_from, actor,
-                   CASE WHEN own IS NULL THEN {whole}
-                        WHEN starts_with(own, '{{') AND json_valid(own) THEN own
+                   CASE WHEN detail IS NULL THEN {whole}
+                        WHEN starts_with(detail, '{{') AND json_valid(detail) THEN detail
                         ELSE json_object('value', {value})::VARCHAR END AS detail,
                    shard, shard_sequence, sequence
-            FROM (SELECT *, {path} AS path, {moved_from} AS moved_from, {actor} AS actor, {detail} AS own
-                  FROM (SELECT *, json_extract_string(payload, [{", ".join(map(_pointer, wanted))}]) AS f
-                        FROM {self._arrivals} ANTI JOIN dropped USING (sequence))))"""
+            FROM {kept if is_said else self._said(kept)})"""
+
+    def _said(self, arrivals: str) -> str:
+        """Arrivals with the columns `SAID`, as their landing reads them."""
+        paths = [getattr(self._source.event, name) for name in SAID]
+        wanted = ", ".join(_pointer(path) for several in paths for path in several)
+        starts = accumulate(map(len, paths), initial=1)
+        columns = ", ".join(
+            f"{_first(start, len(several))} AS {name}"
+            for name, several, start in zip(SAID, paths, starts, strict=False)
+        )
+        return f"(SELECT *, {columns} FROM (SELECT *, json_extract_string(payload, [{wanted}]) AS f FROM {arrivals}))"
 
     def _envelope(self) -> list[str]:
         mapping = self._source.event

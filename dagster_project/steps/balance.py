@@ -79,7 +79,7 @@ def _rows(batch: Batch) -> tuple[int, int]:
 
 def _events(batch: Batch) -> tuple[int, int]:
     """Return the events that arrived and those that are staged."""
-    arrived = _one(batch, f"SELECT count(*) FROM {batch.raw} AS r WHERE {batch.arrivals}")
+    arrived = _one(batch, f"SELECT count(*) FROM {batch.raw} AS r WHERE {batch.is_fresh}")
     events = batch.rows(EVENTS)
     return arrived, _one(batch, f"SELECT count(*) FROM {events} AS e WHERE {batch.arrivals}") if events else 0
 

@@ -69,6 +69,8 @@ class Batch:
     """Rows of ops.audits that the next fold of the stream writes down, so that a commit of events need not."""
     told: pa.Table | None = None
     """Those of this batch, if it is one of events alone; they become `later` once it is committed."""
+    arrived: pa.Table | None = None
+    """The batch's rows of a stream's raw and no others, where they are at hand."""
     seen: Seen | None = None
     near: tuple[str, ...] | None = None
     """Files of notes.events that may hold an id of an arrival, where `seen` says so: no other is looked at then."""
@@ -81,6 +83,8 @@ class Batch:
         self.con.execute("CREATE OR REPLACE TEMP TABLE replaced (note_id VARCHAR)")
         self.con.execute(f"CREATE OR REPLACE TEMP TABLE refusals ({REFUSALS})")
         self.con.execute(f"CREATE OR REPLACE TEMP TABLE inputs ({INPUTS})")
+        if self.arrived is not None:
+            self.con.register("arrived_rows", self.arrived)
 
     @property
     def batch_id(self) -> str:
@@ -104,10 +108,17 @@ class Batch:
     @property
     def raw(self) -> str:
         """`raw.<source>`, as SQL that can stand after FROM; of a stream only files that reach into the batch."""
+        if self.arrived is not None:
+            return "arrived_rows"
         pin = self.pins[f"raw.{self.source.name}"]
         if self.source.kind == "stream" and not self.again:
             return relation(pin, files_reaching(self.lake, pin, self.after))
         return relation(pin)
+
+    @property
+    def is_fresh(self) -> str:
+        """SQL that is true for the `sequence` of an arrival in `raw` that the batch is of."""
+        return self.arrivals if self.arrived is None else "true"
 
     def current(self, table: Table) -> str | None:
         """Return this source's present rows of `table` as SQL; None if there are none."""

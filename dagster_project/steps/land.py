@@ -26,14 +26,17 @@ from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation
 from dagster_project.lake.replace import without_keys
 from dagster_project.lake.staging import StagedFile, Stager, discard
+from dagster_project.lake.unavailable import tells_unavailable
 from dagster_project.landing import documents, streams, tables
 from dagster_project.landing.databases import open_database
 from dagster_project.landing.departed import key_columns
 from dagster_project.reports import Landed, Observer
 from dagster_project.settings import Settings
 from dagster_project.shaping import media_type
+from dagster_project.shaping.events import SAID
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
 from dagster_project.steps import workers
+from dagster_project.steps.arrived import Arrived
 from dagster_project.steps.cursors import (
     COLUMNS_SINCE,
     SOURCE_CURSOR,
@@ -64,6 +67,7 @@ class Look:
     problems: list[str] = field(default_factory=list)
 
 
+@tells_unavailable
 def land(
     lake: Lake,
     source: Source,
@@ -73,17 +77,19 @@ def land(
     reread: bool = False,
     arriving: Callable[[], object] = lambda: None,
     most: int | None = None,
+    keep: Arrived | None = None,
 ) -> Landed:
     """Land what is new at `source`; with `reread` also its files that did not come through whole last time.
 
-    Of a stream about `most` events are landed, if that is given: whole chunks, until they are that many.
+    Of a stream about `most` events are landed, if that is given: whole chunks, until they are that many. Their rows
+    are held in `keep` too.
 
     `arriving` is called as soon as it is known that something arrives, perhaps several times: what comes after landing
     can be prepared beside it.
 
     A paused source is not looked at, and a notice says so.
 
-    Raises `SourceUnavailable`, `TooManyGone`, or `CommitConflict` after many races.
+    Raises `SourceUnavailable`, `TooManyGone`, `LakeUnavailable`, or `CommitConflict` after many races.
     """
     contract = raw_table(source.name, source.kind)
     lake.ensure([contract])
@@ -98,7 +104,15 @@ def land(
             return Landed(source.name, source.kind, notices=(told,), is_paused=True)
         try:
             return _land_once(
-                lake, source, pin, observe=observe, allow_gone=allow_gone, again=again, arriving=arriving, most=most
+                lake,
+                source,
+                pin,
+                observe=observe,
+                allow_gone=allow_gone,
+                again=again,
+                arriving=arriving,
+                most=most,
+                keep=keep,
             )
         except CommitConflict:
             if attempt == ATTEMPTS:
@@ -129,12 +143,13 @@ def _land_once(
     again: frozenset[str],
     arriving: Callable[[], object],
     most: int | None,
+    keep: Arrived | None,
 ) -> Landed:
     cursor = source_cursor(lake, pin)
     if pin.snapshot_id is None:
         arriving()  # a source that is new has something
     with lake.connect() as con, ExitStack() as opened:
-        look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone, again, opened, most), source)
+        look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone, again, opened, most, keep), source)
         failpoint("land.scanned")
         added = () if look.total == 0 else _write(lake, source, look, observe, arriving)
         landed = Landed(
@@ -241,6 +256,8 @@ class _Context:
     """What is to be closed once all is read."""
     most: int | None = None
     """How many events of a stream to take; None for all."""
+    keep: Arrived | None = None
+    """Holds the rows of a stream that are taken."""
 
     @property
     def next_sequence(self) -> int:
@@ -486,8 +503,15 @@ def _look_at_stream(context: _Context, source: StreamSource) -> Look:
 
     def rows() -> Iterator[pa.Table]:
         taken = 0
+        if context.keep is not None:
+            context.keep.clear()
         pieces = streams.read(
-            source, before, first_sequence=context.next_sequence, landed_at=context.now, con=context.con
+            source,
+            before,
+            first_sequence=context.next_sequence,
+            landed_at=context.now,
+            con=context.con,
+            said=SAID if context.keep is not None else (),
         )
         for piece in pieces:
             if isinstance(piece, streams.Problem):
@@ -495,6 +519,8 @@ def _look_at_stream(context: _Context, source: StreamSource) -> Look:
                 continue
             look.positions = {shard: at.stored() for shard, at in piece.positions.items()}
             taken += piece.rows.num_rows
+            if context.keep is not None:
+                context.keep.add(piece.rows, piece.said)
             yield piece.rows
             if context.most is not None and taken >= context.most:
                 return

@@ -47,7 +47,8 @@ def landed_at(batch: Batch) -> datetime:
     Whatever goes by time counts from here, so that a batch comes out the same whenever it is made.
     """
     when = f"epoch_us(max({LANDED_AT[batch.source.kind]}))"
-    query = f"SELECT {when} FROM {batch.raw} AS r WHERE sequence > {batch.after} AND sequence <= {batch.to}"
+    within = "true" if batch.arrived is not None else f"sequence > {batch.after} AND sequence <= {batch.to}"
+    query = f"SELECT {when} FROM {batch.raw} AS r WHERE {within}"
     row = batch.con.execute(query).fetchone()
     return batch.now if row is None or row[0] is None else _EPOCH + timedelta(microseconds=row[0])
 

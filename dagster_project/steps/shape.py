@@ -137,18 +137,27 @@ def _known_events(batch: Batch, source: StreamSource) -> str | None:
 
 
 def _look_near(batch: Batch, seen: Seen) -> None:
-    """Find the files of notes.events that may hold an id that arrives."""
+    """Make `suspect`, the hashes of ids that may be no new ones, and find the files that may hold one of these."""
     pin = batch.pins[EVENTS.identifier]
     seen.learn(batch.con, pin, [file.file_path for file in batch.lake.source_files(pin, batch.source.name)])
-    hashes = f"SELECT DISTINCT hash({events.ID}) AS h FROM {batch.raw} AS r WHERE {batch.arrivals} ORDER BY h"
-    batch.near = seen.files_with(batch.con.execute(hashes).fetchnumpy()["h"].astype("uint64"))
+    hashes = f"SELECT hash({events.ID}) AS h FROM {batch.raw} AS r WHERE {batch.is_fresh}"
+    found, batch.near = seen.suspects(batch.con.execute(hashes).fetchnumpy()["h"].astype("uint64"))
+    batch.con.register("suspects", pa.table({"h": found}))
+    batch.con.execute("CREATE OR REPLACE TEMP TABLE suspect AS SELECT DISTINCT h FROM suspects")
+    batch.con.unregister("suspects")
 
 
 def _shape_of_arrivals(batch: Batch, source: StreamSource) -> Shape:
     if batch.seen is not None:
         _look_near(batch, batch.seen)
     return events.shape_arrivals(
-        batch.con, source, raw=batch.raw, is_fresh=batch.arrivals, known_events=_known_events(batch, source)
+        batch.con,
+        source,
+        raw=batch.raw,
+        is_fresh=batch.is_fresh,
+        known_events=_known_events(batch, source),
+        suspects="suspect" if batch.seen is not None else None,
+        is_said=batch.arrived is not None,
     )
 
 

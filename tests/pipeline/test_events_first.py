@@ -8,8 +8,10 @@ from dagster_project.contracts import EVENTS, LEDGER, NOTES
 from dagster_project.pipeline import commit_events, fold_pending, land
 from dagster_project.reports import quiet
 from dagster_project.rewind import rewind
+from dagster_project.steps.arrived import Arrived
 from dagster_project.steps.lag import lag_of
 from dagster_project.steps.points import kept_points
+from dagster_project.steps.seen import Seen
 
 
 @pytest.fixture
@@ -17,10 +19,10 @@ def events_first(fresh_lake):
     """Land and commit events alone; return the lake and the tables that were written."""
 
     def commit(folder, source, later):
-        lake = fresh_lake(folder)
+        lake, arrived = fresh_lake(folder), Arrived()
         before = lake.pins()
-        land(lake, source, observe=quiet)
-        commit_events(lake, source, later=later)
+        land(lake, source, observe=quiet, keep=arrived)
+        commit_events(lake, source, later=later, seen=Seen(), arrived=arrived)
         return lake, {name for name, pin in lake.pins().items() if name not in before or pin != before[name]}
 
     return commit

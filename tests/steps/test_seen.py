@@ -39,5 +39,9 @@ def test_a_file_that_holds_an_id_is_found_while_it_is_there_and_no_longer(tmp_pa
                 write(f"merged{number}.parquet", sorted(files.pop(one) | files.pop(other)))
             seen.learn(con, Pinned(), files)  # type: ignore[arg-type]
             asked = random.sample(range(5_000), 30)
-            found = seen.files_with(hashes(asked)["h"].astype("uint64"))
+            arriving = hashes([*asked, *asked[:2]])["h"].astype("uint64")
+            suspects, found = seen.suspects(arriving)
             assert found == tuple(sorted(file for file, ids in files.items() if ids & set(asked)))
+            known = [*set(asked) & set().union(*files.values()), *asked[:2]]
+            assert set(suspects.tolist()) == set(hashes(known)["h"].tolist())
+        assert len(seen) < 2 * sum(map(len, files.values()))

@@ -10,7 +10,9 @@ bare `2020` or `20200831` too, is no time, and `occurred_at` is null.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Final
 
 import duckdb
@@ -32,16 +34,19 @@ _LAST_INSTANT: Final = "TIMESTAMPTZ '9999-12-31 00:00:00+00'"
 class Decoder:
     """Turns what arrived into rows of `raw.<source>`, all landed at one instant."""
 
-    def __init__(self, source: StreamSource, con: duckdb.DuckDBPyConnection, landed_at: datetime) -> None:
+    def __init__(
+        self, source: StreamSource, con: duckdb.DuckDBPyConnection, landed_at: datetime, said: Sequence[str] = ()
+    ) -> None:
         self._schema = raw_table(source.name, "stream").schema
         self._con = con.cursor()  # its view and its time zone are its own
         self._con.execute("SET TimeZone = 'UTC'")
-        self._query = _query(source)
+        self._query = _query(source, said)
+        self._said = tuple(said)
         self._stream = source.name
         self._landed_at = landed_at
 
-    def __call__(self, piece: Piece, first_sequence: int) -> pa.Table:
-        """Return the rows of these events, numbered from `first_sequence`."""
+    def __call__(self, piece: Piece, first_sequence: int) -> tuple[pa.Table, pa.Table]:
+        """Return the rows of these events, numbered from `first_sequence`, and beside them what else they say."""
         numbers = np.arange(first_sequence, first_sequence + len(piece.arrived), dtype=np.int64)
         arrived = piece.arrived.add_column(0, "sequence", pa.array(numbers))
         found = self._read(arrived)
@@ -55,10 +60,11 @@ class Decoder:
             "landed_at": pa.repeat(pa.scalar(self._landed_at, INSTANT), len(arrived)),
         }
         columns = [found[name] if name in found.column_names else same[name] for name in self._schema.names]
-        return pa.Table.from_arrays(columns, self._schema.names).cast(self._schema)
+        rows = pa.Table.from_arrays(columns, self._schema.names).cast(self._schema)
+        return rows, found.select(self._said)
 
     def _read(self, arrived: pa.Table) -> pa.Table:
-        """Return `sequence, event_id, type, occurred_at, error` of each event, in their order."""
+        """Return `sequence, event_id, type, occurred_at, error` and what else is said of each event, in their order."""
         self._con.register(
             "arrived", pa.Table.from_batches(arrived.to_batches(max_chunksize=BATCH_ROWS), arrived.schema)
         )
@@ -83,16 +89,25 @@ def reread(source: StreamSource, raw: str, arrivals: str) -> str:
     )
 
 
-def _query(source: StreamSource) -> str:
+def _query(source: StreamSource, said: Sequence[str] = ()) -> str:
     """Return the query of `sequence, event_id, type, occurred_at, error` over the view `arrived`: lines parsed once.
+
+    Columns follow that are called as `said` names them, each what stands in an event where the field of the mapping of
+    that name says it does: as text, objects as JSON.
 
     `TRY` gives null for a line that is no JSON. JSON is what DuckDB takes for it, which is a little more than the
     standard allows: `NaN`, a comma before a closing bracket.
     """
     mapping = source.event
-    pointers = [_pointer(path) for path in (*mapping.event_id, *mapping.type, *mapping.occurred_at)]
+    beside = [getattr(mapping, name) for name in said]
+    wanted = (mapping.event_id, mapping.type, mapping.occurred_at, *beside)
+    pointers = [_pointer(path) for paths in wanted for path in paths]
     first_type = len(mapping.event_id) + 1
     first_time = first_type + len(mapping.type)
+    starts = accumulate(map(len, beside), initial=first_time + len(mapping.occurred_at))
+    columns = "".join(
+        f", {_first(start, len(paths))} AS {name}" for name, paths, start in zip(said, beside, starts, strict=False)
+    )
     return f"""
         WITH parsed AS (
             SELECT sequence, undecoded IS NOT NULL AS is_undecoded,
@@ -104,14 +119,14 @@ def _query(source: StreamSource) -> str:
             SELECT *, CASE WHEN is_object THEN found END AS f FROM parsed),
         named AS (
             SELECT *, {_first(1, len(mapping.event_id))} AS event_id, {_first(first_type, len(mapping.type))} AS type,
-                   {_first(first_time, len(mapping.occurred_at))} AS said
+                   {_first(first_time, len(mapping.occurred_at))} AS said{columns}
             FROM read),
         timed AS (SELECT *, {_instant("said")} AS instant FROM named)
         SELECT sequence, event_id, type,
                CASE WHEN instant BETWEEN {_FIRST_INSTANT} AND {_LAST_INSTANT} THEN instant END AS occurred_at,
                CASE WHEN is_undecoded THEN 'it is no UTF-8 text'
                     WHEN found IS NULL THEN 'it is no JSON'
-                    WHEN NOT is_object THEN 'it is JSON, but no object' END AS error
+                    WHEN NOT is_object THEN 'it is JSON, but no object' END AS error{"".join(f", {n}" for n in said)}
         FROM timed
     """
 

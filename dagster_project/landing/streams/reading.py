@@ -10,7 +10,7 @@ land exactly once, however often this is killed or run twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -45,18 +45,20 @@ def read(
     first_sequence: int,
     landed_at: datetime,
     con: duckdb.DuckDBPyConnection,
+    said: Sequence[str] = (),
     max_bytes: int = CHUNK_BYTES,
 ) -> Iterator[Chunk | Problem]:
     """Read what was appended to the shards of `source` since `positions`, a chunk of each shard in turn.
 
     `sequence` counts from `first_sequence` without gaps over all chunks. Memory is bounded by `max_bytes` (or the
-    longest line). `con` lends its database; its settings stay as they are.
+    longest line). `con` lends its database; its settings stay as they are. `said` names fields of the source's mapping
+    that are read beside those which raw has columns for: lines are parsed once.
 
     Raises `SourceUnavailable` if the stream as a whole can't be read. What is wrong with one shard comes as a
     `Problem`, once, and the others go on.
     """
     now = dict(positions)
-    decode = Decoder(source, con, landed_at)
+    decode = Decoder(source, con, landed_at, said)
     sequence = first_sequence
     for piece in reader(source).read(positions, max_bytes=max_bytes):
         if isinstance(piece, Problem):
@@ -64,9 +66,9 @@ def read(
             continue
         now[piece.shard] = piece.after
         if piece.arrived.num_rows:
-            rows = decode(piece, sequence)
+            rows, beside = decode(piece, sequence)
             sequence += rows.num_rows
-            yield Chunk(piece.shard, rows, dict(now), piece.bytes)
+            yield Chunk(piece.shard, rows, beside, dict(now), piece.bytes)
 
 
 def shards(source: StreamSource, positions: Positions = NOWHERE) -> tuple[Shard, ...]:

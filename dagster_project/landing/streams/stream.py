@@ -131,6 +131,8 @@ class Chunk:
     shard: str
     rows: pa.Table
     """In the schema of `raw.<source>`; never empty."""
+    said: pa.Table
+    """What else was asked of these events, a row for each."""
     positions: Positions
     """Of all shards, vanished ones too; includes all chunks before this one."""
     bytes: int
