@@ -5,6 +5,7 @@ What belongs here: from words to what a call takes. What does not: what is done 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -36,9 +37,35 @@ def new_id() -> str:
 
 def lake_at(where: Settings, *, create: bool = False) -> Lake:
     """Open the lake; with `create`, make it if it is missing. Raises what `open_lake` does."""
+    _leave_pandas_out()
     from dagster_project.lake.lake import open_lake
 
     return open_lake(where, clock=now, ids=new_id, create=create)
+
+
+def _leave_pandas_out() -> None:
+    """Let pyarrow look for pandas once, in vain: it does so at the first value it makes, and that takes half a second.
+
+    Whoever wants a data frame of it still gets one: then it looks again.
+    """
+    if "pandas" in sys.modules:
+        return
+    import pyarrow as pa
+
+    hidden = _Hidden()
+    sys.meta_path.insert(0, hidden)
+    try:
+        pa.scalar(value=True)
+    finally:
+        sys.meta_path.remove(hidden)
+
+
+class _Hidden:
+    """Stands before the finders of modules, and says that there is no pandas."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
 
 
 def served_lake_at(where: Settings) -> Lake:
