@@ -123,16 +123,6 @@ def test_the_two_exports_of_the_talks_have_as_many_notes_as_rows(
 
 
 @pytest.mark.slow
-def test_each_event_id_is_stored_once(corpora: Path, ingest: Ingest, where: Settings) -> None:
-    lines = [line for file in sorted((corpora / "events").iterdir()) for line in file.read_bytes().splitlines()]
-    ids = Counter(json.loads(line)["id"] for line in lines)
-    counts = ingest(corpora / "events", "history").counts
-    assert (counts.seen, counts.committed, counts.duplicate) == (len(lines), len(ids), len(lines) - len(ids))
-    assert {event for (event,) in ask(where, "SELECT event_id FROM notes.events")} == set(ids)
-    again_changes_nothing(ingest, where, corpora / "events", "history", len(lines))
-
-
-@pytest.mark.slow
 def test_what_changed_between_two_states_of_a_vault_is_what_git_says(
     corpora: Path, ingest: Ingest, where: Settings, tmp_path: Path
 ) -> None:
