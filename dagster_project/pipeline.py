@@ -31,6 +31,7 @@ from dagster_project.steps.record import audit, counts, record
 from dagster_project.steps.seen import Seen
 from dagster_project.steps.serve import serve
 from dagster_project.steps.shape import shape
+from dagster_project.steps.tidy import Tidy
 from dagster_project.views.publish import Publication
 
 __all__ = ["Run", "commit_events", "commit_pending", "fold_pending", "land", "run", "run_source", "serve"]
@@ -125,20 +126,26 @@ def commit_events(
     later: list[pa.Table],
     seen: Seen | None = None,
     arrived: Arrived | None = None,
+    tidy: Tidy | None = None,
+    up_to: int | None = None,
     observe: Observer = quiet,
 ) -> tuple[Committed, ...]:
     """Commit the events of what has landed, and leave it to `fold_pending` to make notes of them; not while paused.
 
     A commit writes notes.events and ops.ledger, and ops.quarantine where something is refused. What is to be written
     to ops.audits is appended to `later`, for the next fold. With `seen` its cost does not grow with what was seen; what
-    landed last and is in `arrived` is not read from raw.
+    landed last and is in `arrived` is not read from raw; with `tidy` small files are not made into larger ones by it.
+    With `up_to` arrivals after it are left for the next time.
     Raises as `commit_pending`.
     """
 
     def next_batch() -> Batch | None:
         batch = _next(lake, source, None, part="events", later=later, arrived=arrived)
+        if batch is not None and up_to is not None and batch.to > up_to:
+            batch.close()
+            return None
         if batch is not None:
-            batch.seen = seen
+            batch.seen, batch.tidy = seen, tidy
         return batch
 
     return _commit_all(next_batch, observe)

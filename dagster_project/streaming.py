@@ -3,11 +3,12 @@
 What belongs here: when to look, to fold, to serve and to try again. What does not: how a commit is made (`pipeline`)
 and how it looks to who watches (`live`).
 
-Events are committed by one thread and folded into notes by another, so that a fold keeps no event waiting. Whatever
-tells it to stop, the commits under way are finished, and nothing is in doubt. It keeps nothing that matters: positions
-and cursors are in the lake, so it goes on where it was however it ended, and two at once on one source commit each
-event once; the one that was too late says so. Only what is to be written to `ops.audits` waits in memory for the next
-fold, and is lost if the process is killed before it.
+Events are committed by one thread and folded into notes by another, so that a fold keeps no event waiting. While it
+catches up, the next events land beside the commit of the last; small files are made into larger ones beside them.
+Whatever tells it to stop, the commits under way are finished, and nothing is in doubt. It keeps nothing that matters:
+positions and cursors are in the lake, so it goes on where it was however it ended, and two at once on one source commit
+each event once; the one that was too late says so. Only what is to be written to `ops.audits` waits in memory for the
+next fold, and is lost if the process is killed before it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ LONGEST_PAUSE: Final = 60.0
 RATE_SECONDS: Final = 10.0
 """Over how long a rate is taken."""
 
+from dagster_project.steps.tidy import Tidy
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -115,7 +117,9 @@ def consume(
             stop.wait(max(0.0, min(views.due_at, *(consumer.due_at for consumer in consumers)) - time.monotonic()))
         for consumer in consumers:
             consumer.finish()
-    views.serve_now()
+    for consumer in consumers:
+        consumer.close()
+    consumers[0].guarded(views.serve_now)
     return tuple(consumer.progress for consumer in consumers)
 
 
@@ -148,6 +152,10 @@ class _Consumer:
 
     def turn(self) -> bool:
         """Do what is due; tell whether the lake has changed."""
+        self._tidy = Tidy(lake, source.name)
+        self._beside = lake.beside()
+        self._lander = ThreadPoolExecutor(1, "land")
+        self._landing: Future[tuple[Landed, Arrived]] | None = None
         changed = False
         if time.monotonic() >= self._look_at:
             changed = self._guarded(self._look)
@@ -158,12 +166,19 @@ class _Consumer:
         return changed
 
     def finish(self) -> None:
-        """Fold what is committed into notes, and write down the audits that wait."""
+        """Commit what has landed, fold what is committed into notes, and write down the audits that wait."""
+        if self._landing is not None:
+            self.guarded(self._look_last)
         if self._folding is not None:
             self._guarded(self._take_fold)
         if self._is_unfolded:
             self._begin_fold()
-            self._guarded(self._take_fold)
+            self.guarded(self._take_fold)
+
+    def close(self) -> None:
+        """Let go of the threads, once what they do is done."""
+        self._lander.shutdown()
+        self._tidy.close()
 
     def _begin_fold(self) -> None:
         self._fold_at = time.monotonic() + self._pace.fold_interval
@@ -187,9 +202,31 @@ class _Consumer:
     def _look(self) -> bool:
         began = time.monotonic()
         arrived = Arrived()
-        landed = land(self._lake, self._source, observe=self._observe, most=self._pace.max_events, keep=arrived)
+        most = self._pace.max_events
+        landed = land(lake, self._source, observe=self._observe, most=most, keep=arrived, tidy=self._tidy)
+        lake.forget_past()
+        return landed, arrived
+
+    def _look_last(self) -> bool:
+        """Commit what lands now, and let nothing more land."""
+        return self._look(is_last=True)
+
+    def _look(self, *, is_last: bool = False) -> bool:
+        began = time.monotonic()
+        landing, self._landing = self._landing, None
+        landed, arrived = landing.result() if landing is not None else self._land(self._lake)
+        is_full = landed.arrivals >= self._pace.max_events
+        if is_full and not is_last:
+            self._landing = self._lander.submit(self._land, self._beside)
         batches = commit_events(
-            self._lake, self._source, later=self._later, seen=self._seen, arrived=arrived, observe=self._observe
+            self._lake,
+            self._source,
+            later=self._later,
+            seen=self._seen,
+            arrived=arrived,
+            tidy=self._tidy,
+            up_to=None if landed.is_paused else landed.last_sequence,
+            observe=self._observe,
         )
         is_full = landed.arrivals >= self._pace.max_events
         self.is_idle = not landed.arrivals and not batches

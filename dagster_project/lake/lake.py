@@ -167,6 +167,10 @@ class Lake(Store):
         if self._database is None:
             self._database = self._new_database()
 
+    def beside(self) -> Lake:
+        """Return the same lake for another thread: what was read of it is kept apart, connections share a database."""
+        return replace(self, _metadata={}, _files={}, _manifests={})
+
     def _new_database(self) -> duckdb.DuckDBPyConnection:
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
         return duckdb.connect(":memory:", config=_config(self.settings))

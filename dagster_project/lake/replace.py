@@ -53,6 +53,11 @@ def without_keys(
     return Rewritten(frozenset(removed), stage_query(lake, con, rows, table=pin.table, source=source))
 
 
+def has_many_small(lake: Lake, pin: Pin, *, source: str) -> bool:
+    """Tell whether `without_keys` would make small files of `source` into larger ones."""
+    return bool(_too_many_small(lake.source_files(pin, source)))
+
+
 def amended(lake: Lake, con: duckdb.DuckDBPyConnection, pin: Pin, *, source: str, changes: str) -> Rewritten:
     """Write the files of `source` that hold a row named in `changes` anew, with the values that are given there.
 

@@ -31,6 +31,7 @@ from dagster_project.steps.seen import Seen
 
 if TYPE_CHECKING:
     from dagster_project.lake.lake import Lake  # workers import this module, and need no catalog
+    from dagster_project.steps.tidy import Tidy
 
 REFUSALS: Final = (
     "unit VARCHAR, rule VARCHAR, reason VARCHAR, key VARCHAR, file VARCHAR, line BIGINT, payload VARCHAR, "
@@ -72,6 +73,8 @@ class Batch:
     arrived: pa.Table | None = None
     """The batch's rows of a stream's raw and no others, where they are at hand."""
     seen: Seen | None = None
+    tidy: Tidy | None = None
+    """Makes small files of notes.events into larger ones beside the commits; without it they do."""
     near: tuple[str, ...] | None = None
     """Files of notes.events that may hold an id of an arrival, where `seen` says so: no other is looked at then."""
     staged: dict[str, tuple[StagedFile, ...]] = field(default_factory=dict)

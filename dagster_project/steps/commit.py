@@ -141,6 +141,8 @@ def _make_way(batch: Batch, table: Table, pin: Pin) -> Rewritten:
         keys = f"(SELECT {literal(batch.batch_id)} AS batch_id)"
     if table.identifier not in batch.staged and table not in (NOTES, *PARTS):
         return Rewritten()
+    if table == EVENTS and batch.tidy is not None:
+        return batch.tidy(pin)
     return without_keys(batch.lake, batch.con, pin, source=batch.source.name, key=key, keys=keys)
 
 

@@ -47,6 +47,7 @@ from dagster_project.steps.cursors import (
 )
 from dagster_project.steps.pending import refuse_other_kind
 from dagster_project.views.children import ALL, not_to_be_had
+from dagster_project.steps.tidy import Tidy
 
 ATTEMPTS: Final = 8
 
@@ -79,10 +80,11 @@ def land(
     most: int | None = None,
     keep: Arrived | None = None,
 ) -> Landed:
+    tidy: Tidy | None = None,
     """Land what is new at `source`; with `reread` also its files that did not come through whole last time.
 
     Of a stream about `most` events are landed, if that is given: whole chunks, until they are that many. Their rows
-    are held in `keep` too.
+    are held in `keep` too. With `tidy` small files are made into larger ones beside the landings, not by them.
 
     `arriving` is called as soon as it is known that something arrives, perhaps several times: what comes after landing
     can be prepared beside it.
@@ -114,6 +116,7 @@ def land(
                 most=most,
                 keep=keep,
             )
+                tidy=tidy,
         except CommitConflict:
             if attempt == ATTEMPTS:
                 raise
@@ -145,13 +148,16 @@ def _land_once(
     most: int | None,
     keep: Arrived | None,
 ) -> Landed:
+    tidy: Tidy | None,
     cursor = source_cursor(lake, pin)
     if pin.snapshot_id is None:
         arriving()  # a source that is new has something
     with lake.connect() as con, ExitStack() as opened:
         look = _look(_Context(lake, con, pin, cursor, lake.clock(), allow_gone, again, opened, most, keep), source)
         failpoint("land.scanned")
-        added = () if look.total == 0 else _write(lake, source, look, observe, arriving)
+        # What is consumed in small landings is to lie in few files, and there is other work for the second core.
+        threads = 1 if source.kind == "documents" or keep is not None else 2
+        added = () if look.total == 0 else _write(lake, source, look, observe, arriving, threads=threads)
         landed = Landed(
             source.name,
             source.kind,
@@ -167,7 +173,7 @@ def _land_once(
             if shown:
                 commit(lake, [Change(pin, properties=shown)], summary={}, stage="land")
             return landed
-        smaller = without_keys(lake, con, pin, source=source.name, key="sequence", keys=None)
+        smaller = tidy(pin) if tidy else without_keys(lake, con, pin, source=source.name, key="sequence", keys=None)
     arrivals = sum(file.rows for file in added)
     text = SourceCursor(cursor.last_sequence + arrivals, look.positions).to_json()
     change = Change(
@@ -223,12 +229,12 @@ def _came(lake: Lake, pin: Pin, table: Table, sequence: int) -> dict[str, str]:
 
 
 def _write(
-    lake: Lake, source: Source, look: Look, observe: Observer, arriving: Callable[[], object]
+    lake: Lake, source: Source, look: Look, observe: Observer, arriving: Callable[[], object], *, threads: int
 ) -> tuple[StagedFile, ...]:
     if source.kind == "documents":
         workers.warm_up()  # shaping comes next, and its processes take a while to import what they need
     while True:
-        with Stager(lake, look.table, source.name, threads=1 if source.kind == "documents" else 2) as stager:
+        with Stager(lake, look.table, source.name, threads=threads) as stager:
             try:
                 arrivals = 0
                 for rows in look.rows:
