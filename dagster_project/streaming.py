@@ -32,6 +32,7 @@ from dagster_project.steps.arrived import Arrived
 from dagster_project.steps.judge import warm_up
 from dagster_project.steps.land import land
 from dagster_project.steps.seen import Seen
+from dagster_project.steps.tidy import Tidy
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
@@ -39,7 +40,6 @@ LONGEST_PAUSE: Final = 60.0
 RATE_SECONDS: Final = 10.0
 """Over how long a rate is taken."""
 
-from dagster_project.steps.tidy import Tidy
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -119,7 +119,7 @@ def consume(
             consumer.finish()
     for consumer in consumers:
         consumer.close()
-    consumers[0].guarded(views.serve_now)
+    views.serve_now()
     return tuple(consumer.progress for consumer in consumers)
 
 
@@ -140,6 +140,10 @@ class _Consumer:
         self._troubles: dict[str, str] = {}
         self._later: list[pa.Table] = []
         self._seen = Seen()
+        self._tidy = Tidy(lake, source.name)
+        self._beside = lake.beside()
+        self._lander = ThreadPoolExecutor(1, "land")
+        self._landing: Future[tuple[Landed, Arrived]] | None = None
         self._is_unfolded = True
         self._recent: deque[tuple[float, int]] = deque()
         self._noticed: frozenset[str] = frozenset()
@@ -152,10 +156,6 @@ class _Consumer:
 
     def turn(self) -> bool:
         """Do what is due; tell whether the lake has changed."""
-        self._tidy = Tidy(lake, source.name)
-        self._beside = lake.beside()
-        self._lander = ThreadPoolExecutor(1, "land")
-        self._landing: Future[tuple[Landed, Arrived]] | None = None
         changed = False
         if time.monotonic() >= self._look_at:
             changed = self._guarded(self._look)
@@ -168,12 +168,12 @@ class _Consumer:
     def finish(self) -> None:
         """Commit what has landed, fold what is committed into notes, and write down the audits that wait."""
         if self._landing is not None:
-            self.guarded(self._look_last)
+            self._guarded(self._look_last)
         if self._folding is not None:
             self._guarded(self._take_fold)
         if self._is_unfolded:
             self._begin_fold()
-            self.guarded(self._take_fold)
+            self._guarded(self._take_fold)
 
     def close(self) -> None:
         """Let go of the threads, once what they do is done."""
@@ -199,8 +199,8 @@ class _Consumer:
             self._tell("folded", self.progress, f"{sum(fold.rows.get('notes.notes', 0) for fold in folds):,} notes")
         return bool(folds)
 
-    def _look(self) -> bool:
-        began = time.monotonic()
+    def _land(self, lake: Lake) -> tuple[Landed, Arrived]:
+        """Land what has come; `lake` is of the thread that does it."""
         arrived = Arrived()
         most = self._pace.max_events
         landed = land(lake, self._source, observe=self._observe, most=most, keep=arrived, tidy=self._tidy)
@@ -228,7 +228,6 @@ class _Consumer:
             up_to=None if landed.is_paused else landed.last_sequence,
             observe=self._observe,
         )
-        is_full = landed.arrivals >= self._pace.max_events
         self.is_idle = not landed.arrivals and not batches
         self._notice(landed)
         if batches:
