@@ -71,7 +71,8 @@ def stream(
 
     SIGTERM or Ctrl-C ends it after the commit under way; it goes on where it was when it is started again, also after
     it was killed. A stream that can't be read is told and tried again. Two at once do each other no harm, nor does
-    `notelake run` or Dagster's sensor beside it. The exit code is 3 if events were refused, or a stream can't be read.
+    `notelake run` or Dagster's sensor beside it; where Dagster runs, its sensor `SOURCE_reports` tells there what was
+    committed here. The exit code is 3 if events were refused, or a stream can't be read.
 
     \b
     notelake stream live

@@ -9,6 +9,8 @@ anything that would be needed without Dagster.
     assets.py       raw/<source> and notes/<source>_notes
     checks.py       each expectation of the suites as an asset check
     timing.py       schedules, sensors, retries
+    keeping_up.py   whether a stream keeps up, as a check
+    streamed.py     what `notelake stream` commits, told by a sensor
     served.py       the tables and views of lake.duckdb as assets
     metadata.py     figures and columns as Dagster shows them
     failures.py     errors without a word of anybody's notes

@@ -25,7 +25,7 @@ from dagster_project.components.checks import (
     whole_spec,
 )
 from dagster_project.components.failures import RETRIES, failure_of, told
-from dagster_project.components.keeping_up import lag_results, lag_specs
+from dagster_project.components.keeping_up import lag_results, lag_specs, positions_metadata
 from dagster_project.components.metadata import (
     columns_metadata,
     committed_metadata,
@@ -159,6 +159,7 @@ def _commit(context: dg.AssetExecutionContext, resource: LakeResource, source: S
         about: dict[str, Any] = {
             "seconds": round(time.perf_counter() - began, 3),
             JUDGED_AT: dg.MetadataValue.timestamp(judged_at),
+            **positions_metadata(lake, source),
         }
         yield dg.MaterializeResult(
             asset_key=key,

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
+from dagster_project.contracts import EVENTS, NOTES
 from dagster_project.sources import Source, StreamSource
 
 if TYPE_CHECKING:
     from dagster_project.lake.lake import Lake
 
 KEEPS_UP: Final = "keeps_up"
+LANDED: Final = "landed up to"
+COMMITTED: Final = "committed up to"
+FOLDED: Final = "folded up to"
 
 
 def lag_specs(source: Source, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
@@ -44,3 +48,16 @@ def lag_results(lake: Lake, source: Source, asset: dg.AssetKey) -> list[dg.Asset
         metadata={**metadata, "events a second": round(lag.rate, 3)},
     )
     return [result]
+
+
+def positions_metadata(lake: Lake, source: Source) -> dict[str, int]:
+    """Return the last arrival of a stream that has landed, is an event, and is folded; nothing for other sources."""
+    if not isinstance(source, StreamSource):
+        return {}
+    from dagster_project.steps.cursors import note_cursor, source_cursor
+
+    pins = lake.pins()
+    raw = pins.get(f"raw.{source.name}")
+    landed = source_cursor(lake, raw).last_sequence if raw is not None else 0
+    committed, folded = (note_cursor(lake, pins[table.identifier], source.name) for table in (EVENTS, NOTES))
+    return {LANDED: landed, COMMITTED: committed, FOLDED: folded}

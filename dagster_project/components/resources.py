@@ -28,11 +28,11 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Where the lake lies."""
         return settings(self.lake)
 
-    def open(self) -> Lake:
+    def open(self, *, create: bool = True) -> Lake:
         """Open the lake as it stands now, with its shared tables. Raises as `open_lake` does."""
         from dagster_project.lake.lake import open_lake
 
-        return open_lake(self.settings, clock=now, ids=new_id)
+        return open_lake(self.settings, clock=now, ids=new_id, create=create)
 
 
 def now() -> datetime:

@@ -15,6 +15,7 @@ from dagster_project import sources
 from dagster_project.components.assets import notes_asset, raw_asset
 from dagster_project.components.attributes import attributes_of
 from dagster_project.components.scaffold import SourceScaffolder
+from dagster_project.components.streamed import reporting_of
 from dagster_project.components.timing import timing_of
 from dagster_project.settings import project_root
 
@@ -50,9 +51,9 @@ class SourceComponent(dg.Component, dg.Resolvable):
         return dg.ComponentTypeSpec(description=cls.declares.__doc__, tags=["notelake", cls.declares.kind])
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002  Dagster's signature
-        """Return the source's assets with their checks, its job, and its schedule or sensor."""
+        """Return the source's assets with their checks, its job, and its schedule or sensors."""
         assets = dg.Definitions(assets=[raw_asset(self.source), notes_asset(self.source)])
-        return dg.Definitions.merge(assets, timing_of(self.source))
+        return dg.Definitions.merge(assets, timing_of(self.source), reporting_of(self.source))
 
 
 class DocumentSource(SourceComponent):

@@ -85,7 +85,7 @@ def _sensor(source: StreamSource) -> dg.SensorDefinition:
         sizes = _sizes(source)
         if isinstance(sizes, dg.SkipReason):
             return sizes
-        if _is_under_way(context.instance, job_name(source.name)):
+        if is_under_way(context.instance, job_name(source.name)):
             # The cursor stays: what has come meanwhile is asked for when this run is done, and no queue builds up.
             return dg.SkipReason(f"{source.name} is being read.")
         if sizes == context.cursor and not _failed_a_while_ago(context.instance, job_name(source.name)):
@@ -107,7 +107,8 @@ def _sizes(source: StreamSource) -> str | dg.SkipReason:
         return dg.SkipReason(str(error))
 
 
-def _is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
+def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
+    """Tell whether a run of a job is queued or under way."""
     return bool(instance.get_run_ids(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1))
 
 
