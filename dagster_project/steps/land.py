@@ -46,8 +46,8 @@ from dagster_project.steps.cursors import (
     source_cursor,
 )
 from dagster_project.steps.pending import refuse_other_kind
-from dagster_project.views.children import ALL, not_to_be_had
 from dagster_project.steps.tidy import Tidy
+from dagster_project.views.children import ALL, not_to_be_had
 
 ATTEMPTS: Final = 8
 
@@ -79,8 +79,8 @@ def land(
     arriving: Callable[[], object] = lambda: None,
     most: int | None = None,
     keep: Arrived | None = None,
-) -> Landed:
     tidy: Tidy | None = None,
+) -> Landed:
     """Land what is new at `source`; with `reread` also its files that did not come through whole last time.
 
     Of a stream about `most` events are landed, if that is given: whole chunks, until they are that many. Their rows
@@ -115,8 +115,8 @@ def land(
                 arriving=arriving,
                 most=most,
                 keep=keep,
-            )
                 tidy=tidy,
+            )
         except CommitConflict:
             if attempt == ATTEMPTS:
                 raise
@@ -147,8 +147,8 @@ def _land_once(
     arriving: Callable[[], object],
     most: int | None,
     keep: Arrived | None,
-) -> Landed:
     tidy: Tidy | None,
+) -> Landed:
     cursor = source_cursor(lake, pin)
     if pin.snapshot_id is None:
         arriving()  # a source that is new has something
