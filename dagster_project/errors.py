@@ -11,6 +11,8 @@ NotelakeError
 ├── ViewInvalid         a file of sql/views does not hold
 ├── CommitConflict      another run committed first; look again and decide
 │   └── Superseded      another run has already done this batch's work
+├── CommitUnknown       the catalog went away in the middle of a commit; the next run finds out whether it holds
+├── LakeUnavailable     the lake's disk, store or catalog can't do its work now; what was committed stands
 ├── LakeMoved           the lake's folder is not where its tables say
 ├── LakeUnsupported     a lake, catalog or table this version cannot write
 ├── SchemaMismatch      a staged file is not what its table's contract says
@@ -64,6 +66,10 @@ class Superseded(CommitConflict):
 
 class CommitUnknown(NotelakeError):
     """The catalog went away in the middle of a commit, so nobody knows whether it holds; no file was deleted."""
+
+
+class LakeUnavailable(NotelakeError):
+    """The disk, store or catalog of a lake is full, closed or away now; what was committed stands."""
 
 
 class LakeMoved(NotelakeError):

@@ -32,17 +32,24 @@ def line(progress: Progress) -> str:
     >>> from dagster_project.reports import Counts
     >>> line(Progress("live", Counts(seen=12000, committed=12000), commits=3, rate=4000, delay=0.94, committed_at=0))
     'live: 12,000 events, 4,000 a second, waited at most 0.9 s, last commit 00:00:00 UTC'
+    >>> line(Progress("live", trouble="The lake …", retry_at=8))
+    "live: 0 events, 0 a second, can't go on, tries again 00:00:08 UTC"
     """
     parts = [f"{progress.counts.seen:,} events", f"{progress.rate:,.0f} a second"]
     if progress.delay is not None:
         parts.append(f"waited at most {progress.delay:.1f} s")
     if progress.committed_at is not None:
-        parts.append(f"last commit {datetime.fromtimestamp(progress.committed_at, UTC):%H:%M:%S} UTC")
+        parts.append(f"last commit {_clock(progress.committed_at)}")
     refused = (("duplicate", progress.counts.duplicate), ("quarantined", progress.counts.quarantined))
     parts.extend(f"{count:,} {name}" for name, count in refused if count)
     if progress.trouble:
-        parts.append("can't go on")
+        again = "" if progress.retry_at is None else f", tries again {_clock(progress.retry_at)}"
+        parts.append(f"can't go on{again}")
     return f"{progress.source}: {', '.join(parts)}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S} UTC"
 
 
 def print_lags(lags: Sequence[Lag]) -> None:

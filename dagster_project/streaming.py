@@ -23,7 +23,14 @@ from typing import Final, Literal, Protocol
 
 import pyarrow as pa
 
-from dagster_project.errors import AuditFailed, CommitConflict, NotelakeError, SourceUnavailable
+from dagster_project.errors import (
+    AuditFailed,
+    CommitConflict,
+    CommitUnknown,
+    LakeUnavailable,
+    NotelakeError,
+    SourceUnavailable,
+)
 from dagster_project.lake.lake import Lake, open_lake
 from dagster_project.pipeline import commit_events, fold_pending, serve
 from dagster_project.reports import Committed, Counts, Landed
@@ -37,6 +44,8 @@ from dagster_project.steps.tidy import Tidy
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 """Seconds between attempts at what failed: doubled each time, up to this."""
+PASSES: Final = (SourceUnavailable, AuditFailed, CommitConflict, CommitUnknown, LakeUnavailable)
+"""What may have passed when it is tried again."""
 RATE_SECONDS: Final = 10.0
 """Over how long a rate is taken."""
 
@@ -75,12 +84,14 @@ class Progress:
     """When it committed last, in seconds since 1970."""
     trouble: str | None = None
     """Why it can't be read or committed now; tried again at intervals."""
+    retry_at: float | None = None
+    """When it is tried again, in seconds since 1970; None where there is no trouble."""
     superseded: int = 0
     """Batches that another run committed while this one worked on them."""
 
 
 class Tell(Protocol):
-    """Is told what happens. `word` is one of committed, folded, served, trouble, recovered, superseded, notice."""
+    """Is told what happens. `word` is one of committed, folded, trouble, waiting, recovered, superseded, notice."""
 
     def __call__(self, word: str, progress: Progress, detail: str = "") -> None:
         """Take note."""
@@ -98,7 +109,8 @@ def consume(
     """Consume `sources` until `stop` is set or `until` is reached; then fold and serve what is left.
 
     A source that can't be read is tried again, ever less often, and hinders no other; so is one whose batch is refused.
-    Raises what is no fault of a source: a lake that can't be written.
+    A lake that can't be read or written now (a full disk, a store that answers 503, a catalog that restarts) is waited
+    for in the same way; positions and cursors are in it, so it goes on where it was. Raises what would not pass.
     """
     warm_up()
     lake.keep_database()
@@ -110,16 +122,16 @@ def consume(
                 if stop.is_set():
                     break
                 views.changed(consumer.turn())
-                views.serve_if_due()
+                consumer.guarded(views.serve_if_due)
             if until == "once" or (until == "idle" and all(consumer.is_idle for consumer in consumers)):
                 break
-            lake.forget_past()
+            consumers[0].guarded(lake.forget_past)
             stop.wait(max(0.0, min(views.due_at, *(consumer.due_at for consumer in consumers)) - time.monotonic()))
         for consumer in consumers:
             consumer.finish()
     for consumer in consumers:
         consumer.close()
-    views.serve_now()
+    consumers[0].guarded(views.serve_now)
     return tuple(consumer.progress for consumer in consumers)
 
 
@@ -158,9 +170,9 @@ class _Consumer:
         """Do what is due; tell whether the lake has changed."""
         changed = False
         if time.monotonic() >= self._look_at:
-            changed = self._guarded(self._look)
+            changed = self.guarded(self._look)
         if self._folding is not None and self._folding.done():
-            changed = self._guarded(self._take_fold) or changed
+            changed = self.guarded(self._take_fold) or changed
         if self._is_unfolded and self._folding is None and time.monotonic() >= self._fold_at:
             self._begin_fold()
         return changed
@@ -168,12 +180,12 @@ class _Consumer:
     def finish(self) -> None:
         """Commit what has landed, fold what is committed into notes, and write down the audits that wait."""
         if self._landing is not None:
-            self._guarded(self._look_last)
+            self.guarded(self._look_last)
         if self._folding is not None:
-            self._guarded(self._take_fold)
+            self.guarded(self._take_fold)
         if self._is_unfolded:
             self._begin_fold()
-            self._guarded(self._take_fold)
+            self.guarded(self._take_fold)
 
     def close(self) -> None:
         """Let go of the threads, once what they do is done."""
@@ -251,31 +263,33 @@ class _Consumer:
             self._recent.popleft()
         self.progress.rate = sum(count for _, count in self._recent) / max(now - self._recent[0][0], 1e-3)
 
-    def _guarded(self, step: Callable[[], bool]) -> bool:
-        """Take a step; what fails in the source is told, and tried again later."""
+    def guarded(self, step: Callable[[], bool | None]) -> bool:
+        """Take a step; what fails in the source or the lake and may pass is told, and tried again later."""
         name = step.__name__
         try:
             done = step()
-        except (SourceUnavailable, AuditFailed, CommitConflict) as error:
+        except PASSES as error:
             self._failed(name, error)
             return False
         if self._troubles.pop(name, None):
             self.progress.trouble = next(iter(self._troubles.values()), None)
             self._pause = FIRST_PAUSE
-            self._tell("recovered", self.progress)
-        return done
+            if self.progress.trouble is None:
+                self.progress.retry_at = None
+                self._tell("recovered", self.progress)
+        return bool(done)
 
     def _failed(self, name: str, error: NotelakeError) -> None:
         text = f"{type(error).__name__}: {error}"
-        is_new = text != self._troubles.get(name)
+        is_new = text not in self._troubles.values()
         self.progress.trouble = self._troubles[name] = text
-        self.is_idle = True  # who waits for idleness does not wait for a source that may never come back
+        self.progress.retry_at = time.time() + self._pause
         if name == self._look.__name__:
             self._look_at = time.monotonic() + self._pause
         else:
             self._fold_at = time.monotonic() + self._pause
-        if is_new:
-            self._tell("trouble", self.progress, text)
+        self.is_idle = True  # who waits for idleness does not wait for a source that may never come back
+        self._tell("trouble" if is_new else "waiting", self.progress, text)
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     def _observe(self, source: str, verb: str, done: int = 0, total: int | None = None) -> None:  # noqa: ARG002
@@ -303,6 +317,7 @@ class _Views:
     def __init__(self, lake: Lake, pace: Pace) -> None:
         self._lake, self._pace = lake, pace
         self._served_at = 0.0
+        self._pause = FIRST_PAUSE
         self.due_at = float("inf")
 
     def changed(self, has_changed: bool) -> None:  # noqa: FBT001
@@ -316,6 +331,7 @@ class _Views:
             self.serve_now()
 
     def serve_now(self) -> None:
-        """Serve the lake as it stands."""
+        """Serve the lake as it stands; where that fails it is due again later."""
+        self.due_at, self._pause = time.monotonic() + self._pause, min(self._pause * 2, LONGEST_PAUSE)
         serve(self._lake)
-        self._served_at, self.due_at = time.monotonic(), float("inf")
+        self._served_at, self.due_at, self._pause = time.monotonic(), float("inf"), FIRST_PAUSE

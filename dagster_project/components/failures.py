@@ -16,7 +16,14 @@ from typing import Final
 
 import dagster as dg
 
-from dagster_project.errors import CommitConflict, NotelakeError, SourceUnavailable, TooManyGone
+from dagster_project.errors import (
+    CommitConflict,
+    CommitUnknown,
+    LakeUnavailable,
+    NotelakeError,
+    SourceUnavailable,
+    TooManyGone,
+)
 
 RETRIES: Final = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
@@ -58,4 +65,4 @@ def may_pass(error: Exception) -> bool:
     """Whether trying again may help: a source or store that is away for a moment, a race that was lost."""
     if isinstance(error, TooManyGone):
         return False  # the files are as gone the second time
-    return isinstance(error, (SourceUnavailable, CommitConflict, OSError))
+    return isinstance(error, (SourceUnavailable, LakeUnavailable, CommitConflict, CommitUnknown, OSError))

@@ -25,6 +25,7 @@ from dagster_project.lake.catalog import Catalog, open_catalog
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.schema import as_created, columns_of, iceberg_schema, partition_spec, sort_order
 from dagster_project.lake.store import Store
+from dagster_project.lake.unavailable import tells_unavailable
 from dagster_project.settings import Settings
 from dagster_project.sql_words import STREAMED_AHEAD
 
@@ -113,6 +114,7 @@ class Lake(Store):
         files = self.data_files(pin.metadata_location)
         return files if not pin.table.partition else tuple(file for file in files if file.partition[0] == source)
 
+    @tells_unavailable
     def forget_past(self) -> None:
         """Let go of what was read of states that are current no more, so that a lake can be kept open for weeks."""
         current = set(self.catalog.locations().values())
@@ -224,11 +226,12 @@ def _raw_key(names: tuple[str, ...]) -> tuple[str, ...]:
     return ("stream", "shard", "shard_sequence") if "shard_sequence" in names else ("sequence",)
 
 
+@tells_unavailable
 def open_lake(settings: Settings, *, clock: Clock, ids: Ids, create: bool = True) -> Lake:
     """Open the lake, and with `create` make its shared tables if they are missing.
 
     Raises `LakeMoved` if its tables say they lie elsewhere, `LakeUnsupported` if a newer notelake wrote it or if it
-    does not exist and `create` is false.
+    does not exist and `create` is false, `LakeUnavailable` if its place can't be read or written now.
     """
     if not create and not settings.is_remote and not Path(settings.lake).is_dir():
         raise LakeUnsupported(f"There is no lake at {settings.lake}. `notelake run` or `notelake ingest` makes one.")

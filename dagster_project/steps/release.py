@@ -27,6 +27,7 @@ from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.replace import Rewritten, amended, without_keys
 from dagster_project.lake.staging import discard as drop_staged
+from dagster_project.lake.unavailable import tells_unavailable
 from dagster_project.reports import UNITS, Observer, quiet
 from dagster_project.sources import DocumentSource, Source, StreamSource, TableSource
 from dagster_project.sql_words import literal
@@ -81,6 +82,7 @@ def source_of(lake: Lake, name: str, declared: Iterable[Source]) -> Source:
     )
 
 
+@tells_unavailable
 def release(
     lake: Lake, source: Source, *, rule: str | None = None, units: Sequence[str] = (), observe: Observer = quiet
 ) -> Released:

@@ -14,6 +14,7 @@ from pathlib import Path
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.metadata_tables import facts_of
+from dagster_project.lake.unavailable import tells_unavailable
 from dagster_project.settings import bundled
 from dagster_project.views.publish import Publication, publish, published
 from dagster_project.views.sql_files import Macro, View, read_macros, read_views
@@ -31,8 +32,12 @@ def macros_in(folder: Path) -> tuple[Macro, ...]:
     return read_macros(folder)
 
 
+@tells_unavailable
 def serve(lake: Lake) -> Publication:
-    """Publish the lake as it stands now, unless it is published already; return what is published."""
+    """Publish the lake as it stands now, unless it is published already; return what is published.
+
+    Raises `ViewInvalid`, and `LakeUnavailable` if the file can't be written; it is then as it was.
+    """
     views, macros = views_in(bundled("sql") / "views"), macros_in(bundled("sql") / "macros")
     with _lock(lake.settings.view_file.parent):
         pins = tuple(lake.pins().values())

@@ -23,7 +23,7 @@ from threading import Event
 import pytest
 
 from dagster_project.failpoints import FAILPOINTS, LOG_FAILPOINTS, VARIABLE
-from dagster_project.lake.lake import open_lake
+from dagster_project.lake.lake import Lake, open_lake
 from dagster_project.landing.collector.app import Limits
 from dagster_project.landing.collector.serve import Serving, serve
 from dagster_project.landing.emit import emit
@@ -115,13 +115,17 @@ def collect_here(log: str, failpoint: str | None, address: Connection) -> None:
     serve(serving, ("127.0.0.1", 0), processes=1, tell=address.send)
 
 
-def consumed(lake: str, log: str, until: str):  # type: ignore[no-untyped-def]
-    opened = open_lake(
+def opened(lake: str) -> Lake:
+    """Open a lake as a program does."""
+    return open_lake(
         settings(lake), clock=lambda: datetime.now(UTC), ids=lambda: f"{time.time_ns():x}{os.urandom(6).hex()}"
     )
+
+
+def consumed(lake: str, log: str, until: str):  # type: ignore[no-untyped-def]
     pace = Pace(interval=0.05, max_events=40, fold_interval=0.3, views_interval=0.2)
     source = StreamSource(name="live", path=log)
-    return consume(opened, [source], stop=Event(), tell=lambda *_: None, pace=pace, until=until)[0]
+    return consume(opened(lake), [source], stop=Event(), tell=lambda *_: None, pace=pace, until=until)[0]
 
 
 class Sender:
@@ -210,9 +214,9 @@ def compare(lake: str, log: Path, writer: Writer) -> None:
     """Compare a lake with what was written: raw line by line, events by id, notes by the rules."""
     from dagster_project.lake.read import relation
 
-    opened = open_lake(settings(lake), clock=lambda: FIRST, ids=lambda: "none")
-    pins = opened.pins()
-    with opened.connect() as con:
+    read = opened(lake)
+    pins = read.pins()
+    with read.connect() as con:
         raw = con.execute(
             f"SELECT shard, shard_sequence, payload, sequence FROM {relation(pins['raw.live'])}"
         ).fetchall()
