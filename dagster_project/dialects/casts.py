@@ -45,7 +45,7 @@ ZONED: Final = (
     r"\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2} +[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]{1,6})?)?"
     r"( *[+-][0-9]{1,2}(:[0-9]{2})?| +UTC| +[A-Za-z_]+/[A-Za-z_]+(/[A-Za-z_]+)?)\s*"
 )
-STAMP: Final = r"\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}( +[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]{1,6})?)?)?\s*"
+STAMP: Final = r"\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}( +[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]{1,12})?)?)?\s*"
 
 
 def cast(value: Typed, to: Type, *, safe: bool = False) -> Typed:
@@ -472,21 +472,22 @@ def _from_text(value: Typed, to: Type) -> Typed:
             to,
         )
     if to.name == "timestamp":
-        return Typed(_guarded(value, STAMP, to, _rounded("CAST({x} AS TIMESTAMP)", to.args[0], 6)), to)
+        return Typed(_guarded(value, STAMP, to, _to_digits("TIMESTAMP", to)), to)
     if to.name == "time":
         return Typed(
             _guarded(
                 value,
-                r"\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?\s*",
+                r"\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,12})?)?\s*",
                 to,
-                f"CAST({_rounded('(DATE ' + chr(39) + '1970-01-01' + chr(39) + ' + CAST({x} AS TIME))', to.args[0], 6)} AS TIME)",
+                f"CAST({_to_digits('TIME', to)} AS TIME)",
             ),
             to,
         )
     if to.name == "timestamptz":  # without a zone it stands in UTC, as Athena's sessions do
-        instant = f"CASE WHEN regexp_full_match({{x}}, {string(STAMP)}) THEN timezone('UTC', CAST({{x}} AS TIMESTAMP)) ELSE CAST({{x}} AS TIMESTAMPTZ) END"
+        zoned = _rounded("CAST({x} AS TIMESTAMPTZ)", to.args[0], 6, zoned=True)
+        instant = f"CASE WHEN regexp_full_match({{x}}, {string(STAMP)}) THEN timezone('UTC', {_to_digits('TIMESTAMP', to)}) ELSE {zoned} END"
         whole = Type(to.name, (to.args[0], None))
-        return Typed(_guarded(value, f"{STAMP}|{ZONED}", to, _rounded(instant, to.args[0], 6, zoned=True)), whole)
+        return Typed(_guarded(value, f"{STAMP}|{ZONED}", to, instant), whole)
     if to.name == "timetz":
         clock = _rounded("(DATE '1970-01-01' + CAST(regexp_extract({x}, '[0-9:.]+') AS TIME))", to.args[0], 6)
         made = f"CAST(CAST(CAST({clock} AS TIME) AS VARCHAR) || regexp_extract({{x}}, '[+-][0-9:]+') AS TIMETZ)"
@@ -499,6 +500,21 @@ def _from_text(value: Typed, to: Type) -> Typed:
         )
     raise Unsupported(
         f"CAST(varchar AS {to}) is not given here. Read the text with a function, e.g. json_parse or date_parse."
+    )
+
+
+def _to_digits(kind: str, to: Type) -> str:
+    """Return the timestamp of a text `{x}`, its digits of the second rounded once, half up, however many there are."""
+    plain = "CAST({x} AS TIMESTAMP)" if kind == "TIMESTAMP" else "(DATE '1970-01-01' + CAST({x} AS TIME))"
+    bare = plain.replace("{x}", "regexp_replace({x}, '[.][0-9]+', '')")
+    keeps = min(to.args[0], 6)
+    odd = fail(f"DuckDB keeps 6 digits of the second, not {to.args[0]}", Type("timestamp", (6,)))
+    lost = f"WHEN regexp_matches({{x}}, '[.][0-9]{{{{6}}}}[0-9]*[1-9]') THEN {odd} " if to.args[0] > 6 else ""
+    part = "CAST('0' || regexp_extract({x}, '[.][0-9]+') AS DECIMAL(13, 12))"
+    many = f"{bare} + to_microseconds(CAST(round({part}, {keeps}) * 1000000 AS BIGINT))"
+    return (
+        f"CASE {lost.replace('{{', '{').replace('}}', '}')}WHEN regexp_matches({{x}}, '[.][0-9]{{7}}') THEN {many} "
+        f"ELSE {_rounded(plain, to.args[0], 6)} END"
     )
 
 

@@ -188,7 +188,7 @@ def quotient(left: Typed, right: Typed, kind: Type) -> Typed:
     """Return a quotient of decimals in the scale of `kind`, rounded half up, by whole numbers of 128 bits."""
     one, other = as_decimal(left.type), as_decimal(right.type)
     up = kind.args[1] + other.args[1] - one.args[1]
-    a, b = Typed(_unscaled(left, one, 0), kind), Typed(_unscaled(right, other, max(-up, 0)), kind)
+    a, b = Typed(unscaled(left, one, 0), kind), Typed(unscaled(right, other, max(-up, 0)), kind)
     step = f"CAST('1{'0' * max(up, 0)}' AS HUGEINT)"
 
     def body(x: str, y: str) -> str:
@@ -198,12 +198,13 @@ def quotient(left: Typed, right: Typed, kind: Type) -> Typed:
         after = f"({rest} % abs({y}))" if up > 0 else rest
         sign = f"(CASE WHEN ({x} < 0) <> ({y} < 0) THEN -1 ELSE 1 END)"
         rounded = f"({sign} * ({whole} + CASE WHEN {after} >= abs({y}) - {after} THEN 1 ELSE 0 END))"
-        return f"CASE WHEN {y} = 0 THEN {fail('Division by zero', kind)} WHEN {x} IS NOT NULL AND {y} IS NOT NULL THEN {_scaled_down(rounded, kind)} END"
+        return f"CASE WHEN {y} = 0 THEN {fail('Division by zero', kind)} WHEN {x} IS NOT NULL AND {y} IS NOT NULL THEN {scaled_down(rounded, kind)} END"
 
     return Typed(let([a, b], body), kind)
 
 
-def _scaled_down(whole: str, kind: Type) -> str:
+def scaled_down(whole: str, kind: Type) -> str:
+    """Return a decimal of the whole number that its digits are without a point."""
     scale = kind.args[1]
     if not scale:
         return f"CAST({whole} AS {duckdb_type(kind)})"
@@ -212,7 +213,8 @@ def _scaled_down(whole: str, kind: Type) -> str:
     return f"CAST(CASE WHEN {whole} < 0 THEN '-' ELSE '' END || left({digits}, -{scale}) || '.' || right({digits}, {scale}) AS {duckdb_type(kind)})"
 
 
-def _unscaled(value: Typed, kind: Type, up: int) -> str:
+def unscaled(value: Typed, kind: Type, up: int) -> str:
+    """Return the digits of a decimal without a point, and so many zeros behind them, as a whole number."""
     digits = f"replace(CAST(CAST({value.sql} AS {duckdb_type(kind)}) AS VARCHAR), '.', '')"
     made = f"CAST({value.sql} AS HUGEINT)" if value.type.is_integer else f"CAST({digits} AS HUGEINT)"
     return f"({made} * CAST('1{'0' * up}' AS HUGEINT))" if up else made
@@ -337,6 +339,8 @@ def compare(sign: str, left: Typed, right: Typed) -> Typed:
         need_type(right, f"The operator {sign}")
     if kind.name in {"varchar", "char"}:
         return Typed(f"({coerce(left, kind).sql} {sign} {coerce(right, kind).sql})", BOOLEAN)
+    if kind.name == "decimal" and (wide := _beyond(sign, left, right, kind)) is not None:
+        return wide
     a, b = coerce(left, kind), coerce(right, kind)
     if kind.name in {"array", "map", "row", "json"}:
         if kind.name != "json" and sign not in {"=", "<>"}:
@@ -350,6 +354,31 @@ def compare(sign: str, left: Typed, right: Typed) -> Typed:
     if kind.name not in ORDERED:
         raise Unsupported(f"Comparing {kind} is not given here. Compare its parts.")
     return Typed(_scalar(sign, a, b, kind), BOOLEAN)
+
+
+def _beyond(sign: str, left: Typed, right: Typed, kind: Type) -> Typed | None:
+    """Return a comparison of decimals whose common type has no room for the digits of one; None if it has.
+
+    What does not fit is beyond all that does, so its sign decides.
+    """
+    room = kind.args[0] - kind.args[1]
+    wide = [v.type.name == "decimal" and v.type.args[0] - v.type.args[1] > room for v in (left, right)]
+    if not any(wide):
+        return None
+    target = duckdb_type(kind)
+
+    def body(x: str, y: str) -> str:
+        made = f"CAST({x} AS {target}) {sign} CAST({y} AS {target})"
+        tests = []
+        for of, other, is_wide, least in ((x, y, wide[0], f"0 {sign} 1"), (y, x, wide[1], f"1 {sign} 0")):
+            if is_wide:
+                most = f"1 {sign} 0" if least == f"0 {sign} 1" else f"0 {sign} 1"
+                tests.append(
+                    f"WHEN {of} IS NOT NULL AND {other} IS NOT NULL AND TRY_CAST({of} AS {target}) IS NULL THEN CASE WHEN {of} < 0 THEN {least} ELSE {most} END"
+                )
+        return f"(CASE {' '.join(tests)} ELSE {made} END)"
+
+    return Typed(let([left, right], body), BOOLEAN)
 
 
 def _ip_order(one: str, other: str, sign: str) -> bool:

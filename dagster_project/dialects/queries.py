@@ -426,12 +426,15 @@ class Queries:
         """Return FETCH … WITH TIES as a condition on the rank."""
         order = node.args.get("order")
         plain = order is not None and not any(isinstance(e.this, exp.Literal) for e in order.expressions)
-        if not plain or node.args.get("distinct") or node.args.get("offset"):
-            raise Unsupported(
-                "FETCH … WITH TIES takes ORDER BY of columns, and no DISTINCT or OFFSET here. Use rank()."
-            )
-        count = node.args["limit"].args.get("count")
-        return f"QUALIFY rank() OVER ({self.order(order, scope, {})}) <= {_whole(count) if count is not None else 1}"
+        if not plain or node.args.get("distinct"):
+            raise Unsupported("FETCH … WITH TIES takes ORDER BY of columns, and no DISTINCT here. Use rank().")
+        count, offset = node.args["limit"].args.get("count"), node.args.get("offset")
+        over = f"OVER ({self.order(order, scope, {})})"
+        last = int(_whole(count)) if count is not None else 1
+        if offset is None:
+            return f"QUALIFY rank() {over} <= {last}"
+        first = int(_whole(offset.expression))
+        return f"QUALIFY rank() {over} <= {first + last} AND row_number() {over} > {first}"
 
     def _items(self, nodes: Sequence[Any], scope: Scope) -> tuple[list[str], Columns | None]:
         if not nodes:
@@ -618,6 +621,8 @@ class Queries:
     def _grouping(self, node: Any, scope: Scope, columns: Columns | None) -> str:
         words = {exp.GroupingSets: "GROUPING SETS", exp.Cube: "CUBE", exp.Rollup: "ROLLUP"}
         if type(node) in words:
+            if any(isinstance(e, exp.Literal) for e in node.find_all(exp.Literal)):
+                raise Unsupported(f"Athena takes no places of columns in {words[type(node)]}. Name the columns.")
             return f"{words[type(node)]} ({', '.join(self._grouping(e, scope, columns) for e in node.expressions)})"
         if isinstance(node, exp.Tuple):
             return f"({', '.join(self._grouping(e, scope, columns) for e in node.expressions)})"
@@ -683,6 +688,8 @@ class Queries:
     def _join(self, join: Any, scope: Scope) -> str:
         only(join, "this", "side", "kind", "on", "using", "method")
         side, kind, method = (str(join.args.get(k) or "").upper() for k in ("side", "kind", "method"))
+        if method == "NATURAL" and self.dialect == "athena":
+            raise Unsupported("Athena has no NATURAL JOIN. Write JOIN … USING (columns).")
         if kind not in {"", "INNER", "OUTER", "CROSS"} or method not in {"", "NATURAL"}:
             raise Unsupported(f"{told(join)} is not known here. Use JOIN … ON.")
         before = list(scope.relations)

@@ -20,6 +20,62 @@ ERROR = "raises"
 """What stands for an error, which is one in the dialect too."""
 
 ATHENA: dict[str, list[tuple[str, Any]]] = {
+    "what a Trino server answered": [
+        ("bitwise_left_shift(5, -63)", 10),
+        ("bitwise_right_shift(-8, -1)", 0),
+        ("bitwise_right_shift_arithmetic(-8, -1)", -1),
+        ("format_number(0.99E0)", "0"),
+        ("format_number(1234.5E0)", "1.23K"),
+        ("split_part(NULL, ',', 0)", None),
+        ("substr('abc', BIGINT '-9223372036854775808')", ""),
+        ("from_base64('YQ')", b"a"),
+        ("from_base64('YQ=')", ERROR),
+        ("from_base64url('YQ')", b"a"),
+        ("width_bucket(2E0, 2E0, 0E0, 10)", 0),
+        ("width_bucket(0E0, 2E0, 0E0, 10)", 10),
+        ("width_bucket(-1E0, 2E0, 0E0, 10)", 11),
+        ("trim_array(NULL, 5)", None),
+        ("url_decode('%a_')", ERROR),
+        ("url_extract_query('http://a/?q=%20%C3%A9')", "q= é"),
+        ("url_extract_parameter('http://a/?r=1&q=%20+%C3%A9', 'q')", "  é"),
+        ("url_extract_parameter('http://a/?q', 'q')", ""),
+        ("url_extract_parameter('http://a/?q=1', 'r')", None),
+        ("reduce(CAST(NULL AS array(integer)), 0, (s, x) -> s + x, s -> coalesce(s, 5))", None),
+        ("any_match(NULL, x -> x > DATE '2020-01-01')", None),
+        ("split_to_map('a=1&&b=2', '&', '=')", ERROR),
+        ("split_to_map('a=1&', '&', '=')", {"a": "1"}),
+        ("cosine_similarity(MAP(ARRAY['a'], ARRAY[0E0]), MAP(ARRAY['a'], ARRAY[1E0]))", math.nan),
+        (
+            "human_readable_seconds(-9223372036854775807)",
+            "15250284452471 weeks, 3 days, 15 hours, 30 minutes, 7 seconds",
+        ),
+        ("date_diff('second', TIMESTAMP '2020-01-01 00:00:00.0009', TIMESTAMP '2020-01-01 00:00:01.0008')", 1),
+        ("repeat('x', 10001)", ERROR),
+        ("sequence(1, 10001)", ERROR),
+        ("array_except(ARRAY[1, 1], ARRAY[])", [1, 1]),
+        ("truncate(3)", Decimal(3)),
+        ("SELECT count_if(x) FROM (VALUES true) t(x) WHERE false", 0),
+        ("SELECT histogram(x) FROM (VALUES nan(), nan(), 1E0) t(x)", {math.nan: 2, 1.0: 1}),
+        ("SELECT variance(x) FROM (VALUES nan(), 1E0) t(x)", math.nan),
+        ("SELECT corr(x, y) FROM (VALUES (1E0, infinity()), (2E0, 1E0)) t(x, y)", None),
+        ("SELECT geometric_mean(x) FROM (VALUES -1E0, 2E0) t(x)", math.nan),
+        ("SELECT geometric_mean(x) FROM (VALUES 0, 2) t(x)", 0.0),
+        (
+            "SELECT avg(x) FROM (VALUES DECIMAL '99999999999999999999999999999999999999', DECIMAL '99999999999999999999999999999999999998') t(x)",
+            Decimal(99999999999999999999999999999999999999),
+        ),
+        ("SELECT x > y FROM (VALUES (DECIMAL '99999999999999999999999999999999999999', DECIMAL '37.0')) t(x, y)", True),
+        (
+            "SELECT CAST(x AS timestamp(3)) FROM (VALUES '2020-05-01 12:34:56.123456789') t(x)",
+            datetime(2020, 5, 1, 12, 34, 56, 123000),
+        ),
+        ("SELECT CAST(x AS time(6)) FROM (VALUES '12:34:56.9999995') t(x)", time(12, 34, 57)),
+        ("SELECT nth_value(x, y) OVER () FROM (VALUES (1, 0)) t(x, y)", ERROR),
+        (
+            "SELECT count(*) FROM (SELECT x FROM (VALUES 3, 1, 2, 2, 1) t(x) ORDER BY x OFFSET 2 ROWS FETCH FIRST ROW WITH TIES)",
+            2,
+        ),
+    ],
     "texts": [
         ("substr('abc', 0)", ""),
         ("substr('abc', 1, 0)", ""),
@@ -531,7 +587,7 @@ ATHENA: dict[str, list[tuple[str, Any]]] = {
         ("ngrams(ARRAY[1,2,3], 2)", [[1, 2], [2, 3]]),
         ("ngrams(ARRAY[1,2], 3)", [[1, 2]]),
         ("repeat('x', 2)", ["x", "x"]),
-        ("repeat('x', -1)", []),
+        ("repeat('x', -1)", ERROR),
         ("reverse(ARRAY[1,NULL])", [None, 1]),
         ("slice(ARRAY[1,2,3,4], 2, 2)", [2, 3]),
         ("slice(ARRAY[1,2,3,4], -2, 5)", [3, 4]),
@@ -798,7 +854,6 @@ ATHENA: dict[str, list[tuple[str, Any]]] = {
         ("SELECT a FROM (VALUES (1, 2), (1, 3)) t(a, b) GROUP BY a HAVING count(*) = 2", 1),
         ("SELECT count(*) FROM (VALUES 1, 2) a(x) JOIN (VALUES 2, 3) b(x) USING (x)", 1),
         ("SELECT x FROM (VALUES 1, 2) a(x) FULL JOIN (VALUES 2, 3) b(x) USING (x) ORDER BY x DESC LIMIT 1", 3),
-        ("SELECT count(*) FROM (VALUES 1) a(x) NATURAL JOIN (VALUES 1) b(x)", 1),
         ("SELECT count(*) FROM (VALUES 1 UNION VALUES 1 UNION ALL VALUES 1) t(x)", 2),
         ("SELECT count(*) FROM (VALUES 1, 2 UNION VALUES 3 INTERSECT VALUES 3) t(x)", 3),
         ("SELECT sum(x) FROM (SELECT 1 AS x UNION ALL SELECT 2.5) t", Decimal("3.5")),
@@ -1282,6 +1337,8 @@ def same(one: Any, other: Any) -> bool:
         return math.isclose(one, other, rel_tol=1e-12) or (math.isnan(one) and math.isnan(other))
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return same(sorted(map(str, one.items())), sorted(map(str, other.items())))
     return type(one) is type(other) and bool(one == other)
 
 

@@ -22,8 +22,8 @@ URL = r"^(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?
 def _url_part(name: str, group: int) -> None:
     @function(name)
     def rule(call: Call) -> Typed:
-        """Give a part of a URL, nothing if it has none, NULL for what is no URL."""
-        made = f"regexp_extract({{x}}, {string(URL)}, {group})"
+        """Give a part of a URL, decoded, nothing if it has none, NULL for what is no URL."""
+        made = f"url_decode(regexp_extract({{x}}, {string(URL)}, {group}))"
         return Typed(
             let(
                 [call.text(0)],
@@ -59,17 +59,17 @@ def url_extract_host(call: Call) -> Typed:
 
 @function("url_extract_parameter", args=2)
 def url_extract_parameter(call: Call) -> Typed:
-    """Give the first value of a parameter of a URL, NULL if it has none; one that is encoded raises here."""
-    value, name = call.text(0), call.constant(1)
-    encoded = fail("url_extract_parameter() of an encoded value is not given here", VARCHAR)
+    """Give the first value of a parameter of a URL, decoded as a form's, NULL if it has none."""
+    decoded = lambda part: f"url_decode(replace({part}, '+', ' '))"
+    key = decoded("split_part(_q, '=', 1)")
 
-    def body(x: str) -> str:
-        query = f"string_split(regexp_extract({x}, {string(URL)}, 4), '&')"
-        found = f"list_filter({query}, lambda _q: _q = {string(name)} OR starts_with(_q, {string(name + '=')}))[1]"
-        shown = f"substr({found}, {len(name) + 2})"
-        return f"CASE WHEN regexp_full_match({x}, {string(VALID)}) THEN CASE WHEN contains({shown}, '%') OR contains({shown}, '+') THEN {encoded} ELSE {shown} END END"
+    def body(x: str, name: str) -> str:
+        query = f"list_filter(string_split(regexp_extract({x}, {string(URL)}, 4), '&'), lambda _q: _q <> '')"
+        found = f"list_filter({query}, lambda _q: {key} = {name})[1]"
+        shown = decoded(f"substr({found}, instr({found} || '=', '=') + 1)")
+        return f"CASE WHEN regexp_full_match({x}, {string(VALID)}) THEN {shown} END"
 
-    return Typed(let([value], body), VARCHAR)
+    return Typed(let([call.text(0), call.text(1)], body), VARCHAR)
 
 
 # --- IP addresses -------------------------------------------------------------------------------------------------

@@ -7,13 +7,15 @@ Source: https://trino.io/docs/current/functions/aggregate.html, …/window.html
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlglot import exp
 
 from dagster_project.dialects import operators
 from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.functions.arrays import bound, depth
 from dagster_project.dialects.functions.calls import Aggregate, aggregate
-from dagster_project.dialects.typed import Typed, let, need_type
+from dagster_project.dialects.typed import Typed, fail, let, need_type
 from dagster_project.dialects.types import (
     BIGINT,
     BOOLEAN,
@@ -48,7 +50,36 @@ def count_if(call: Aggregate) -> Typed:
     """Count the rows for which a condition holds."""
     call.takes(1, 1)
     call.order_node = None
-    return Typed(f"CAST({call.make('count_if', call.values[0].sql)} AS BIGINT)", BIGINT)
+    return Typed(call.make("count", f"CASE WHEN {call.values[0].sql} THEN true END"), BIGINT)
+
+
+NARROW: Final = 37
+"""From so many digits on a sum of decimals may pass DuckDB's 128 bits on its way, and still fit in the end."""
+HALF: Final = "CAST('10000000000000000000' AS HUGEINT)"
+
+
+def _halves(call: Aggregate, value: Typed) -> list[Typed]:
+    """Return the sums of the upper and the lower 19 digits of decimals, whole: neither overflows."""
+    digits = operators.unscaled(value, value.type, 0)
+    kind = decimal(38, 0)
+    return [Typed(call.make("sum", f"{digits} {sign} {HALF}"), kind) for sign in ("//", "%")]
+
+
+def _wide_average(call: Aggregate, value: Typed) -> Typed:
+    """Return the mean of decimals whose sum may have more than 38 digits, rounded half up."""
+    kind = value.type
+    number = Typed(f"CAST({call.make('count', value.sql)} AS HUGEINT)", decimal(38, 0))
+
+    def body(high: str, low: str, n: str) -> str:
+        rest = f"(({high} % {n}) * {HALF} + {low})"
+        whole, left = f"(({high} // {n}) * {HALF} + {rest} // {n})", f"({rest} % {n})"
+        half = f"2 * abs({left})"
+        up = f"{left} > 0 AND ({half} > {n} OR ({half} = {n} AND {whole} >= 0))"
+        down = f"{left} < 0 AND ({half} > {n} OR ({half} = {n} AND {whole} <= 0))"
+        rounded = f"({whole} + CASE WHEN {up} THEN 1 WHEN {down} THEN -1 ELSE 0 END)"
+        return f"CASE WHEN {n} > 0 THEN {operators.scaled_down(rounded, kind)} END"
+
+    return Typed(let([*_halves(call, value), number], body), kind)
 
 
 @aggregate("sum")
@@ -63,7 +94,11 @@ def total(call: Aggregate) -> Typed:
     if kind.is_integer:
         return Typed(f"CAST({call.make('sum', value.sql)} AS BIGINT)", BIGINT)
     if kind.name == "decimal":
-        return Typed(call.make("sum", value.sql), decimal(38, kind.args[1]))
+        whole = decimal(38, kind.args[1])
+        if kind.args[0] < NARROW:
+            return Typed(call.make("sum", value.sql), whole)
+        made_ = let(_halves(call, value), lambda high, low: operators.scaled_down(f"({high} * {HALF} + {low})", whole))
+        return Typed(made_, whole)
     if kind.is_float:
         made = call.make("sum", value.sql)
         return Typed(f"CAST({made} AS FLOAT)" if kind == REAL else made, kind)
@@ -77,6 +112,8 @@ def average(call: Aggregate) -> Typed:
     call.order_node = None
     value = call.values[0]
     kind = need_type(value, "avg()")
+    if kind.name == "decimal" and kind.args[0] >= NARROW:
+        return _wide_average(call, value)
     if kind.name == "decimal":
         made = Typed(call.make("sum", value.sql), decimal(38, kind.args[1]))
         number = Typed(f"CAST({call.make('count', value.sql)} AS DECIMAL(19, 0))", decimal(19, 0))
@@ -245,6 +282,11 @@ def histogram(call: Aggregate) -> Typed:
     call.takes(1, 1)
     value = call.values[0]
     kind = map_of(value.type, BIGINT)
+    if value.type.is_float:  # DuckDB's puts all beside a NaN into it
+        listed = call.make("list", value.sql, where=f"{value.sql} IS NOT NULL")
+        keys = f"list_filter({listed}, lambda _d, _i: list_position({listed}, _d) = _i)"
+        counts = f"list_transform({keys}, lambda _y: len(list_filter({listed}, lambda _e: _e = _y)))"
+        return Typed(f"CAST(map({keys}, {counts}) AS {duckdb_type(kind)})", kind)
     return Typed(f"CAST({call.make('histogram', value.sql)} AS {duckdb_type(kind)})", kind)
 
 
@@ -265,6 +307,8 @@ def reduce_agg(call: Aggregate) -> Typed:
     """Fold all values that are not NULL, one by one."""
     call.takes(4, 4)
     value, start = call.value(0), call.value(1)
+    if call.nodes[1].find(exp.Column):
+        raise call.refuse("takes a first state that no row changes", "Write a constant.")
     if not common_of([start.type, value.type], "reduce_agg()").is_known:
         raise call.refuse("takes a state of a known type", "CAST it.")
     at = depth(call)
@@ -287,14 +331,26 @@ def reduce_agg(call: Aggregate) -> Typed:
     )
 
 
-def _statistic(name: str, word: str, takes: int = 1) -> None:
+def _of_finite(call: Aggregate, word: str, takes: int = 1, least: int = 1) -> str:
+    """Return a statistic that is NaN, for `least` rows or more, if one value is NaN or infinite: DuckDB's raises."""
+    values = [call.double(i).sql for i in range(takes)]
+    if not any(call.values[i].type.is_float for i in range(takes)):
+        return call.make(word, *values)
+    finite = " AND ".join(f"isfinite({v})" for v in values)
+    known = " AND ".join(f"{v} IS NOT NULL" for v in values)
+    odd = call.make("count", "*", where=f"{known} AND NOT ({finite})", distinct=False)
+    enough = f"{call.make('count', '*', where=known, distinct=False)} >= {least}"
+    return f"CASE WHEN {odd} > 0 THEN CASE WHEN {enough} THEN CAST('nan' AS DOUBLE) END ELSE {call.make(word, *values, where=finite)} END"
+
+
+def _statistic(name: str, word: str, takes: int = 1, least: int = 1) -> None:
     @aggregate(name)
     def rule(call: Aggregate) -> Typed:
         """Give a statistic of doubles."""
         call.takes(takes, takes)
         call.order_node = None
         kind = REAL if all(call.values[i].type == REAL for i in range(takes)) and takes == 2 else DOUBLE
-        made = call.make(word, *(call.double(i).sql for i in range(takes)))
+        made = _of_finite(call, word, takes, least)
         if name in {"corr", "regr_slope", "regr_intercept"}:  # of a line without a slope there is none
             made = let([Typed(made, DOUBLE)], lambda x: f"CASE WHEN isfinite({x}) THEN {x} END")
         return Typed(f"CAST({made} AS FLOAT)" if kind == REAL else made, kind)
@@ -302,9 +358,9 @@ def _statistic(name: str, word: str, takes: int = 1) -> None:
 
 for _name, _word in {
     "stddev": "stddev_samp", "stddev_samp": "stddev_samp", "stddev_pop": "stddev_pop", "variance": "var_samp",
-    "var_samp": "var_samp", "var_pop": "var_pop", "geometric_mean": "geomean",
+    "var_samp": "var_samp", "var_pop": "var_pop",
 }.items():  # fmt: skip
-    _statistic(_name, _word)
+    _statistic(_name, _word, 1, 1 if _word.endswith("pop") else 2)
 for _name in (
     "corr",
     "covar_pop",
@@ -318,7 +374,7 @@ for _name in (
     "regr_sxy",
     "regr_syy",
 ):
-    _statistic(_name, _name, 2)
+    _statistic(_name, _name, 2, 2 if _name == "covar_samp" else 1)
 
 
 @aggregate("kurtosis")
@@ -326,7 +382,21 @@ def kurtosis(call: Aggregate) -> Typed:
     """Give the excess kurtosis, estimated without bias; NULL for less than four."""
     call.takes(1, 1)
     call.order_node = None
-    return Typed(call.make("kurtosis", call.double(0).sql), DOUBLE)
+    return Typed(_of_finite(call, "kurtosis", 1, 4), DOUBLE)
+
+
+@aggregate("geometric_mean")
+def geometric_mean(call: Aggregate) -> Typed:
+    """Give the root of the product: NaN if a value is negative, 0 if one is 0, where DuckDB's raises."""
+    call.takes(1, 1)
+    call.order_node = None
+    x = call.double(0).sql
+    some = lambda test: f"{call.make('count', '*', where=f'{x} {test}', distinct=False)} > 0"
+    made = f"CASE WHEN {some('< 0')} THEN CAST('nan' AS DOUBLE) WHEN {some('= 0')} THEN 0e0 ELSE exp({call.make('avg', f'ln(CASE WHEN {x} > 0 THEN {x} END)')}) END"
+    return Typed(
+        f"CAST({made} AS FLOAT)" if call.values[0].type == REAL else made,
+        call.values[0].type if call.values[0].type == REAL else DOUBLE,
+    )
 
 
 @aggregate("skewness")
@@ -335,9 +405,7 @@ def skewness(call: Aggregate) -> Typed:
     call.takes(1, 1)
     call.order_node = None
     number = call.make("count", call.double(0).sql)
-    return Typed(
-        f"({call.make('skewness', call.double(0).sql)} * ({number} - 2) / sqrt({number} * ({number} - 1)))", DOUBLE
-    )
+    return Typed(f"({_of_finite(call, 'skewness', 1, 3)} * ({number} - 2) / sqrt({number} * ({number} - 1)))", DOUBLE)
 
 
 def _bits(name: str, word: str) -> None:
@@ -446,7 +514,11 @@ def _placed(name: str, takes: int) -> None:
         """Give the value of a row of the frame."""
         call.takes(takes, takes)
         _need_over(call)
-        return Typed(call.make(name, *(v.sql for v in call.values)), call.values[0].type)
+        values = [v.sql for v in call.values]
+        if takes == 2 and (call.integer(1).integer or 0) < 1:
+            odd = fail("nth_value() takes an offset of at least 1", BIGINT)
+            values[1] = let([call.integer(1)], lambda n: f"CASE WHEN {n} < 1 THEN {odd} ELSE {n} END")
+        return Typed(call.make(name, *values), call.values[0].type)
 
 
 _placed("first_value", 1)

@@ -165,7 +165,7 @@ def array_except(call: Call) -> Typed:
         let(
             [one, other],
             lambda x, y: (
-                f"CASE WHEN {y} IS NULL THEN NULL ELSE list_filter({x}, lambda _d, _i: list_position({x}, _d) = _i AND list_position({y}, _d) IS NULL) END"
+                f"CASE WHEN {y} IS NULL THEN NULL WHEN len({y}) = 0 THEN {x} ELSE list_filter({x}, lambda _d, _i: list_position({x}, _d) = _i AND list_position({y}, _d) IS NULL) END"
             ),
         ),
         kind,
@@ -374,7 +374,8 @@ def reduce(call: Call) -> Typed:
     end_names, end = call.lambda_of(3, [state])
     if end.sql == end_names[0]:
         return folded
-    return Typed(let([folded], lambda x: bound(call, 3, [Typed(x, state)]).sql), end.type)
+    ended = let([folded], lambda x: bound(call, 3, [Typed(x, state)]).sql)
+    return Typed(f"CASE WHEN {value.sql} IS NOT NULL THEN {ended} END", end.type)
 
 
 def _exact(name: str, kind: Type) -> str:
@@ -498,14 +499,15 @@ def slice_(call: Call) -> Typed:
 
 @function("repeat", args=2)
 def repeat(call: Call) -> Typed:
-    """Give an array of one element so many times."""
+    """Give an array of one element so many times, 10,000 at most."""
     value, count = call.values[0], call.integer(1)
     kind = array(value.type)
+    raised = fail("repeat() takes a count from 0 to 10000", kind)
     return Typed(
         let(
             [count],
             lambda n: (
-                f"CASE WHEN {n} IS NULL THEN NULL ELSE CAST(list_transform(range(CAST({n} AS BIGINT)), lambda _i: {value.sql}) AS {duckdb_type(kind)}) END"
+                f"CASE WHEN {n} IS NULL THEN NULL WHEN {n} < 0 OR {n} > 10000 THEN {raised} ELSE CAST(list_transform(range(CAST({n} AS BIGINT)), lambda _i: {value.sql}) AS {duckdb_type(kind)}) END"
             ),
         ),
         kind,
@@ -517,10 +519,16 @@ def sequence(call: Call) -> Typed:
     """Give the numbers or dates from one to another, by a step; backwards if the second is less."""
     first, last = call.values[0], call.values[1]
     if first.type.is_integer and last.type.is_integer:
-        return _numbers(call, first, last)
+        return _at_most(_numbers(call, first, last))
     if first.type.name in {"date", "timestamp"} and last.type.name in {"date", "timestamp"}:
-        return _days(call, first, last)
+        return _at_most(_days(call, first, last))
     raise call.refuse(f"of {first.type} and {last.type} is not given here", "Use whole numbers or dates.")
+
+
+def _at_most(made: Typed) -> Typed:
+    """Return a sequence, or an error if it is longer than Trino makes one."""
+    raised = fail("The result of sequence() must not have more than 10000 entries", made.type)
+    return Typed(let([made], lambda x: f"CASE WHEN len({x}) > 10000 THEN {raised} ELSE {x} END"), made.type)
 
 
 def _numbers(call: Call, first: Typed, last: Typed) -> Typed:
@@ -562,8 +570,8 @@ def _days(call: Call, first: Typed, last: Typed) -> Typed:
         step = call.values[2]
         if not isinstance(step.const, tuple) or step.const[1] == 0:
             raise call.refuse("takes a constant step", "Write it as INTERVAL '1' DAY.")
-        if step.const[0] == "months" and abs(step.const[1]) != 1 and False:
-            raise call.refuse("by months is not given here", "Use days.")
+        if kind == DATE and step.const[0] == "ms" and step.const[1] % 86400000:
+            raise call.refuse("of dates takes whole days", "CAST them to timestamp.")
         raised = fail("sequence stop value should be greater than or equal to start value", array(kind))
         wrong = ">" if step.const[1] > 0 else "<"
         if step.const[0] == "months":
@@ -586,7 +594,7 @@ def trim_array(call: Call) -> Typed:
         let(
             [value, count],
             lambda x, n: (
-                f"CASE WHEN {n} < 0 OR {n} > len({x}) THEN {raised} WHEN {n} = len({x}) THEN {x}[2:1] ELSE {x}[1:len({x}) - {n}] END"
+                f"CASE WHEN {x} IS NULL OR {n} IS NULL THEN NULL WHEN {n} < 0 OR {n} > len({x}) THEN {raised} WHEN {n} = len({x}) THEN {x}[2:1] ELSE {x}[1:len({x}) - {n}] END"
             ),
         ),
         value.type,
@@ -768,7 +776,7 @@ def cosine_similarity(call: Call) -> Typed:
     def body(x: str, y: str) -> str:
         null = f"len(list_filter(map_values({x}), lambda _n: _n IS NULL)) + len(list_filter(map_values({y}), lambda _n: _n IS NULL)) > 0"
         dot = f"coalesce(list_sum(list_transform(map_keys({x}), lambda _k: coalesce(map_extract_value({x}, _k) * map_extract_value({y}, _k), 0e0))), 0e0)"
-        norm = lambda v: f"sqrt(list_sum(list_transform(map_values({v}), lambda _q: _q * _q)))"
-        return f"CASE WHEN {null} THEN NULL ELSE {dot} / nullif({norm(x)} * {norm(y)}, 0) END"
+        norm = lambda v: f"sqrt(coalesce(list_sum(list_transform(map_values({v}), lambda _q: _q * _q)), 0e0))"
+        return f"CASE WHEN {x} IS NULL OR {y} IS NULL OR {null} THEN NULL ELSE {dot} / ({norm(x)} * {norm(y)}) END"
 
     return Typed(let([coerce(one, kind), coerce(other, kind)], body), DOUBLE)

@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from dagster_project.dialects.casts import coerce
 from dagster_project.dialects.scopes import Scope
-from dagster_project.dialects.typed import Typed
+from dagster_project.dialects.typed import NULL, Typed
 from dagster_project.dialects.types import BIGINT, DOUBLE, INTEGERS, UNKNOWN, VARBINARY, VARCHAR, Type, quoted
 from dagster_project.errors import Unsupported
 
@@ -126,7 +126,8 @@ class Call:
             raise self.refuse(f"takes a lambda of {len(kinds)} parameters", "Mend its parameters.")
         names = [f"l_{p.name.lower()}" for p in node.expressions]
         held = {
-            p.name.lower(): Typed(quoted(n), kind) for p, n, kind in zip(node.expressions, names, kinds, strict=True)
+            p.name.lower(): NULL if kind == UNKNOWN else Typed(quoted(n), kind)
+            for p, n, kind in zip(node.expressions, names, kinds, strict=True)
         }
         body = self.queries.expressions.give(node.this, Scope(parent=self.scope, parameters=held))
         return [quoted(n) for n in names], body

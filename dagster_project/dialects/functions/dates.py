@@ -222,7 +222,14 @@ def date_diff(call: Call) -> Typed:
         raise call.refuse(f"of {first.type} and {last.type} is not given here", "CAST both to timestamp.")
     if "timestamptz" in kinds:
         one, other = _both_local(one, other, unit)
-    a, b = (f"CAST({v.sql} AS TIMESTAMP)" if v.type == DATE else v.sql for v in (one, other))
+    a, b = (
+        f"CAST({v.sql} AS TIMESTAMP)"
+        if v.type == DATE
+        else v.sql
+        if v.type.args[0] <= 3
+        else f"date_trunc('millisecond', {v.sql})"  # Trino counts between whole milliseconds
+        for v in (one, other)
+    )
     if unit in MONTHS_OF:
         months = f"date_sub('month', {a}, {b})"
         return Typed(months if unit == "month" else f"({months} // {MONTHS_OF[unit]})", BIGINT)
@@ -568,7 +575,8 @@ def human_readable_seconds(call: Call) -> Typed:
     raised = fail("Invalid argument found: value must be finite", VARCHAR)
 
     def body(x: str) -> str:
-        s = f"CAST(round(abs({x})) AS BIGINT)"
+        s = f"CAST(least(round(abs({x})), 9223372036854774784e0) AS HUGEINT)"
+        s = f"CASE WHEN abs({x}) >= 9223372036854775807e0 THEN 9223372036854775807 ELSE {s} END"
         parts = []
         for size, wrap, word in (
             (604800, None, "week"),

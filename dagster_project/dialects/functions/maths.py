@@ -124,14 +124,18 @@ def _rounded_decimal(call: Call, value: Typed, digits: Typed | None) -> Typed:
     return Typed(let([value], body), kind)
 
 
+DIGITS_OF: Final = {"tinyint": 3, "smallint": 5, "integer": 10, "bigint": 19}
+
+
 @function("truncate", args=(1, 2))
 def truncated(call: Call) -> Typed:
     """Give the number cut towards zero."""
     value = _number(call)
     kind = value.type
     if len(call) == 1:
-        if kind.is_integer:
-            return value
+        if kind.is_integer:  # Trino reads it as a decimal
+            whole = decimal(DIGITS_OF[kind.name], 0)
+            return Typed(f"CAST({value.sql} AS {duckdb_type(whole)})", whole)
         if kind.name == "decimal":
             whole = decimal(max(kind.args[0] - kind.args[1], 1), 0)
             return Typed(f"CAST(trunc({value.sql}) AS {duckdb_type(whole)})", whole)
@@ -239,8 +243,9 @@ def width_bucket(call: Call) -> Typed:
     odd = fail("width_bucket needs finite bounds that differ and a positive count", BIGINT)
 
     def body(x: str, a: str, b: str, n: str) -> str:
-        up = f"CASE WHEN {x} < {a} THEN 0 WHEN {x} >= {b} THEN {n} + 1 ELSE floor({n} * ({x} - {a}) / ({b} - {a})) + 1 END"
-        down = f"CASE WHEN {x} > {a} THEN 0 WHEN {x} <= {b} THEN {n} + 1 ELSE floor({n} * ({a} - {x}) / ({a} - {b})) + 1 END"
+        rising = "CASE WHEN {x} < {a} THEN 0 WHEN {x} >= {b} THEN {n} + 1 ELSE floor({n} * ({x} - {a}) / ({b} - {a})) + 1 END"
+        up = rising.format(x=x, a=a, b=b, n=n)
+        down = f"{n} + 1 - {rising.format(x=x, a=b, b=a, n=n)}"  # Trino counts from the other end
         return f"CASE WHEN {n} <= 0 OR {a} = {b} OR isnan({x}) OR NOT isfinite({a}) OR NOT isfinite({b}) THEN {odd} WHEN {a} < {b} THEN CAST({up} AS BIGINT) ELSE CAST({down} AS BIGINT) END"
 
     return Typed(unless_null(values, body), BIGINT)
@@ -251,7 +256,7 @@ def _in_bins(call: Call) -> Typed:
     value, bins = call.double(0), coerce(call.array(1), array(DOUBLE))
     odd = fail("width_bucket needs a number, and bins without NULL", BIGINT)
     body = lambda x, b: (
-        f"CASE WHEN {x} IS NULL OR {b} IS NULL THEN NULL WHEN isnan({x}) OR len({b}) = 0 OR len({b}) > list_count({b}) THEN {odd} ELSE len(list_filter({b}, lambda _b: _b <= {x})) END"
+        f"CASE WHEN {x} IS NULL OR {b} IS NULL THEN NULL WHEN isnan({x}) OR len({b}) = 0 OR len({b}) > list_count({b}) OR len(list_filter({b}, lambda _b: NOT isfinite(_b))) > 0 THEN {odd} ELSE len(list_filter({b}, lambda _b: _b <= {x})) END"
     )
     return Typed(let([value, bins], body), BIGINT)
 
@@ -343,10 +348,12 @@ def _shift(name: str) -> None:
             )
 
         body = {"bitwise_left_shift": left, "bitwise_right_shift": right}.get(name, arithmetic)
-        guarded = lambda x, s: (
-            f"CASE WHEN {s} < 0 THEN {fail('Shift must be positive', value.type)} ELSE {body(x, f'CAST({s} AS INTEGER)')} END"
-        )
-        return Typed(unless_null([value, by], guarded), value.type)
+        # A negative shift is one by its last six bits, as Java has it.
+        places = by.integer if by.integer is None or by.integer >= 0 else by.integer & 63
+        made = lambda x, s: body(x, f"CAST(CASE WHEN {s} < 0 THEN {s} & 63 ELSE {s} END AS HUGEINT)")
+        if places is not None:
+            made = lambda x, _: body(x, str(min(places, 64)))
+        return Typed(unless_null([value, by], made), value.type)
 
 
 for _name in ("bitwise_left_shift", "bitwise_right_shift", "bitwise_right_shift_arithmetic"):

@@ -21,16 +21,25 @@ def format_number(call: Call) -> Typed:
         return Typed("CAST(NULL AS VARCHAR)", VARCHAR)
     if not value.type.is_number:
         raise call.refuse(f"takes a number, not {value.type}", "CAST it.")
-    held = value if value.type == DOUBLE else Typed(f"CAST({value.sql} AS DOUBLE)", DOUBLE)
+    held = Typed(_whole(value) if not value.type.is_integer else f"CAST({value.sql} AS DOUBLE)", DOUBLE)
 
     def body(x: str) -> str:
         scale = f"CASE WHEN abs({x}) >= 1e15 THEN 5 WHEN abs({x}) >= 1e12 THEN 4 WHEN abs({x}) >= 1e9 THEN 3 WHEN abs({x}) >= 1e6 THEN 2 WHEN abs({x}) >= 1e3 THEN 1 ELSE 0 END"
         small = f"({x} / pow(1000, {scale}))"
         shown = f"CASE WHEN {small} < 10 THEN CAST(CAST({small} AS DECIMAL(38, 2)) AS VARCHAR) WHEN {small} < 100 THEN CAST(CAST({small} AS DECIMAL(38, 1)) AS VARCHAR) ELSE CAST(CAST({small} AS DECIMAL(38, 0)) AS VARCHAR) || '.0' END"
-        odd = fail("format_number() takes finite numbers here", VARCHAR)
-        return f"CASE WHEN {x} IS NULL THEN NULL WHEN NOT isfinite({x}) THEN {odd} ELSE regexp_replace({shown}, '[.]?0*$', '') || ['', 'K', 'M', 'B', 'T', 'Q'][{scale} + 1] END"
+        return f"CASE WHEN {x} IS NULL THEN NULL ELSE regexp_replace({shown}, '[.]?0*$', '') || ['', 'K', 'M', 'B', 'T', 'Q'][{scale} + 1] END"
 
     return Typed(let([held], body), VARCHAR)
+
+
+def _whole(value: Typed) -> str:
+    """Return a double cut to a bigint, as a double: what format_number() tells of it. Source: its code's `(long) value`."""
+    return let(
+        [Typed(f"CAST({value.sql} AS DOUBLE)", DOUBLE)],
+        lambda x: (
+            f"CASE WHEN {x} IS NULL THEN NULL WHEN isnan({x}) THEN 0e0 ELSE trunc(greatest(least({x}, 9223372036854775807e0), -9223372036854775808e0)) END"
+        ),
+    )
 
 
 SIZES = ("b", "kb", "mb", "gb", "tb", "pb", "eb", "zb", "yb")

@@ -115,7 +115,7 @@ def codepoint(call: Call) -> Typed:
     )
 
 
-@function("concat", args=(1, MANY))
+@function("concat", args=(2, MANY))
 def concat(call: Call) -> Typed:
     """Give all joined; NULL if one is NULL, unlike DuckDB's concat."""
     values = call.values
@@ -170,7 +170,7 @@ def substring(call: Call) -> Typed:
     values = [value, start, *([size] if size is not None else [])]
 
     def body(x: str, s: str, n: str | None = None) -> str:
-        none = f"{s} = 0 OR abs({s}) > length({x})" + (f" OR {n} <= 0" if n else "")
+        none = f"{s} = 0 OR {s} > length({x}) OR {s} < -length({x})" + (f" OR {n} <= 0" if n else "")
         rest = f", {n}" if n else ""
         null = f"{s} IS NULL" + (f" OR {n} IS NULL" if n else "")
         return f"CASE WHEN {null} THEN NULL WHEN {none} THEN '' ELSE substr({x}, CASE WHEN {s} < 0 THEN length({x}) + {s} + 1 ELSE {s} END{rest}) END"
@@ -270,8 +270,6 @@ def split(call: Call) -> Typed:
 def split_part(call: Call) -> Typed:
     """Give the part of a number from 1; NULL beyond the last."""
     value, by, index = call.text(0), call.text(1), call.integer(2)
-    if index.integer is not None and index.integer <= 0:
-        return Typed(fail("Index must be greater than zero", VARCHAR), VARCHAR)
     raised = fail("Index must be greater than zero", VARCHAR)
 
     def body(x: str, d: str, i: str) -> str:
@@ -285,7 +283,8 @@ def _split_entries(call: Call, kind: Type, keys: str, items: str) -> Typed:
     raised = fail("Key-value delimiter must appear exactly once in each entry", kind)
 
     def body(x: str, e: str, k: str) -> str:
-        entries = f"list_filter(string_split({x}, {e}), lambda _e: _e <> '')"
+        entries = f"string_split(CASE WHEN ends_with({x}, {e}) THEN left({x}, -length({e})) ELSE {x} END, {e})"
+        entries = f"CASE WHEN {x} = '' THEN CAST([] AS VARCHAR[]) ELSE {entries} END"  # an end without a pair is none
         bad = f"len(list_filter({entries}, lambda _e: len(string_split(_e, {k})) <> 2)) > 0"
         told = {"entries": entries, "key": f"string_split(_e, {k})[1]", "item": f"string_split(_e, {k})[2]"}
         made = keys.format(**told)
@@ -673,7 +672,16 @@ def from_hex(call: Call) -> Typed:
 @function("from_base64")
 def from_base64(call: Call) -> Typed:
     """Give the bytes of a base64 text."""
-    return Typed(f"from_base64({call.text(0).sql})", VARBINARY)
+    return Typed(_from_base64(call.text(0).sql), VARBINARY)
+
+
+def _from_base64(x: str) -> str:
+    """Return the bytes of base64, whose padding may be missing as in Java."""
+    missing = lambda v: (
+        f"CASE WHEN contains({v}, '=') THEN '' WHEN length({v}) % 4 = 2 THEN '==' WHEN length({v}) % 4 = 3 THEN '=' ELSE '' END"
+    )
+    made = lambda v: f"from_base64({v} || {missing(v)})"
+    return let([Typed(x, VARCHAR)], made)
 
 
 @function("to_base64url")
@@ -685,7 +693,7 @@ def to_base64url(call: Call) -> Typed:
 @function("from_base64url")
 def from_base64url(call: Call) -> Typed:
     """Give the bytes of base64 with - and _."""
-    return Typed(f"from_base64(translate({call.text(0).sql}, '-_', '+/'))", VARBINARY)
+    return Typed(_from_base64(f"translate({call.text(0).sql}, '-_', '+/')"), VARBINARY)
 
 
 @function("from_utf8", args=(1, 2))
@@ -777,8 +785,11 @@ def url_encode(call: Call) -> Typed:
 
 @function("url_decode")
 def url_decode(call: Call) -> Typed:
-    """Give the text of a form."""
-    return Typed(f"url_decode(replace({call.text(0).sql}, '+', ' '))", VARCHAR)
+    """Give the text of a form; an error for % without two hexadecimal digits."""
+    odd = fail("url_decode() takes two hexadecimal digits behind %", VARCHAR)
+    rest = lambda x: f"contains(regexp_replace({x}, '%[0-9a-fA-F]{{2}}', '', 'g'), '%')"
+    made = lambda x: f"CASE WHEN {rest(x)} THEN {odd} ELSE url_decode(replace({x}, '+', ' ')) END"
+    return Typed(let([call.text(0)], made), VARCHAR)
 
 
 # --- format -------------------------------------------------------------------------------------------------------
