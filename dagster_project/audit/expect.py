@@ -43,6 +43,8 @@ with warnings.catch_warnings():
 
 KNOWN: Final = "1.24."
 """The great_expectations whose inner parts (`ValidationGraph`, `get_connection`, …) this module was written for."""
+FEW: Final = 10_000
+"""Rows of a relation that are held in memory while it is judged."""
 QUERY: Final = "unexpected_rows_query"
 
 
@@ -185,7 +187,7 @@ def _judge(engine: _OneConnection, connection: duckdb.DuckDBPyConnection, subjec
             continue
         view = f"{subject.table.namespace}_{subject.table.name}_{on}"
         try:
-            connection.execute(f'CREATE OR REPLACE VIEW "{view}" AS SELECT * FROM {relation}')
+            _hold(connection, view, relation)
             rows, found = _run(engine, view, asked, unit_column(subject.table))
             for rule in asked:
                 result, refused = _read(connection, subject, rule, found[rule.name], view, rows)
@@ -199,6 +201,15 @@ def _judge(engine: _OneConnection, connection: duckdb.DuckDBPyConnection, subjec
                 f"{error} Mend {folder / subject.table.identifier}.json or the relation."
             ) from error
     return results, refusals
+
+
+def _hold(connection: duckdb.DuckDBPyConnection, view: str, relation: str) -> None:
+    """Make `view` of a relation: a table of what is small, for every rule would open and plan its files anew."""
+    few = f"SELECT * FROM {relation} LIMIT {FEW + 1}"
+    connection.execute(f'CREATE OR REPLACE TEMP TABLE "{view}" AS {few}')
+    if _count(connection, f'"{view}"') > FEW:
+        connection.execute(f'DROP TABLE "{view}"')
+        connection.execute(f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT * FROM {relation}')
 
 
 def _run(engine: _OneConnection, view: str, rules: Sequence[Expectation], unit: str) -> tuple[int, dict[str, Any]]:

@@ -22,6 +22,7 @@ from pyiceberg.table.metadata import TableMetadata
 from dagster_project.contracts import BY_IDENTIFIER, FORMAT, SHARED, Clock, Column, Current, Ids, Table
 from dagster_project.errors import LakeMoved, LakeUnsupported
 from dagster_project.lake.catalog import Catalog, open_catalog
+from dagster_project.lake.manifests import read_schemas_once
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.schema import as_created, columns_of, iceberg_schema, partition_spec, sort_order
 from dagster_project.lake.store import Store
@@ -43,6 +44,8 @@ _TABLE_PROPERTIES: Final = {
     "write.metadata.previous-versions-max": "20",
     "write.parquet.compression-codec": "zstd",
 }
+
+read_schemas_once()
 
 
 @dataclass(slots=True)
@@ -164,14 +167,14 @@ class Lake(Store):
         self.prepare(con)
         return con
 
+    def beside(self) -> Lake:
+        """Return the same lake for another thread: what was read of it is kept apart, connections share a database."""
+        return replace(self, _metadata={}, _files={}, _manifests={})
+
     def keep_database(self) -> None:
         """Let all connections from now on share one database: for one thread that needs them every second."""
         if self._database is None:
             self._database = self._new_database()
-
-    def beside(self) -> Lake:
-        """Return the same lake for another thread: what was read of it is kept apart, connections share a database."""
-        return replace(self, _metadata={}, _files={}, _manifests={})
 
     def _new_database(self) -> duckdb.DuckDBPyConnection:
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
