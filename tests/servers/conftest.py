@@ -6,14 +6,9 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
-import signal
-import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -26,23 +21,16 @@ import pytest
 from dagster_project.contracts import AUDITS, Table
 from dagster_project.lake.lake import Lake, open_lake
 from dagster_project.lake.read import relation
+from dagster_project.pipeline import run
 from dagster_project.settings import Settings, settings
 from dagster_project.sources import Source, declared_sources
 
-from .daemons import CEPH, START_SECONDS, daemon, free_port, radosgw
+from .daemons import CEPH, KEY, REGION, ROOT, SECRET, SERVERS, postgresql, radosgw, serving, versitygw
 
-ROOT = Path(__file__).parents[2]
-SERVERS = Path(os.environ.get("NOTELAKE_TEST_SERVERS", ROOT / ".servers"))
 NOON = datetime(2026, 5, 16, 12, tzinfo=UTC)
-KEY, SECRET, REGION = "notelake", "only-on-loopback", "us-east-1"
 _NUMBERS = count()
 
 Rows = dict[str, list[tuple[Any, ...]]]
-
-
-def _program(name: str) -> str | None:
-    places = [SERVERS / "bin", *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
-    return shutil.which(name, path=os.pathsep.join([*map(str, places), os.environ.get("PATH", "")]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,51 +55,8 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server of this test session; it never runs as root."""
-    initdb, server = _program("initdb"), _program("postgres")
-    if not initdb or not server:
-        pytest.skip("there is no PostgreSQL on this machine: run tests/servers/install.sh")
-    user = _unprivileged_user()
-    folder = Path(tempfile.mkdtemp(prefix="notelake-postgres-"))
-    try:
-        if user:
-            shutil.chown(folder, user["user"], user["group"])
-        data, port = folder / "data", free_port()
-        make = [initdb, "-D", str(data), "-U", "notelake", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C"]
-        subprocess.run(make, check=True, capture_output=True, cwd=folder, **user)
-        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "fsync": "off"}
-        command = [server, "-D", str(data), "-p", str(port)]
-        command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        # SIGINT is PostgreSQL's fast shutdown: it waits for no client.
-        with daemon(command, port, folder.with_suffix(".log"), stop=signal.SIGINT, cwd=folder, **user):
-            _wait_until_it_answers(port)
-            yield Postgres(port)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.with_suffix(".log").unlink(missing_ok=True)
-
-
-def _unprivileged_user() -> dict[str, Any]:
-    if os.geteuid() != 0:
-        return {}
-    try:
-        group = pwd.getpwnam("postgres").pw_gid
-    except KeyError:
-        pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
-    return {"user": "postgres", "group": group, "extra_groups": []}
-
-
-def _wait_until_it_answers(port: int) -> None:
-    import psycopg2
-
-    until = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            psycopg2.connect(host="127.0.0.1", port=port, user="notelake", dbname="postgres").close()
-            return
-        except psycopg2.OperationalError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
+    with serving(postgresql) as server:
+        yield Postgres(server.port)
 
 
 @pytest.fixture
@@ -128,33 +73,15 @@ def s3_endpoint() -> Iterator[str]:
 
     `NOTELAKE_TEST_S3=radosgw` asks for the latter.
     """
-    folder = Path(tempfile.mkdtemp(prefix="notelake-s3-"))
-    versitygw, asked = _program("versitygw"), os.environ.get("NOTELAKE_TEST_S3", "versitygw")
-    try:
-        if versitygw and asked == "versitygw":
-            store = _versitygw(versitygw, folder)
-        elif all(map(_program, CEPH)):
-            store = radosgw(folder, key=KEY, secret=SECRET)
-        else:
-            pytest.skip("there is no S3 server on this machine: run tests/servers/install.sh")
-        with store as port:
+    has_versitygw = shutil.which("versitygw", path=f"{SERVERS / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
+    if has_versitygw and os.environ.get("NOTELAKE_TEST_S3", "versitygw") == "versitygw":
+        with serving(versitygw) as server:
+            yield f"http://127.0.0.1:{server.port}"
+    elif all(map(shutil.which, CEPH)):
+        with tempfile.TemporaryDirectory(prefix="notelake-s3-") as folder, radosgw(Path(folder)) as port:
             yield f"http://127.0.0.1:{port}"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _versitygw(server: str, folder: Path) -> Iterator[int]:
-    objects, attributes = folder / "objects", folder / "attributes"
-    objects.mkdir()
-    attributes.mkdir()
-    port = free_port()
-    # Attributes beside the objects: not every file system of a test machine has extended ones.
-    posix = ["posix", "--sidecar", str(attributes), str(objects)]
-    command = [server, "--port", f"127.0.0.1:{port}", "--region", REGION, "--quiet", *posix]
-    environment = {**os.environ, "ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
-    with daemon(command, port, folder / "log", env=environment, cwd=folder):
-        yield port
+    else:
+        pytest.skip("there is no S3 server on this machine: run tests/servers/install.sh")
 
 
 def make_bucket() -> str:
@@ -202,6 +129,14 @@ def opened(where: Settings) -> Lake:
 def sample() -> tuple[Source, ...]:
     """The sample's sources, as they are declared."""
     return declared_sources(ROOT / "dagster_project" / "defs" / "sources", ROOT)
+
+
+@pytest.fixture(scope="session")
+def on_local_disk(tmp_path_factory: pytest.TempPathFactory, sample: tuple[Source, ...]) -> Settings:
+    """The sample in a lake on local disk, its catalog in SQLite; to be read only: the tests of a session share it."""
+    where = settings(str(tmp_path_factory.mktemp("local") / "lake"))
+    assert [report.error for report in run(opened(where), sample).reports] == [None] * len(sample)
+    return where
 
 
 @pytest.fixture

@@ -1,20 +1,32 @@
-"""Servers as processes: started on a free port of loopback, waited for, and ended by their pid."""
+"""Servers as processes: how each is made and started on a free port of loopback, waited for, and ended by its pid.
+
+What belongs here: all that starts a server of any kind. What does not: which tests share one (`conftest`), and what
+they ask it. A server that is not on this machine skips the test that asks for it.
+"""
 
 from __future__ import annotations
 
+import os
+import pwd
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
+SERVERS = Path(os.environ.get("NOTELAKE_TEST_SERVERS", ROOT / ".servers"))
 START_SECONDS = 30
+KEY, SECRET, REGION = "notelake", "only-on-loopback", "us-east-1"
 CEPH = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 """The programs that Ceph's S3 gateway takes."""
 
@@ -24,6 +36,142 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def program(name: str, of: str = "") -> str:
+    """Return the path of a program. The test is skipped if there is none; `of` names what is missing then."""
+    places = [SERVERS / "bin", *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+    path = os.pathsep.join([*map(str, places), os.environ.get("PATH", ""), "/usr/sbin"])
+    return shutil.which(name, path=path) or pytest.skip(
+        f"there is no {of or name} on this machine: run tests/servers/install.sh"
+    )
+
+
+@dataclass
+class Server:
+    """A server with a folder and a port of its own, which can be ended and begun again; what it keeps, it keeps."""
+
+    folder: Path
+    command: Sequence[str]
+    port: int
+    stop: int = signal.SIGTERM
+    user: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] | None = None
+    answers: Callable[[Server], object] = lambda _: None
+    """Called when its port is open; returns when it answers."""
+    running: ExitStack = field(default_factory=ExitStack)
+
+    def begin(self) -> None:
+        log, more = self.folder / "log", {**self.user, "env": self.environment, "cwd": self.folder}
+        self.running.enter_context(daemon(self.command, self.port, log, stop=self.stop, **more))
+        self.answers(self)
+
+    def end(self) -> None:
+        self.running.close()
+
+
+@contextmanager
+def serving(make: Callable[[Path], Server]) -> Iterator[Server]:
+    """Run a server in a folder that is removed after it."""
+    folder = Path(tempfile.mkdtemp(prefix="notelake-server-"))
+    folder.chmod(0o755)
+    server: Server | None = None
+    try:
+        server = make(folder)
+        server.begin()
+        yield server
+    finally:
+        if server:
+            server.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _owned_by(name: str, folder: Path) -> dict[str, Any]:
+    """Return how to run a server that does not run as root: as `name`, who then owns the folder."""
+    if os.geteuid() != 0:
+        return {}
+    try:
+        group = pwd.getpwnam(name).pw_gid
+    except KeyError:
+        pytest.skip(f"the server does not run as root, and there is no user {name}")
+    shutil.chown(folder, name, group)
+    return {"user": name, "group": group, "extra_groups": []}
+
+
+def postgresql(folder: Path, *, hosts: str = "") -> Server:
+    """Make a PostgreSQL whose owner is `notelake`; `hosts` are lines before those of its pg_hba.conf."""
+    initdb, server = program("initdb", "PostgreSQL"), program("postgres", "PostgreSQL")
+    user, data, port = _owned_by("postgres", folder), folder / "data", free_port()
+    make = [initdb, "-D", str(data), "-U", "notelake", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C"]
+    subprocess.run(make, check=True, capture_output=True, cwd=folder, **user)
+    known = data / "pg_hba.conf"
+    known.write_text(hosts + known.read_text())
+    options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "fsync": "off"}
+    command = [server, "-D", str(data), "-p", str(port)]
+    command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    # SIGINT is PostgreSQL's fast shutdown: it waits for no client.
+    return Server(folder, command, port, signal.SIGINT, user, answers=_postgresql_answers)
+
+
+def _postgresql_answers(server: Server) -> None:
+    import psycopg2
+
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            psycopg2.connect(host="127.0.0.1", port=server.port, user="notelake", dbname="postgres").close()
+            return
+        except psycopg2.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+def mariadb(folder: Path) -> Server:
+    """Make a MariaDB whose owner is `root`."""
+    install, server = program("mariadb-install-db", "MariaDB"), program("mariadbd", "MariaDB")
+    user, data, port = _owned_by("mysql", folder), folder / "data", free_port()
+    make = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run(make, check=True, capture_output=True, cwd=folder, **user)
+    command = [server, "--no-defaults", f"--datadir={data}", f"--port={port}", "--bind-address=127.0.0.1"]
+    command += [f"--socket={folder}/socket", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0"]
+    return Server(folder, command, port, user=user)
+
+
+def redis(folder: Path) -> Server:
+    """Make a Redis that keeps what it is told on disk."""
+    options = {"port": (port := free_port()), "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
+    command = [program("redis-server", "Redis"), *(p for o, v in options.items() for p in (f"--{o}", str(v)))]
+    return Server(folder, command, port)
+
+
+KINESALITE_CLOCK = (
+    "const real = Date.now, fs = require('fs'); Date.now = () => real() + Number(fs.readFileSync(process.env.SHIFT))"
+)
+
+
+def kinesalite(folder: Path) -> Server:
+    """Make what speaks Kinesis' API; the file `shift` in its folder says by how many ms its clock is wrong."""
+    cli = SERVERS / "kinesalite/node_modules/kinesalite/cli.js"
+    if not cli.is_file():
+        pytest.skip("there is no kinesalite on this machine: run tests/servers/install.sh")
+    clock, shift, port = folder / "clock.js", folder / "shift", free_port()
+    clock.write_text(KINESALITE_CLOCK)
+    shift.write_text("0")
+    command = [program("node"), "-r", str(clock), str(cli), "--port", str(port), "--path", str(folder / "db")]
+    command += ["--createStreamMs", "1", "--updateStreamMs", "1"]
+    return Server(folder, command, port, environment={"SHIFT": str(shift), "PATH": ""})
+
+
+def versitygw(folder: Path) -> Server:
+    """Make an S3 store that keeps its objects as files."""
+    objects, attributes, port = folder / "objects", folder / "attributes", free_port()
+    objects.mkdir()
+    attributes.mkdir()
+    # Attributes beside the objects: not every file system of a test machine has extended ones.
+    posix = ["posix", "--sidecar", str(attributes), str(objects)]
+    command = [program("versitygw"), "--port", f"127.0.0.1:{port}", "--region", REGION, "--quiet", *posix]
+    return Server(folder, command, port, environment={**os.environ, "ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET})
 
 
 @contextmanager
@@ -90,7 +238,7 @@ rgw frontends = beast endpoint=127.0.0.1:{port}
 
 
 @contextmanager
-def radosgw(folder: Path, *, key: str, secret: str) -> Iterator[int]:
+def radosgw(folder: Path) -> Iterator[int]:
     """Run a Ceph of one monitor, one store in memory and the S3 gateway; yield the gateway's port. Takes about 12 s."""
     mon_port, port, fsid = free_port(), free_port(), str(uuid4())
     for name in ("mon", "osd", "rgw"):
@@ -121,7 +269,7 @@ def radosgw(folder: Path, *, key: str, secret: str) -> Iterator[int]:
         do("ceph-osd", *conf, "-i", "0", "--mkfs", "--osd-uuid", osd)
         # The store's ports are its own choice: the next step waits for it.
         running.enter_context(daemon(["ceph-osd", *conf, "-f", "-i", "0"], mon_port, folder / "osd.out", cwd=folder))
-        user = ["--uid=notelake", "--display-name=notelake", f"--access-key={key}", f"--secret={secret}"]
+        user = ["--uid=notelake", "--display-name=notelake", f"--access-key={KEY}", f"--secret={SECRET}"]
         do("radosgw-admin", *conf, "user", "create", *user)
         gateway = ["radosgw", *conf, "-f", "-n", "client.rgw"]
         running.enter_context(daemon(gateway, port, folder / "rgw.out", cwd=folder))

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import signal
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -31,44 +25,34 @@ from dagster_project.steps.cursors import source_cursor
 from dagster_project.steps.land import land
 from dagster_project.steps.serve import serve
 
-from .conftest import _program, _unprivileged_user, _wait_until_it_answers
-from .daemons import daemon, free_port
+from .daemons import Server, mariadb, postgresql, serving
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 USER, PASSWORD = "reader_of_notes", "s3cr:t/p@ss"
 _HOURS = count()
-BIG = 150_000
+BIG = 100_000
 """Rows of some 500 bytes: more than what a connection holds of them unread."""
 
 
-@dataclass
-class Server:
-    """A database server in a folder of its own. `query` asks it as its owner, each statement committed."""
+@dataclass(frozen=True)
+class Shop:
+    """The database `shop` of a server. `query` asks it as its owner, each statement committed."""
 
     kind: str
-    folder: Path
-    port: int
-    begin: Callable[[Server], Any]
-    query: Callable[[Server, str], list[tuple[Any, ...]]]
-    running: ExitStack = field(default_factory=ExitStack)
+    server: Server
+    query: Callable[[str], list[tuple[Any, ...]]]
 
     @property
     def address(self) -> str:
-        return f"{self.kind}://{USER}:s3cr%3At%2Fp%40ss@127.0.0.1:{self.port}/shop"
-
-    def start(self) -> None:
-        self.running.enter_context(self.begin(self))
-
-    def stop(self) -> None:
-        self.running.close()
+        return f"{self.kind}://{USER}:s3cr%3At%2Fp%40ss@127.0.0.1:{self.server.port}/shop"
 
     def cut_off_readers(self) -> None:
         if self.kind == "postgresql":
-            self.query(self, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{USER}'")
+            self.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{USER}'")
             return
-        for (number,) in self.query(self, f"SELECT id FROM information_schema.processlist WHERE user = '{USER}'"):
-            self.query(self, f"KILL {number}")
+        for (number,) in self.query(f"SELECT id FROM information_schema.processlist WHERE user = '{USER}'"):
+            self.query(f"KILL {number}")
 
     def series(self, last: int) -> str:
         """SQL of the numbers from 1 on, as a table with the column `n`."""
@@ -77,119 +61,65 @@ class Server:
 
     def do(self, *statements: str) -> None:
         for statement in statements:
-            self.query(self, statement)
+            self.query(statement)
 
 
-def _owner_of(name: str, folder: Path) -> dict[str, Any]:
-    """Return how to run a server that does not run as root: as `name`, who then owns the folder."""
-    if os.geteuid() != 0:
-        return {}
-    try:
-        group = pwd.getpwnam(name).pw_gid
-    except KeyError:
-        pytest.skip(f"the server does not run as root, and there is no user {name}")
-    shutil.chown(folder, name, group)
-    return {"user": name, "group": group, "extra_groups": []}
+@contextmanager
+def _postgresql() -> Iterator[Shop]:
+    hosts = f"host all {USER} 127.0.0.1/32 scram-sha-256\n"
+    with serving(lambda folder: postgresql(folder, hosts=hosts)) as server:
+
+        def query(statement: str, database: str = "shop") -> list[tuple[Any, ...]]:
+            import psycopg2
+
+            with closing(psycopg2.connect(host="127.0.0.1", port=server.port, user="notelake", dbname=database)) as con:
+                con.autocommit = True
+                with con.cursor() as cursor:
+                    cursor.execute(statement)
+                    return cursor.fetchall() if cursor.description else []
+
+        query("CREATE DATABASE shop", "postgres")
+        query(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
+        query(f"GRANT pg_read_all_data TO {USER}")
+        yield Shop("postgresql", server, query)
 
 
-def _postgresql(folder: Path) -> Server:
-    initdb, program = _program("initdb"), _program("postgres")
-    if not initdb or not program:
-        pytest.skip("there is no PostgreSQL on this machine: run tests/servers/install.sh")
-    user = _unprivileged_user() and _owner_of("postgres", folder)
-    data = folder / "data"
-    make = [initdb, "-D", str(data), "-U", "notelake", "--auth=trust", "-E", "UTF8", "--no-sync", "--locale=C"]
-    subprocess.run(make, check=True, capture_output=True, cwd=folder, **user)
-    hosts = data / "pg_hba.conf"
-    hosts.write_text(f"host all {USER} 127.0.0.1/32 scram-sha-256\n{hosts.read_text()}")
+@contextmanager
+def _mariadb() -> Iterator[Shop]:
+    with serving(mariadb) as server:
 
-    def begin(server: Server) -> Any:
-        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "fsync": "off"}
-        command = [program, "-D", str(data), "-p", str(server.port)]
-        command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        return daemon(command, server.port, folder / "log", stop=signal.SIGINT, cwd=folder, **user)
+        def query(statement: str) -> list[tuple[Any, ...]]:
+            import pymysql
 
-    def query(server: Server, statement: str, database: str = "shop") -> list[tuple[Any, ...]]:
-        import psycopg2
-
-        con = psycopg2.connect(host="127.0.0.1", port=server.port, user="notelake", dbname=database)
-        con.autocommit = True
-        try:
-            with con.cursor() as cursor:
-                cursor.execute(statement)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            con.close()
-
-    server = Server("postgresql", folder, free_port(), begin, query)
-    server.start()
-    _wait_until_it_answers(server.port)
-    query(server, "CREATE DATABASE shop", "postgres")
-    server.do(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'", f"GRANT pg_read_all_data TO {USER}")
-    return server
-
-
-def _mariadb(folder: Path) -> Server:
-    install, program = _program("mariadb-install-db"), _program("mariadbd") or shutil.which("/usr/sbin/mariadbd")
-    if not install or not program:
-        pytest.skip("there is no MariaDB on this machine: run tests/servers/install.sh")
-    user = _owner_of("mysql", folder)
-    data = folder / "data"
-    make = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"]
-    subprocess.run(make, check=True, capture_output=True, cwd=folder, **user)
-
-    def begin(server: Server) -> Any:
-        command = [program, "--no-defaults", f"--datadir={data}", f"--port={server.port}", "--bind-address=127.0.0.1"]
-        command += [f"--socket={folder}/socket", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0"]
-        return daemon(command, server.port, folder / "log", cwd=folder, **user)
-
-    def query(server: Server, statement: str) -> list[tuple[Any, ...]]:
-        import pymysql
-
-        con = pymysql.connect(host="127.0.0.1", port=server.port, user="root", autocommit=True)
-        try:
-            with con.cursor() as cursor:
+            con = pymysql.connect(host="127.0.0.1", port=server.port, user="root", autocommit=True)
+            with con, con.cursor() as cursor:
                 cursor.execute("CREATE DATABASE IF NOT EXISTS shop CHARACTER SET utf8mb4")
                 cursor.execute("USE shop")
                 cursor.execute(statement)
                 return list(cursor.fetchall())
-        finally:
-            con.close()
 
-    server = Server("mysql", folder, free_port(), begin, query)
-    server.start()
-    server.do(
-        f"CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
-        f"GRANT SELECT ON shop.* TO '{USER}'@'127.0.0.1'",
-    )
-    return server
+        query(f"CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'")
+        query(f"GRANT SELECT ON shop.* TO '{USER}'@'127.0.0.1'")
+        yield Shop("mysql", server, query)
 
 
 @pytest.fixture(scope="module", params=[_postgresql, _mariadb], ids=["postgresql", "mariadb"])
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    folder = Path(tempfile.mkdtemp(prefix="notelake-shop-"))
-    folder.chmod(0o755)
-    started: Server | None = None
-    try:
-        started = request.param(folder)
-        yield started
-    finally:
-        if started:
-            started.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
+    with request.param() as shop:
+        yield shop
 
 
 @pytest.fixture
-def talks(server: Server) -> Server:
+def talks(shop: Shop) -> Shop:
     """The server with a table of three talks."""
-    stamp = "timestamptz" if server.kind == "postgresql" else "datetime(6)"
-    server.do(
+    stamp = "timestamptz" if shop.kind == "postgresql" else "datetime(6)"
+    shop.do(
         "DROP TABLE IF EXISTS talks",
         f"CREATE TABLE talks (id int PRIMARY KEY, title varchar(200), price decimal(9, 2), changed_at {stamp})",
         "INSERT INTO talks VALUES (1, 'One', 1.5, '2026-05-01 10:00:00.25'), (2, 'Two', NULL, '2026-05-02 10:00:00'), "
         "(3, 'Drei äöü 題', 3, '2026-05-03 10:00:00')",
     )
-    return server
+    return shop
 
 
 @pytest.fixture
@@ -201,13 +131,13 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def source(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TableSource]:
+def source(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TableSource]:
     """Make a source of a table of the server; its address stands in the environment."""
-    monkeypatch.setenv("SHOP", server.address)
+    monkeypatch.setenv("SHOP", shop.address)
 
     def make(**attributes: Any) -> TableSource:
         given = {"table": "talks", "note": NoteMapping(key=("id",), title="title"), **attributes}
-        return TableSource(name="talks", path=f"{server.kind}://", address_variable="SHOP", **given)
+        return TableSource(name="talks", path=f"{shop.kind}://", address_variable="SHOP", **given)
 
     return make
 
@@ -233,7 +163,7 @@ def state(lake: Lake) -> str:
 
 
 def test_a_run_shows_what_the_table_has_and_tells_no_credentials(
-    talks: Server, lake: Lake, source: Callable[..., TableSource], tmp_path: Path
+    talks: Shop, lake: Lake, source: Callable[..., TableSource], tmp_path: Path
 ) -> None:
     def run(source: TableSource) -> tuple[int, ...]:
         report = run_source(lake, source)
@@ -267,7 +197,7 @@ def _tables(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
 
 
 def test_by_a_cursor_with_a_lag_late_rows_come_too_and_none_twice(
-    talks: Server, lake: Lake, source: Callable[..., TableSource]
+    talks: Shop, lake: Lake, source: Callable[..., TableSource]
 ) -> None:
     changes = source(mode="append", incremental="cursor", cursor="changed_at", lag=3600)
     assert len(landed(lake, changes)) == 4
@@ -290,48 +220,48 @@ def test_by_a_cursor_with_a_lag_late_rows_come_too_and_none_twice(
 
 
 def test_a_connection_that_is_cut_while_rows_are_read_lands_nothing(
-    server: Server, lake: Lake, source: Callable[..., TableSource]
+    shop: Shop, lake: Lake, source: Callable[..., TableSource]
 ) -> None:
-    _fill(server)
+    _fill(shop)
 
     def cut_off(name: str, stage: str, done: int = 0, total: int | None = None) -> None:
         if cuts:
             cuts.pop()()
 
     whole = source(table="big", **COMPARED)
-    cuts: list[Callable[[], None]] = [server.cut_off_readers]
+    cuts: list[Callable[[], None]] = [shop.cut_off_readers]
     with pytest.raises(SourceUnavailable, match=r"talks cannot be read at \w+://127[.]0[.]0[.]1:\d+/shop: ") as error:
         land(lake, whole, observe=cut_off)
     assert not cuts and PASSWORD not in str(error.value) and USER not in str(error.value)
     assert error.value.__cause__ is None
     assert arrivals(lake, "SELECT count(*) FROM raw") == [(0,)]
-    cuts = [server.stop]
+    cuts = [shop.server.end]
     with pytest.raises(SourceUnavailable, match="Nothing of it was changed"):
         land(lake, whole, observe=cut_off)
     with pytest.raises(SourceUnavailable, match="Nothing of it was changed"):
         land(lake, whole, observe=quiet)
-    server.start()
+    shop.server.begin()
     assert land(lake, whole, observe=quiet).arrivals == BIG + 1
     assert arrivals(lake, "SELECT count(DISTINCT id), sum(id) FROM raw WHERE _op = 'put'") == [
         (BIG, BIG * (BIG + 1) / 2)
     ]
-    server.do("DELETE FROM big WHERE id % 1000 = 0", "UPDATE big SET title = 'x' WHERE id % 1000 = 1")
-    cuts = [server.cut_off_readers]
+    shop.do("DELETE FROM big WHERE id % 1000 = 0", "UPDATE big SET title = 'x' WHERE id % 1000 = 1")
+    cuts = [shop.cut_off_readers]
     land(lake, whole, observe=quiet)
     ops = arrivals(lake, "SELECT _op, count(*) FROM raw GROUP BY 1 ORDER BY 1")
     assert ops == [("file", 2), ("gone", BIG // 1000), ("put", BIG + BIG // 1000)]
 
 
-def _fill(server: Server) -> None:
-    server.do(
+def _fill(shop: Shop) -> None:
+    shop.do(
         "DROP TABLE IF EXISTS big",
         "CREATE TABLE big (id int PRIMARY KEY, title text, body text)",
-        f"INSERT INTO big SELECT n, concat('Talk ', n), repeat(md5(concat('', n)), 15) FROM {server.series(BIG)}",
+        f"INSERT INTO big SELECT n, concat('Talk ', n), repeat(md5(concat('', n)), 15) FROM {shop.series(BIG)}",
     )
 
 
 def test_a_table_whose_schema_changes_goes_by_the_contract(
-    talks: Server, lake: Lake, source: Callable[..., TableSource]
+    talks: Shop, lake: Lake, source: Callable[..., TableSource]
 ) -> None:
     compared = source(**COMPARED)
     landed(lake, compared)
@@ -351,7 +281,7 @@ def test_a_table_whose_schema_changes_goes_by_the_contract(
 
 
 def test_a_wrong_password_or_an_absent_table_is_told_without_credentials(
-    talks: Server, lake: Lake, source: Callable[..., TableSource], monkeypatch: pytest.MonkeyPatch
+    talks: Shop, lake: Lake, source: Callable[..., TableSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHOP", talks.address.replace("s3cr%3At", "wr0ng"))
     with pytest.raises(SourceUnavailable, match=r"cannot be read at .*/shop: ") as error:
@@ -360,7 +290,7 @@ def test_a_wrong_password_or_an_absent_table_is_told_without_credentials(
 
 
 def test_names_are_quoted_so_that_none_is_taken_for_sql(
-    talks: Server, lake: Lake, source: Callable[..., TableSource]
+    talks: Shop, lake: Lake, source: Callable[..., TableSource]
 ) -> None:
     mark = '"' if talks.kind == "postgresql" else "`"
     table, column = f"x{mark}; DROP TABLE talks; -- '", f"at{mark}; DROP TABLE talks; -- '"
@@ -374,20 +304,20 @@ def test_names_are_quoted_so_that_none_is_taken_for_sql(
     assert landed(lake, by_column)[0] == ("put", 1, "it's")
     talks.do(f"INSERT INTO {quoted[0]} VALUES (2, 'more', 'b''c')")
     assert landed(lake, by_column)[0] == ("put", 2, "more")
-    assert talks.query(talks, "SELECT count(*) FROM talks") == [(3,)]
+    assert talks.query("SELECT count(*) FROM talks") == [(3,)]
     talks.do(f"DROP TABLE {quoted[0]}")
 
 
-def test_a_query_can_change_nothing(talks: Server, lake: Lake, source: Callable[..., TableSource]) -> None:
+def test_a_query_can_change_nothing(talks: Shop, lake: Lake, source: Callable[..., TableSource]) -> None:
     query = "SELECT 1) AS q; DELETE FROM talks; SELECT 1 FROM (SELECT 1"
     with pytest.raises(SourceUnavailable):
         land(lake, source(table=(), query=query), observe=quiet)
-    assert talks.query(talks, "SELECT count(*) FROM talks") == [(3,)]
+    assert talks.query("SELECT count(*) FROM talks") == [(3,)]
     joined = "SELECT t.id, concat(t.title, '!') AS title FROM talks AS t WHERE t.id < 3;"
     assert landed(lake, source(table=(), query=joined))[0] == ("put", 1, "One!")
 
 
-def test_types_keep_their_values(talks: Server, lake: Lake, source: Callable[..., TableSource]) -> None:
+def test_types_keep_their_values(talks: Shop, lake: Lake, source: Callable[..., TableSource]) -> None:
     talks.do("DROP TABLE IF EXISTS kinds")
     if talks.kind == "postgresql":
         talks.do(

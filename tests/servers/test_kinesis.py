@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,41 +23,14 @@ from dagster_project.landing.streams.kinesis import Kinesis
 from dagster_project.pipeline import run
 from dagster_project.sources import StreamSource
 
-from .conftest import SERVERS, _program, aws_variables
+from .conftest import aws_variables
 from .consuming import consuming, wait_for
-from .daemons import daemon, free_port
+from .daemons import Server, kinesalite, serving
 
 pytestmark = pytest.mark.servers
 BYTES = 32 * 1024**2
 SOURCE = StreamSource(name="live", path="kinesis://notes")
-CLOCK = (
-    "const real = Date.now, fs = require('fs'); Date.now = () => real() + Number(fs.readFileSync(process.env.SHIFT))"
-)
 HOUR = 3_600_000
-
-
-@dataclass
-class Server:
-    """A kinesalite that keeps its records on disk, whose clock can be moved, ended and begun again on one port."""
-
-    node: str
-    folder: Path
-    port: int = field(default_factory=free_port)
-    running: ExitStack = field(default_factory=ExitStack)
-
-    def begin(self) -> None:
-        (self.folder / "clock.js").write_text(CLOCK)
-        program = SERVERS / "kinesalite/node_modules/kinesalite/cli.js"
-        command = [self.node, "-r", str(self.folder / "clock.js"), str(program), "--port", str(self.port)]
-        command += ["--path", str(self.folder / "db"), "--createStreamMs", "1", "--updateStreamMs", "1"]
-        environment = {"SHIFT": str(self.folder / "shift"), "PATH": ""}
-        self.running.enter_context(daemon(command, self.port, self.folder / "log", cwd=self.folder, env=environment))
-
-    def end(self) -> None:
-        self.running.close()
-
-    def shift(self, milliseconds: int) -> None:
-        (self.folder / "shift").write_text(str(milliseconds))
 
 
 @dataclass
@@ -84,9 +53,13 @@ class Stream:
             ]
             assert self.client.put_records(StreamName="notes", Records=records)["FailedRecordCount"] == 0
 
+    def shift(self, milliseconds: int) -> None:
+        """Set the server's clock wrong."""
+        (self.server.folder / "shift").write_text(str(milliseconds))
+
     def begin_anew(self, hours_ago: int) -> None:
         """Make the stream again at a time that is past: no record of a stream is older than it."""
-        self.server.shift(-hours_ago * HOUR)
+        self.shift(-hours_ago * HOUR)
         self.client.delete_stream(StreamName="notes")
         time.sleep(0.8)
         self.client.create_stream(StreamName="notes", ShardCount=1)
@@ -108,18 +81,8 @@ def event(number: int) -> dict[str, Any]:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    node = _program("node")
-    if node is None or not (SERVERS / "kinesalite/node_modules/kinesalite").is_dir():
-        pytest.skip("there is no kinesalite on this machine: run tests/servers/install.sh")
-    folder = Path(tempfile.mkdtemp(prefix="notelake-kinesis-"))
-    server = Server(node, folder)
-    try:
-        server.shift(0)
-        server.begin()
+    with serving(kinesalite) as server:
         yield server
-    finally:
-        server.end()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -127,6 +90,7 @@ def stream(server: Server, monkeypatch: pytest.MonkeyPatch) -> Stream:
     boto3 = pytest.importorskip("boto3")
     for name, value in aws_variables(f"http://127.0.0.1:{server.port}").items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")  # of boto3's own, which wait longer each time
     monkeypatch.setattr(kinesis, "_seen_to_end", {})
     made = Stream(server, boto3.client("kinesis"))
     made.client.create_stream(StreamName="notes", ShardCount=1)
@@ -200,7 +164,7 @@ def test_parents_are_read_to_their_end_before_their_children_wherever_it_was_sto
 def test_a_stream_is_read_from_an_instant_on(stream: Stream) -> None:
     stream.begin_anew(2)
     stream.put(1, 2)
-    stream.server.shift(0)
+    stream.shift(0)
     stream.put(3)
     since = SOURCE.model_copy(update={"start_at": datetime.now(UTC) - timedelta(hours=1)})
     pieces, problems = read({}, source=since)
@@ -212,7 +176,7 @@ def test_records_that_may_have_been_trimmed_unread_are_told_and_it_goes_on(strea
     stream.put(1)
     at = after(read({})[0])
     stream.put(2)
-    stream.server.shift(0)
+    stream.shift(0)
     kinesis._seen_to_end.clear()
     stream.put(3)
     pieces, (told,) = read(at)

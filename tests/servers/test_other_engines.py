@@ -7,27 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from dagster_project.pipeline import run
-from dagster_project.settings import Settings, settings
-from dagster_project.sources import Source
+from dagster_project.settings import Settings
 
-from .conftest import SERVERS, opened
+from .conftest import opened
+from .daemons import SERVERS
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]  # the first test of a session also starts the servers
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory, sample: Sequence[Source]) -> Settings:
-    """The sample in a lake on local disk."""
-    where = settings(str(tmp_path_factory.mktemp("lake") / "lake"))
-    run(opened(where), sample)
-    return where
 
 
 SPARK = """
@@ -56,15 +46,17 @@ print("TOLD " + json.dumps({"counts": counts, "titles": titles, "days": days}))
 """
 
 
-def test_spark_reads_every_table_from_the_lakes_own_catalog_as_duckdb_does(lake: Settings, tmp_path: Path) -> None:
+def test_spark_reads_every_table_from_the_lakes_own_catalog_as_duckdb_does(
+    on_local_disk: Settings, tmp_path: Path
+) -> None:
     python, jars = SERVERS / "venv" / "bin" / "python", sorted((SERVERS / "jars").glob("*.jar"))
     if not shutil.which("java") or not python.is_file() or len(jars) < 2:
         pytest.skip("Spark takes Java, pyspark and two jars: run tests/servers/install.sh")
-    pins = opened(lake).pins()
+    pins = opened(on_local_disk).pins()
     script = tmp_path / "ask.py"
     script.write_text(SPARK)
-    catalog = Path(lake.lake) / "catalog.db"
-    arguments = [",".join(map(str, jars)), str(catalog), lake.lake, ",".join(pins)]
+    catalog = Path(on_local_disk.lake) / "catalog.db"
+    arguments = [",".join(map(str, jars)), str(catalog), on_local_disk.lake, ",".join(pins)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYTHON"))}
     done = subprocess.run(
         [str(python), str(script), *arguments],
@@ -78,7 +70,7 @@ def test_spark_reads_every_table_from_the_lakes_own_catalog_as_duckdb_does(lake:
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.split("TOLD ", 1)[1])
     assert told["counts"] == {name: pin.rows for name, pin in pins.items()}
-    with duckdb.connect(str(lake.view_file), read_only=True) as con:
+    with duckdb.connect(str(on_local_disk.view_file), read_only=True) as con:
         titles = [row[0] for row in con.execute("SELECT title FROM notes.notes ORDER BY note_id").fetchall()]
         day = con.execute("SELECT min(occurred_at)::TIMESTAMP::DATE::VARCHAR FROM notes.events").fetchall()[0][0]
     assert (told["titles"], told["days"]) == (titles, [day])
@@ -98,12 +90,12 @@ print(json.dumps({"version": duckdb.__version__, "counts": told, "rows": rows}))
 """
 
 
-def test_duckdb_2_shows_in_every_view_the_same_rows(lake: Settings) -> None:
+def test_duckdb_2_shows_in_every_view_the_same_rows(on_local_disk: Settings) -> None:
     named = os.environ.get("NOTELAKE_DUCKDB2_PYTHON")
     python = Path(named) if named else SERVERS / "duckdb2" / "bin" / "python"
     if not python.is_file():
         pytest.skip("there is no environment with DuckDB 2.0: run tests/servers/install.sh")
-    ours, theirs = (_told(interpreter, lake.view_file) for interpreter in (Path(sys.executable), python))
+    ours, theirs = (_told(interpreter, on_local_disk.view_file) for interpreter in (Path(sys.executable), python))
     assert ours["version"].startswith("1.5.")
     assert theirs["version"].startswith("2.")
     assert theirs["counts"] == ours["counts"]

@@ -142,15 +142,18 @@ def test_two_processes_that_write_to_the_same_tables_at_once_lose_nothing(lake: 
 
 
 def test_the_sample_gives_the_same_tables_as_with_sqlite(
-    lake: Lake, sample: Sequence[Source], rows_of: Callable[..., Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lake: Lake,
+    sample: Sequence[Source],
+    on_local_disk: Settings,
+    rows_of: Callable[..., Rows],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done = run(lake, sample)
     assert [report.error for report in done.reports] == [None] * len(sample)
     assert all(report.counts.seen == report.counts.unchanged for report in run(lake, sample).reports)
     with_postgres = rows_of(lake)
     monkeypatch.delenv("PYICEBERG_CATALOG__NOTELAKE__URI")
-    other = opened(settings(str(tmp_path / "sqlite")))
-    run(other, sample)
+    other = opened(on_local_disk)
     assert other.catalog.engine.dialect.name == "sqlite"
     assert with_postgres == rows_of(other)
     assert with_postgres["notes.notes"]

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,58 +17,52 @@ from dagster_project.landing.streams.redis_streams import RedisStreams
 from dagster_project.pipeline import run
 from dagster_project.sources import StreamSource
 
-from .conftest import _program
+from . import daemons
 from .consuming import consuming, wait_for
-from .daemons import daemon, free_port
+from .daemons import Server, serving
 
 pytestmark = pytest.mark.servers
 BYTES = 32 * 1024**2
 
 
-@dataclass
-class Server:
-    """A Redis that keeps what it was told on disk, and can be ended and begun again on the same port."""
+@dataclass(frozen=True)
+class Redis:
+    """A Redis as who writes to it sees it."""
 
-    program: str
-    folder: Path
-    port: int = field(default_factory=free_port)
-    running: ExitStack = field(default_factory=ExitStack)
-
-    def begin(self) -> None:
-        options = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, "save": "", "appendonly": "yes"}
-        command = [self.program, *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
-        self.running.enter_context(daemon(command, self.port, self.folder / "log", cwd=self.folder))
-        self.client().ping()
-
-    def end(self) -> None:
-        self.running.close()
+    server: Server
 
     def client(self) -> Any:
         from redis import Redis
         from redis.backoff import ConstantBackoff
         from redis.retry import Retry
 
-        return Redis(port=self.port, retry=Retry(ConstantBackoff(0.1), 50))
+        return Redis(port=self.server.port, retry=Retry(ConstantBackoff(0.1), 50))
+
+    def begin(self) -> None:
+        self.server.begin()
+        self.client().ping()
+
+    def end(self) -> None:
+        self.server.end()
 
     def source(self, streams: str = "notes", **more: Any) -> StreamSource:
         named = "&".join(f"stream={name}" for name in streams.split())
-        return StreamSource(name="live", path=f"redis://127.0.0.1:{self.port}/0?{named}", **more)
+        return StreamSource(name="live", path=f"redis://127.0.0.1:{self.server.port}/0?{named}", **more)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    pytest.importorskip("redis")
+    with serving(daemons.redis) as server:
+        yield server
 
 
 @pytest.fixture
-def redis() -> Iterator[Server]:
-    pytest.importorskip("redis")
-    program = _program("redis-server")
-    if program is None:
-        pytest.skip("there is no Redis on this machine: run tests/servers/install.sh")
-    folder = Path(tempfile.mkdtemp(prefix="notelake-redis-"))
-    server = Server(program, folder)
-    try:
-        server.begin()
-        yield server
-    finally:
-        server.end()
-        shutil.rmtree(folder, ignore_errors=True)
+def redis(server: Server) -> Redis:
+    """An empty Redis."""
+    redis = Redis(server)
+    redis.client().flushall()
+    return redis
 
 
 def event(number: int, **more: Any) -> dict[str, str]:
@@ -113,7 +103,7 @@ def ids(pieces: Pieces) -> list[str]:
     return [json.loads(text)["id"] for piece in pieces for text in piece.arrived["payload"].to_pylist()]
 
 
-def test_entries_are_read_once_from_any_position_whatever_the_size_of_a_piece(redis: Server) -> None:
+def test_entries_are_read_once_from_any_position_whatever_the_size_of_a_piece(redis: Redis) -> None:
     client = redis.client()
     for number in range(2500):
         client.xadd("a" if number % 5 else "b", event(number))
@@ -133,7 +123,7 @@ def test_entries_are_read_once_from_any_position_whatever_the_size_of_a_piece(re
     assert "no longer at" in read(redis.source("a"), after(whole))[1][0]
 
 
-def test_entries_of_fields_are_objects_and_what_is_no_text_keeps_its_bytes(redis: Server) -> None:
+def test_entries_of_fields_are_objects_and_what_is_no_text_keeps_its_bytes(redis: Redis) -> None:
     client = redis.client()
     client.xadd("notes", {"type": "note.created", "detail": '{"path": "a"}', "n": "1"}, id="1700000000000-0")
     client.execute_command("XADD", "notes", "1700000000001-0", "tag", "a", "tag", "b", "time", "2026")
@@ -147,7 +137,7 @@ def test_entries_of_fields_are_objects_and_what_is_no_text_keeps_its_bytes(redis
     assert piece.arrived["undecoded"].to_pylist() == [None, None, b"\xff"]
 
 
-def test_what_was_trimmed_unread_is_told_and_what_was_read_may_be_trimmed(redis: Server) -> None:
+def test_what_was_trimmed_unread_is_told_and_what_was_read_may_be_trimmed(redis: Redis) -> None:
     client = redis.client()
     entries = [client.xadd("notes", event(number)) for number in range(10)]
     at = after(read(redis.source(), {})[0])
@@ -176,7 +166,7 @@ def test_what_was_trimmed_unread_is_told_and_what_was_read_may_be_trimmed(redis:
     assert read(redis.source(), after(pieces_anew)) == ([], [])
 
 
-def test_a_stream_is_read_from_an_instant_on(redis: Server) -> None:
+def test_a_stream_is_read_from_an_instant_on(redis: Redis) -> None:
     client = redis.client()
     for number in range(10):
         client.xadd("notes", event(number), id=f"{1_700_000_000_000 + number}-0")
@@ -186,7 +176,7 @@ def test_a_stream_is_read_from_an_instant_on(redis: Server) -> None:
     assert read(source, after(pieces)) == ([], [])
 
 
-def test_a_server_that_restarts_while_it_is_read_loses_and_doubles_nothing(redis: Server) -> None:
+def test_a_server_that_restarts_while_it_is_read_loses_and_doubles_nothing(redis: Redis) -> None:
     client = redis.client()
     for number in range(3000):
         client.xadd("notes", event(number))
@@ -208,7 +198,7 @@ def test_a_server_that_restarts_while_it_is_read_loses_and_doubles_nothing(redis
 
 
 def test_a_run_brings_a_stream_into_the_lake_once(
-    redis: Server, lake: Lake, rows_of: Callable[..., dict[str, list[tuple[Any, ...]]]]
+    redis: Redis, lake: Lake, rows_of: Callable[..., dict[str, list[tuple[Any, ...]]]]
 ) -> None:
     client = redis.client()
     for number in range(200):
@@ -230,7 +220,7 @@ def test_a_run_brings_a_stream_into_the_lake_once(
 
 
 def test_a_consumer_outlives_a_server_that_restarts(
-    redis: Server, lake: Lake, rows_of: Callable[..., dict[str, list[tuple[Any, ...]]]]
+    redis: Redis, lake: Lake, rows_of: Callable[..., dict[str, list[tuple[Any, ...]]]]
 ) -> None:
     client = redis.client()
     with consuming(lake, redis.source()) as words:

@@ -28,7 +28,8 @@ from dagster_project.pipeline import run
 from dagster_project.settings import Settings, settings
 from dagster_project.sources import Source
 
-from .conftest import KEY, NOON, REGION, SECRET, SERVERS, Postgres, Rows, aws_variables, make_bucket, opened
+from .conftest import NOON, Postgres, Rows, aws_variables, make_bucket, opened
+from .daemons import KEY, REGION, SECRET, SERVERS
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]  # the first test of a session also starts the servers
 
@@ -42,14 +43,6 @@ class Filled:
 
     settings: Settings
     environment: dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def on_local_disk(tmp_path_factory: pytest.TempPathFactory, sample: Sequence[Source]) -> Settings:
-    """The sample in a lake on local disk."""
-    where = settings(str(tmp_path_factory.mktemp("local") / "lake"))
-    _run(opened(where), sample)
-    return where
 
 
 @pytest.fixture(scope="module")
