@@ -17,6 +17,7 @@ from dagster_project.errors import NotelakeError, Superseded
 from dagster_project.failpoints import failpoint
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
+from dagster_project.lake.unavailable import tells_unavailable
 from dagster_project.reports import Committed, Counts, Observer, Report, quiet
 from dagster_project.sources import Source, StreamSource
 from dagster_project.steps.arrived import Arrived
@@ -92,6 +93,7 @@ def _with(report: Report, batches: Sequence[Committed]) -> Report:
     return replace(report, counts=total, batches=(*report.batches, *batches))
 
 
+@tells_unavailable
 def commit_pending(
     lake: Lake, source: Source, *, observe: Observer = quiet, to: int | None = None
 ) -> tuple[Committed, ...]:
@@ -116,6 +118,7 @@ def _commit_all(next_batch: Callable[[], Batch | None], observe: Observer) -> tu
     return tuple(done)
 
 
+@tells_unavailable
 def commit_events(
     lake: Lake,
     source: StreamSource,
@@ -148,6 +151,7 @@ def commit_events(
     return _commit_all(next_batch, observe)
 
 
+@tells_unavailable
 def fold_pending(
     lake: Lake, source: StreamSource, *, later: list[pa.Table], observe: Observer = quiet
 ) -> tuple[Committed, ...]:
