@@ -24,6 +24,7 @@ FAMILIES = {
     "dates": "Dates and times",
     "conditions": "Conditions",
     "aggregates": "Aggregates and windows",
+    "digests": "Estimates, exact of few values",
     "readable": "Sizes, durations, sounds",
     "addresses": "URLs and IP addresses",
     "presto": "Presto's own",

@@ -57,6 +57,8 @@ class Queries:
         self.aggregates: Mapping[str, Any] = AGGREGATES
         self.ctes: list[dict[str, Columns | None]] = []
         self.fresh = 0
+        self.reads_tables = False
+        """Whether a table stands in what was read so far, and not only rows that the statement tells of."""
         self.inline: dict[str, tuple[list[tuple[str, Type]], Type, Any]] = {}
 
     def ip_cast(self, value: Typed, name: str) -> Typed:
@@ -832,6 +834,7 @@ class Queries:
         if catalog and catalog.lower() not in CATALOGS:
             raise Unsupported(f"There is one catalog here, and {catalog} is another. Leave it out.")
         columns = self._columns(name, db)
+        self.reads_tables = self.reads_tables or bool(db) or not any(name.lower() in ctes for ctes in self.ctes)
         db = db or self._only_schema(name) or ""
         shown = ".".join(quoted(part) for part in (db, name) if part)
         alias = node.args.get("alias")

@@ -20,6 +20,26 @@ ERROR = "raises"
 """What stands for an error, which is one in the dialect too."""
 
 ATHENA: dict[str, list[tuple[str, Any]]] = {
+    "estimates of few values": [
+        ("SELECT approx_distinct(x) FROM (VALUES 1, 2, 2, NULL) t(x)", 2),
+        ("SELECT approx_distinct(x) FROM UNNEST(sequence(1, 101)) t(x)", ERROR),
+        ("SELECT approx_percentile(x, 0.5) FROM (VALUES 1, 2, 3, 4) t(x)", 3),
+        ("SELECT approx_percentile(x, ARRAY[0, 1]) FROM (VALUES 1.5, 2.5) t(x)", [1.5, 2.5]),
+        ("SELECT approx_percentile(x, 1.5) FROM (VALUES 1) t(x)", ERROR),
+        ("SELECT approx_percentile(x, 0.5) FROM (VALUES 1) t(x) WHERE false", None),
+        ("SELECT approx_percentile(x, 0.5) FROM UNNEST(sequence(1, 31)) t(x)", ERROR),
+        ("SELECT value_at_quantile(tdigest_agg(x), 0.75) FROM (VALUES -0.1E0, -0.2E0, -0.3E0, -0.4E0) t(x)", -0.1),
+        ("SELECT values_at_quantiles(tdigest_agg(x), ARRAY[0, 1]) FROM (VALUES 1, 2, 3) t(x)", [1.0, 3.0]),
+        ("SELECT cardinality(make_set_digest(x)) FROM (VALUES 'a', 'b', 'a', NULL) t(x)", 2),
+        (
+            "SELECT jaccard_index(make_set_digest(x), make_set_digest(y)) FROM (VALUES (1, 1), (NULL, 2), (2, 3), (NULL, 4)) t(x, y)",
+            0.5,
+        ),
+        (
+            "SELECT intersection_cardinality(make_set_digest(x), make_set_digest(y)) FROM (VALUES (1, 1), (2, 3)) t(x, y)",
+            1,
+        ),
+    ],
     "what a Trino server answered": [
         ("bitwise_left_shift(5, -63)", 10),
         ("bitwise_right_shift(-8, -1)", 0),

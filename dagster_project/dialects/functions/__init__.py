@@ -10,6 +10,7 @@ from dagster_project.dialects.functions import (  # noqa: F401 - each enters its
     arrays,
     conditions,
     dates,
+    digests,
     json_functions,
     maps,
     maths,

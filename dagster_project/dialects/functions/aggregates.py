@@ -1,7 +1,7 @@
 """Aggregates and window functions.
 
 DuckDB's sum of integers is wider than Trino's bigint, its avg of decimals a double, its max of doubles NaN: each is mended
-by type. Approximate aggregates are refused: two approximations agree only by chance.
+by type. Approximate aggregates stand in `digests`.
 Source: https://trino.io/docs/current/functions/aggregate.html, …/window.html
 """
 
@@ -426,31 +426,6 @@ def grouping(call: Aggregate) -> Typed:
     """Give which columns a grouping set leaves out, as bits."""
     kind = Type("integer") if len(call) <= 31 else BIGINT
     return Typed(f"CAST(grouping({', '.join(v.sql for v in call.values)}) AS {duckdb_type(kind)})", kind)
-
-
-def _approximate(*names: str) -> None:
-    @aggregate(*names)
-    def rule(call: Aggregate) -> Typed:
-        """Refuse: an estimate is only right by chance."""
-        ways = {
-            "approx_distinct": "Write count(DISTINCT x), which is exact.",
-            "approx_percentile": "Use a window with row_number().",
-        }
-        raise call.refuse(
-            "is an estimate, which another engine does not repeat", ways.get(call.name, "Compute it exactly.")
-        )
-
-
-_approximate(
-    "approx_distinct",
-    "approx_percentile",
-    "approx_most_frequent",
-    "approx_set",
-    "numeric_histogram",
-    "merge",
-    "tdigest_agg",
-    "qdigest_agg",
-)
 
 
 # --- windows ------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dagster_project.dialects import operators
 from dagster_project.dialects.casts import as_text, coerce
 from dagster_project.dialects.functions.calls import MANY, Call, function
+from dagster_project.dialects.functions.digests import is_set_digest, set_digest_size
 from dagster_project.dialects.functions.strings import joined
 from dagster_project.dialects.scopes import Scope
 from dagster_project.dialects.typed import Typed, fail, let, unless_null
@@ -44,7 +45,9 @@ def empty_of(kind: Type) -> str:
 
 @function("cardinality")
 def cardinality(call: Call) -> Typed:
-    """Give how many elements an array or a map has."""
+    """Give how many elements an array or a map has, or how many values a set digest."""
+    if is_set_digest(call.nodes[0]):
+        return set_digest_size(call)
     value = call.value(0)
     if value.type.name == "map":
         return Typed(f"CAST(cardinality({value.sql}) AS BIGINT)", BIGINT)
