@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Literal
@@ -533,6 +533,7 @@ class Shape:
     """What one batch of rows or events becomes: DuckDB queries over what has arrived.
 
     `rows` maps a table's identifier to a SELECT that gives the columns of its contract, by name and in order.
+    `together` maps those of several tables to one SELECT that gives a row of each: every table takes its columns of it.
     `replaced` gives `note_id` of the notes whose rows, in notes and parts, make way for these (or are removed).
     `refusals` gives `unit, rule, reason, key, file, line, payload, sequence` of what the shaping itself refused.
     `inputs` gives one row per file or shard: `path, op, status, parser, seen, duplicate, quarantined, failed, removed,
@@ -543,6 +544,7 @@ class Shape:
     replaced: str
     refusals: str
     inputs: str
+    together: Mapping[tuple[str, ...], str] = field(default_factory=dict)
 
 
 def raw_table(source: str, kind: Kind, extra: Sequence[Column] = ()) -> Table:

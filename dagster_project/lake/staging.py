@@ -6,6 +6,7 @@ What belongs here: one table's files. What does not: making them visible (`commi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from types import TracebackType
@@ -120,6 +121,19 @@ def stage_query(
         for batch in con.execute(query).to_arrow_reader(_BATCH_ROWS):
             stager.write(batch)
         return stager.close()
+
+
+def stage_together(
+    lake: Store, con: duckdb.DuckDBPyConnection, query: str, *, tables: Sequence[Table], source: str
+) -> tuple[tuple[StagedFile, ...], ...]:
+    """Stage the result of `query` as rows of each of `tables`, which take their columns of it: worked out once."""
+    names = [[column.name for column in table.columns] for table in tables]
+    with ExitStack() as opened:
+        stagers = [opened.enter_context(Stager(lake, table, source)) for table in tables]
+        for batch in con.execute(query).to_arrow_reader(_BATCH_ROWS):
+            for stager, own in zip(stagers, names, strict=True):
+                stager.write(batch.select(own))
+        return tuple(stager.close() for stager in stagers)
 
 
 def discard(lake: Store, staged: Sequence[StagedFile]) -> None:

@@ -183,6 +183,12 @@ def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> S
 
 def _stage(batch: Batch, shape_: Shape, observe: Observer) -> None:
     con, name = batch.con, batch.source.name
+    for identifiers, query in shape_.together.items():
+        observe(name, "shape")
+        tables = [BY_IDENTIFIER[identifier] for identifier in identifiers]
+        staged = stage_together(batch.lake, con, query, tables=tables, source=name)
+        for table, files in zip(tables, staged, strict=True):
+            batch.stage(table, files)
     for identifier, query in shape_.rows.items():
         observe(name, "shape")
         table = BY_IDENTIFIER[identifier]

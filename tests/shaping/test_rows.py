@@ -85,12 +85,14 @@ class Lake:
         tables = {name: con.execute(query).to_arrow_table() for name, query in queries.items()}
         for name, table in tables.items():
             if name in BY_IDENTIFIER:
-                assert table.column_names == BY_IDENTIFIER[name].schema.names
-                assert [str(t).replace("l:", "item:") for t in table.schema.types] == [
-                    str(t).replace("element:", "item:") for t in BY_IDENTIFIER[name].schema.types
-                ], name
+                check_schema(name, table)
         found = {name: table.to_pylist() for name, table in tables.items()}
-        self._commit(found)
+        for names, query in shape.together.items():
+            for name in names:
+                own = con.execute(query).to_arrow_table().select(BY_IDENTIFIER[name].schema.names)
+                check_schema(name, own)
+                found[name] = own.to_pylist() + found.get(name, [])
+        self._commit({"notes.tags": [], **found})
         return found
 
     def _commit(self, found: dict[str, list[Row]]) -> None:
@@ -105,6 +107,13 @@ class Lake:
 
     def _append(self, **row: Any) -> None:
         self.raw.append({"sequence": len(self.raw) + 1, "_file_sha256": "00", "_landed_at": NOW, **row})
+
+
+def check_schema(name: str, table: pa.Table) -> None:
+    assert table.column_names == BY_IDENTIFIER[name].schema.names
+    assert [str(t).replace("l:", "item:") for t in table.schema.types] == [
+        str(t).replace("element:", "item:") for t in BY_IDENTIFIER[name].schema.types
+    ], name
 
 
 def a_row(id_: str | None, title: str = "", **more: str | None) -> Row:
