@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from dagster_project.contracts import BY_IDENTIFIER, EVENTS, FINGERPRINTS, NOTES, VERSIONS, Column, Shape, raw_table
 from dagster_project.lake.read import scan
-from dagster_project.lake.staging import Stager, stage_query
+from dagster_project.lake.staging import Stager, stage_query, stage_together
 from dagster_project.landing.streams.decoding import reread
 from dagster_project.model.fold import fold_table
 from dagster_project.reports import Observer
