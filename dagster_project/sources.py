@@ -156,8 +156,9 @@ class SchemaContract(BaseModel):
 
     columns: Drift = Field(
         "evolve",
-        description="A column the table lacks: added (evolve); its file refused (freeze); rows with a value in it "
-        "refused (discard_row); its values left out and told (discard_value).",
+        description="A column the table lacks, or a field that a struct lacks: added (evolve); its file refused "
+        "(freeze); rows with a value in it refused (discard_row); its values left out and told (discard_value), of a "
+        "field the object it is in.",
     )
     types: Drift = Field(
         "evolve",

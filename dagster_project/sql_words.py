@@ -59,4 +59,6 @@ def sql_type(type_: pa.DataType) -> str:
         return f"MAP({sql_type(type_.key_type)}, {sql_type(type_.item_type)})"
     if pa.types.is_struct(type_):
         return f"STRUCT({', '.join(f'{identifier(f.name)} {sql_type(f.type)}' for f in struct_fields(type_))})"
+    if pa.types.is_decimal(type_):
+        return f"DECIMAL({type_.precision}, {type_.scale})"
     return SQL_TYPES[type_]

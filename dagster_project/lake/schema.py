@@ -17,6 +17,7 @@ from pyiceberg.types import (
     BinaryType,
     BooleanType,
     DateType,
+    DecimalType,
     DoubleType,
     IcebergType,
     ListType,
@@ -83,6 +84,8 @@ def _typed(type_: pa.DataType, ids: Iterator[int]) -> IcebergType:
     if pa.types.is_struct(type_):
         fields = (NestedField(next(ids), f.name, _typed(f.type, ids), required=False) for f in struct_fields(type_))
         return StructType(*fields)
+    if pa.types.is_decimal(type_):
+        return DecimalType(type_.precision, type_.scale)
     return _ICEBERG[type_]
 
 
@@ -122,6 +125,8 @@ def _arrow(type_: IcebergType, ids: list[int]) -> pa.DataType:
             ids.append(inner.field_id)
             fields.append(pa.field(inner.name, _arrow(inner.field_type, ids)))
         return pa.struct(fields)
+    if isinstance(type_, DecimalType):
+        return pa.decimal128(type_.precision, type_.scale)
     return _ARROW[str(type_)]
 
 

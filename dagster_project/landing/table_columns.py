@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
@@ -30,6 +30,10 @@ GUESSED: Final[tuple[pa.DataType, ...]] = (INT, DOUBLE, BOOL, DATE, TIMESTAMP)
 """What is tried on the values of a CSV file, in this order."""
 _OURS: Final = raw_table("any", "table").columns
 RESERVED: Final = frozenset(column.name for column in _OURS)
+MOST_DIGITS: Final = 38
+"""Of a decimal, in Iceberg, Parquet's readers and DuckDB alike."""
+MOST_FIELDS: Final = 200
+"""A struct does not grow beyond: an object with ever new keys is data."""
 BIGGEST_EXACT: Final = 1 << 53
 """Whole numbers beyond it are not all doubles."""
 VARIANT: Final = "__text"
@@ -80,6 +84,9 @@ def kept_type(type_: pa.DataType) -> pa.DataType:
         return TEXT if type_ == pa.uint64() else INT
     if pa.types.is_floating(type_):
         return DOUBLE
+    if pa.types.is_decimal(type_):
+        is_held = type_.precision <= MOST_DIGITS and 0 <= type_.scale <= type_.precision
+        return pa.decimal128(type_.precision, type_.scale) if is_held else TEXT
     is_bytes = pa.types.is_binary(type_) or pa.types.is_large_binary(type_) or pa.types.is_fixed_size_binary(type_)
     if is_bytes or pa.types.is_binary_view(type_):
         return BYTES
@@ -153,8 +160,7 @@ def add_columns(
     included, so that the id of a dropped column is never used again.
     """
     present = tuple(known or ())
-    ids = [i for column in (*_OURS, *present) for i in (column.field_id, *column.nested)]
-    following = iter(range(max(last_field_id, *ids) + 1, 1 << 31))
+    following = _following(present, last_field_id)
     if known is None:
         first = [next(following) for _ in wanted]
         inner = [tuple(next(following) for _ in range(inner_fields(want.type))) for want in wanted.values()]
@@ -165,16 +171,168 @@ def add_columns(
     return (*present, *(Column(id_, name, want.type, want.header, nested) for id_, (name, want), nested in columns))
 
 
+def grow_columns(
+    known: Sequence[Column], grown: Mapping[str, pa.DataType], last_field_id: int = 0
+) -> tuple[Column, ...]:
+    """Return `known` with the types that some have `grown` to, by name; new fields within them get new ids."""
+    following = _following(known, last_field_id)
+    return tuple(
+        replace(column, type=type_, nested=tuple(_ids_within(column.type, type_, iter(column.nested), following)))
+        if (type_ := grown.get(column.name, column.type)) != column.type
+        else column
+        for column in known
+    )
+
+
+def _following(present: Sequence[Column], last_field_id: int) -> Iterator[int]:
+    """Give ids that no column has or had."""
+    ids = [i for column in (*_OURS, *present) for i in (column.field_id, *column.nested)]
+    return iter(range(max(last_field_id, *ids) + 1, 1 << 31))
+
+
+def _ids_within(old: pa.DataType, new: pa.DataType, known: Iterator[int], following: Iterator[int]) -> Iterator[int]:
+    """Give the ids of the fields within `new`, which `old` has grown to, as `contracts.inner_fields` walks."""
+    if pa.types.is_list(old):
+        yield next(known)
+        yield from _ids_within(old.value_type, new.value_type, known, following)
+    elif pa.types.is_map(old):
+        yield next(known)
+        yield next(known)
+        yield from _ids_within(old.item_type, new.item_type, known, following)
+    elif pa.types.is_struct(old):
+        for before, after in zip(struct_fields(old), struct_fields(new), strict=False):
+            yield next(known)
+            yield from _ids_within(before.type, after.type, known, following)
+        for added in struct_fields(new)[old.num_fields :]:
+            yield from _some(following, 1 + inner_fields(added.type))
+
+
 def _some(ids: Iterator[int], count: int) -> tuple[int, ...]:
     return tuple(next(ids) for _ in range(count))
 
 
 def common_type(types: Iterable[pa.DataType]) -> pa.DataType:
-    """Return the one type of all of them, whole numbers among others as DOUBLE; text where they differ."""
-    found = set(types) - {pa.null()}
-    if found == {INT, DOUBLE}:
+    """Return the one type of all of them: whole numbers among others as DOUBLE, structs with the fields of all.
+
+    Text where they differ, and where a field within them does.
+
+    >>> common_type([pa.struct([("a", pa.int64())]), pa.struct([("b", pa.string()), ("a", pa.float64())])])
+    StructType(struct<a: double, b: string>)
+    """
+    found = list(dict.fromkeys(types))
+    together = found[0] if found else pa.null()
+    for other in found[1:]:
+        together = _united(together, other) or TEXT
+    return TEXT if pa.types.is_null(together) else together
+
+
+def _united(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Return the type for the values of both; None if there is none but text."""
+    if one == other or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    if {one, other} == {INT, DOUBLE}:
         return DOUBLE
-    return found.pop() if len(found) == 1 else TEXT
+    if pa.types.is_decimal(one) and pa.types.is_decimal(other) and one.scale == other.scale:
+        return max(one, other, key=lambda type_: type_.precision)
+    if pa.types.is_list(one) and pa.types.is_list(other):
+        element = _united(one.value_type, other.value_type)
+        return None if element is None else pa.list_(element)
+    if pa.types.is_map(one) and pa.types.is_map(other):
+        value = _united(one.item_type, other.item_type)
+        return None if value is None else pa.map_(TEXT, value)
+    if pa.types.is_struct(one) and pa.types.is_struct(other):
+        fields: dict[str, pa.DataType | None] = {field.name: field.type for field in struct_fields(one)}
+        for field in struct_fields(other):
+            before = fields.get(field.name, pa.null())
+            fields[field.name] = None if before is None else _united(before, field.type)
+        whole = pa.struct([(name, type_) for name, type_ in fields.items() if type_ is not None])
+        return whole if whole.num_fields == len(fields) and _is_legal(whole) else None
+    return None
+
+
+def grown(known: pa.DataType, found: pa.DataType, *, fields: bool = True, digits: bool = True) -> pa.DataType:
+    """Return the type of a column that stands, grown to what was `found` as far as Iceberg lets it.
+
+    Structs get the `fields` they lack, at any depth, behind those they have; decimals of the same scale more `digits`.
+    All that is of another type stays, and values of it do not fit.
+
+    >>> grown(pa.list_(pa.struct([("a", pa.int64())])), pa.list_(pa.struct([("b", pa.bool_()), ("a", pa.string())])))
+    ListType(list<item: struct<a: int64, b: bool>>)
+    """
+
+    def inner(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+        return grown(one, other, fields=fields, digits=digits)
+
+    if pa.types.is_list(known) and pa.types.is_list(found):
+        return pa.list_(inner(known.value_type, found.value_type))
+    if pa.types.is_map(known) and pa.types.is_map(found):
+        return pa.map_(known.key_type, inner(known.item_type, found.item_type))
+    if pa.types.is_struct(known) and pa.types.is_struct(found):
+        of_found = {field.name: field.type for field in struct_fields(found)}
+        own = {f.name: inner(f.type, of_found.get(f.name, f.type)) for f in struct_fields(known)}
+        whole = pa.struct(list((own | {n: t for n, t in of_found.items() if n not in own}).items()))
+        return (
+            whole if fields and whole.num_fields <= MOST_FIELDS and _is_legal(whole) else pa.struct(list(own.items()))
+        )
+    if pa.types.is_decimal(known) and pa.types.is_decimal(found) and known.scale == found.scale and digits:
+        return max(known, found, key=lambda type_: type_.precision)
+    return known
+
+
+def holds_all(type_: pa.DataType, own: pa.DataType) -> bool:
+    """Whether a column holds every value of another type as it is: the same one, or one that this has grown from.
+
+    >>> holds_all(pa.decimal128(9, 2), pa.decimal128(5, 2)), holds_all(pa.float64(), pa.int64())
+    (True, False)
+    """
+    if pa.types.is_list(type_) and pa.types.is_list(own):
+        return holds_all(type_.value_type, own.value_type)
+    if pa.types.is_map(type_) and pa.types.is_map(own):
+        return type_.key_type == own.key_type and holds_all(type_.item_type, own.item_type)
+    if pa.types.is_struct(type_) and pa.types.is_struct(own):
+        fields = {field.name: field.type for field in struct_fields(type_)}
+        return all(f.name in fields and holds_all(fields[f.name], f.type) for f in struct_fields(own))
+    if pa.types.is_decimal(type_) and pa.types.is_decimal(own):
+        return bool(type_.scale == own.scale and type_.precision >= own.precision)
+    return bool(own == type_)
+
+
+def new_fields(known: pa.DataType, found: pa.DataType) -> list[str]:
+    """Return the fields of structs that `found` has and `known` lacks, as paths behind dots; lists and maps no part.
+
+    >>> new_fields(pa.struct([("a", pa.int64())]), pa.struct([("a", pa.int64()), ("b", pa.int64())]))
+    ['b']
+    """
+    if pa.types.is_list(known) and pa.types.is_list(found):
+        return new_fields(known.value_type, found.value_type)
+    if pa.types.is_map(known) and pa.types.is_map(found):
+        return new_fields(known.item_type, found.item_type)
+    if not (pa.types.is_struct(known) and pa.types.is_struct(found)):
+        return []
+    own = {field.name: field.type for field in struct_fields(known)}
+    return [
+        path
+        for field in struct_fields(found)
+        for path in (
+            [f"{field.name}.{path}" for path in new_fields(own[field.name], field.type)]
+            if field.name in own
+            else [field.name]
+        )
+    ]
+
+
+def without_fields(type_: pa.DataType, paths: Collection[str], within: str = "") -> pa.DataType:
+    """Return a type without the fields at `paths`, as `new_fields` gives them."""
+    if pa.types.is_list(type_):
+        return pa.list_(without_fields(type_.value_type, paths, within))
+    if pa.types.is_map(type_):
+        return pa.map_(type_.key_type, without_fields(type_.item_type, paths, within))
+    if not pa.types.is_struct(type_):
+        return type_
+    kept = [field for field in struct_fields(type_) if within + field.name not in paths]
+    return pa.struct([(f.name, without_fields(f.type, paths, f"{within}{f.name}.")) for f in kept])
 
 
 def survives(text: str, type_: pa.DataType) -> str:

@@ -46,6 +46,9 @@ from dagster_project.landing.table_columns import (
     Wanted,
     add_columns,
     common_type,
+    grow_columns,
+    grown,
+    new_fields,
     place,
     variant_name,
 )
@@ -184,17 +187,22 @@ class _Plan:
 def _landing(plan: _Plan) -> Landing:
     """Look into every file for its columns, and lay out the raw table."""
     new: dict[str, Wanted] = {}
+    known = {column.name: column.type for column in plan.known}
+    types = dict(known)
     readings = []
     for file in plan.scan.arrived:
         present = (*plan.known, *(Column(0, name, want.type, want.header) for name, want in new.items()))
         reading = _head(plan, file, present)
         readings.append(reading)
         for name, want in zip(reading.names, _columns(reading), strict=True):
-            if name is not None and name not in {column.name for column in plan.known}:
+            if name in known:
+                types[name] = _grown(plan, types[name], want.type)
+            elif name is not None:
                 before = new.get(name, Wanted(want.header, pa.null()))
                 new[name] = Wanted(before.header, _joined(before.type, want.type))
     wanted = {name: _decided(plan, name, want) for name, want in new.items()} | _variants(plan, new.keys())
-    columns = add_columns(plan.known if plan.is_table else None, wanted, plan.last_field_id)
+    stand = grow_columns(plan.known, types, plan.last_field_id)
+    columns = add_columns(stand if plan.is_table else None, wanted, plan.last_field_id)
     table = raw_table(plan.source.name, "table", columns)
     return Landing(plan.source, columns, columns[len(plan.known) :], table, plan, tuple(readings))
 
@@ -216,10 +224,16 @@ def _head(plan: _Plan, file: SeenFile, present: Sequence[Column]) -> _Reading:
     names, new = place([want.header for want in _columns(reading)], present)
     reading = replace(reading, names=tuple(names))
     rule = plan.source.drift.columns
-    if not new or not plan.known or rule == "evolve":
+    if not plan.known or rule == "evolve":
         return reading
-    if rule == "freeze":
-        told = ", ".join(repr(header) for _, header in new)
+    types = {column.name: column.type for column in plan.known}
+    lacking = [
+        f"{want.header}.{path}"
+        for name, want in zip(names, _columns(reading), strict=True)
+        for path in new_fields(types.get(name, TEXT), want.type)
+    ]
+    if rule == "freeze" and (new or lacking):
+        told = ", ".join(map(repr, [*(header for _, header in new), *lacking]))
         return _Reading(file, error=f"raw has no column for {told}, and the schema contract is `freeze`")
     outside = {name for name, _ in new}
     return replace(reading, names=tuple(None if name in outside else name for name in names))
@@ -294,6 +308,12 @@ def _variants(plan: _Plan, new: Iterable[str]) -> dict[str, Wanted]:
 def _joined(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     """Return the type for the values of two files; null as long as neither has any."""
     return pa.null() if pa.types.is_null(one) and pa.types.is_null(other) else common_type((one, other))
+
+
+def _grown(plan: _Plan, known: pa.DataType, found: pa.DataType) -> pa.DataType:
+    """Return the type of a column that stands, grown as the contract lets it."""
+    drift = plan.source.drift
+    return grown(known, found, fields=drift.columns == "evolve", digits=drift.types == "evolve")
 
 
 def _decided(plan: _Plan, name: str, want: Wanted) -> Wanted:
@@ -500,7 +520,8 @@ def _fields(landing: Landing, reading: _Reading) -> list[Field]:
             fields.append(Field(want.header, None, TEXT, _ON_CONFLICT[drift.columns]))
             continue
         column = landing.columns[ordinals[name]]
-        on_conflict = "retype" if name in new else _ON_CONFLICT[drift.types]
+        rule = drift.columns if drift.columns != "evolve" and new_fields(column.type, want.type) else drift.types
+        on_conflict = "retype" if name in new else _ON_CONFLICT[rule]
         fields.append(
             Field(want.header, ordinals[name], column.type, on_conflict, variants.get(variant_doc(column.name)))
         )

@@ -25,7 +25,7 @@ from dagster_project.landing.reading import (
     query,
     text_value,
 )
-from dagster_project.landing.table_columns import BIGGEST_EXACT, DOUBLE, is_in_years, kept_type
+from dagster_project.landing.table_columns import BIGGEST_EXACT, DOUBLE, holds_all, is_in_years, kept_type
 from dagster_project.sql_words import sql_type
 
 
@@ -40,7 +40,7 @@ def typed_value(name: str, index: int, own: pa.DataType, field: Field) -> Value:
         widened = f"{name} AS {value}, CAST(CAST({name} AS DOUBLE) AS VARCHAR) AS {text}"
         is_exact = f"({value} BETWEEN -{BIGGEST_EXACT} AND {BIGGEST_EXACT})"
         return Value(widened, text, f"CAST({value} AS DOUBLE)", is_exact)
-    if field.type != TEXT and kept_type(own) == field.type:
+    if field.type != TEXT and holds_all(field.type, kept_type(own)):
         return Value(inner, text, f"CAST({value} AS {sql_type(field.type)})", is_in_years(value, field.type))
     if pa.types.is_nested(field.type):
         return nested_value(inner, text, field.type)

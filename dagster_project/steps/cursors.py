@@ -49,6 +49,8 @@ def paused_since(lake: Lake, raw: Pin) -> str | None:
 def columns_since(lake: Lake, raw: Pin) -> dict[str, int]:
     """Return the columns that came later, each with the first arrival of the landing that brought it.
 
+    A field of a struct that came later stands behind its column, as `column.field`.
+
     Batches before that are shaped as if it were not there, so that they come out the same whenever they are made.
     """
     return dict(json.loads(lake.properties(raw).get(COLUMNS_SINCE, "{}")))

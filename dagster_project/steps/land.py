@@ -30,6 +30,7 @@ from dagster_project.lake.unavailable import tells_unavailable
 from dagster_project.landing import documents, streams, tables
 from dagster_project.landing.databases import open_database
 from dagster_project.landing.departed import key_columns
+from dagster_project.landing.table_columns import new_fields
 from dagster_project.reports import Landed, Observer
 from dagster_project.settings import Settings
 from dagster_project.shaping import media_type
@@ -221,8 +222,16 @@ def _children(source: TableSource, own: Sequence[Column]) -> tuple[str, ...]:
 
 def _came(lake: Lake, pin: Pin, table: Table, sequence: int) -> dict[str, str]:
     """Return the property that tells of columns which come with the arrival `sequence`, if there are any."""
-    present = {column.name for column in pin.table.columns}
-    new = {column.name: sequence for column in table.columns if column.name not in present}
+    present = {column.name: column.type for column in pin.table.columns}
+    new = {
+        name: sequence
+        for column in table.columns
+        for name in (
+            [f"{column.name}.{path}" for path in new_fields(present[column.name], column.type)]
+            if column.name in present
+            else [column.name]
+        )
+    }
     if not new or pin.snapshot_id is None:
         return {}
     return {COLUMNS_SINCE: json.dumps(columns_since(lake, pin) | new, sort_keys=True)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, assert_never
 
@@ -11,8 +12,9 @@ import pyarrow as pa
 
 from dagster_project.contracts import BY_IDENTIFIER, EVENTS, FINGERPRINTS, NOTES, VERSIONS, Column, Shape, raw_table
 from dagster_project.lake.read import scan
-from dagster_project.lake.staging import Stager, stage_query, stage_together
+from dagster_project.lake.staging import Stager, stage_query
 from dagster_project.landing.streams.decoding import reread
+from dagster_project.landing.table_columns import without_fields
 from dagster_project.model.fold import fold_table
 from dagster_project.reports import Observer
 from dagster_project.shaping import events, rows
@@ -93,12 +95,16 @@ def _shape_of_rows(batch: Batch, source: TableSource) -> Shape:
 
 
 def _columns_then(batch: Batch, mapping: NoteMapping | None) -> tuple[Column, ...]:
-    """Return the source's own columns as they were when the batch landed, and those its mapping names."""
+    """Return the source's own columns as they were when the batch landed, and those its mapping names.
+
+    A struct has the fields it had then.
+    """
     raw = batch.pins[f"raw.{batch.source.name}"]
     since = columns_since(batch.lake, raw)
     named = {name for value in (mapping.model_dump().values() if mapping else ()) for name in _names(value)}
+    later = {name for name, first in since.items() if first > batch.to and "." in name}
     return tuple(
-        column
+        replace(column, type=without_fields(column.type, later, f"{column.name}."))
         for column in raw.table.columns[len(raw_table(batch.source.name, "table").columns) :]
         if since.get(column.name, 0) <= batch.to or named & {column.name, column.doc}
     )
@@ -183,12 +189,6 @@ def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> S
 
 def _stage(batch: Batch, shape_: Shape, observe: Observer) -> None:
     con, name = batch.con, batch.source.name
-    for identifiers, query in shape_.together.items():
-        observe(name, "shape")
-        tables = [BY_IDENTIFIER[identifier] for identifier in identifiers]
-        staged = stage_together(batch.lake, con, query, tables=tables, source=name)
-        for table, files in zip(tables, staged, strict=True):
-            batch.stage(table, files)
     for identifier, query in shape_.rows.items():
         observe(name, "shape")
         table = BY_IDENTIFIER[identifier]

@@ -212,6 +212,8 @@ def glue_type(type_: pa.DataType) -> str:
         return f"map<{glue_type(type_.key_type)},{glue_type(type_.item_type)}>"
     if pa.types.is_struct(type_):
         return f"struct<{','.join(f'{field.name}:{glue_type(field.type)}' for field in struct_fields(type_))}>"
+    if pa.types.is_decimal(type_):
+        return f"decimal({type_.precision},{type_.scale})"
     return "timestamp" if pa.types.is_timestamp(type_) else _GLUE[type_]
 
 

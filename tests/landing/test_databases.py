@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -260,7 +261,7 @@ def test_duckdb_files_keep_their_types(lake: Lake, tmp_path: Path) -> None:
     )
     assert len(landed(lake, source)) == 4
     assert arrivals(lake, "SELECT DISTINCT day::VARCHAR, list, price, inner_ FROM raw WHERE _op = 'put'") == [
-        ("2026-05-16", [1, 2], "1.50", {"a": 1})
+        ("2026-05-16", [1, 2], Decimal("1.50"), {"a": 1})
     ]
     with duckdb.connect(str(file)) as con:
         con.execute("INSERT INTO t SELECT * REPLACE (10 AS id, 'ten' AS title) FROM t WHERE id = 0")

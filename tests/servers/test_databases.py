@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -322,11 +323,13 @@ def test_types_keep_their_values(talks: Shop, lake: Lake, source: Callable[..., 
     if talks.kind == "postgresql":
         talks.do(
             "CREATE TABLE kinds (id uuid, title text, d date, ts timestamp, tz timestamptz, n numeric, f real, "
-            "b bytea, j jsonb, a text[], u uuid[], i interval, ok bool, t time, far date, ever timestamptz)",
+            "b bytea, j jsonb, a text[], u uuid[], i interval, ok bool, t time, far date, ever timestamptz, "
+            "m numeric(9, 2), w numeric(50, 2))",
             "INSERT INTO kinds VALUES ('12345678-1234-5678-1234-567812345678', 'x', '2026-05-16', "
             "'2026-05-16 12:00:00.5', '2026-05-16 12:00:00+02', 1234567890.12345678901234567890, 0.125, "
             "'\\x00ff', '{\"a\": [1]}', '{x,NULL}', "
-            "'{12345678-1234-5678-1234-567812345678}', '1 day 2 hours', true, '10:30', 'infinity', '-infinity')",
+            "'{12345678-1234-5678-1234-567812345678}', '1 day 2 hours', true, '10:30', 'infinity', "
+            "'-infinity', -1.5, 7)",
         )
         wanted: dict[str, Any] = {
             "id": "12345678-1234-5678-1234-567812345678",
@@ -344,20 +347,24 @@ def test_types_keep_their_values(talks: Shop, lake: Lake, source: Callable[..., 
             "t": "10:30:00",
             "far": "infinity",
             "ever": "-infinity",
+            "m": Decimal("-1.50"),
+            "w": "7.00",
         }
     else:
         talks.do(
             "SET sql_mode = ''",
             "CREATE TABLE kinds (id bigint unsigned, title text, d date, ts datetime(6), n decimal(30, 20), f float, "
-            "g double, b varbinary(4), j json, ok bool, t time, y year, e enum('p', 'q'), k mediumint)",
+            "g double, b varbinary(4), j json, ok bool, t time, y year, e enum('p', 'q'), k mediumint, "
+            "m decimal(9, 2), v decimal(5) unsigned, w decimal(50, 2))",
             "INSERT INTO kinds VALUES (18446744073709551615, 'x', '2026-05-16', '2026-05-16 12:00:00.5', "
-            "1234567890.12345678901234567890, 0.125, 1e300, x'00ff', '{\"a\": [1]}', true, '10:30', 2026, 'q', -7)",
+            "1234567890.12345678901234567890, 0.125, 1e300, x'00ff', '{\"a\": [1]}', true, '10:30', 2026, 'q', -7, "
+            "-1.5, 12345, 7)",
         )
         wanted = {
             "id": "18446744073709551615",
             "d": "2026-05-16",
             "ts": "2026-05-16 12:00:00.5",
-            "n": "1234567890.12345678901234567890",
+            "n": Decimal("1234567890.12345678901234567890"),
             "f": 0.125,
             "g": 1e300,
             "b": b"\x00\xff",
@@ -367,6 +374,9 @@ def test_types_keep_their_values(talks: Shop, lake: Lake, source: Callable[..., 
             "y": 2026,
             "e": "q",
             "k": -7,
+            "m": Decimal("-1.50"),
+            "v": Decimal(12345),
+            "w": "7.00",
         }
     kinds = source(table="kinds")
     assert len(landed(lake, kinds)) == 2

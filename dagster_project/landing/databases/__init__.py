@@ -71,6 +71,8 @@ class Database:
     con: Any = field(repr=False)
     rows: dict[str, str] = field(default_factory=dict)
     """What is read of each table, as SQL that can stand after FROM."""
+    whole: dict[str, str] = field(default_factory=dict)
+    """The same with all rows: there the columns have the types they are declared with."""
 
     def close(self) -> None:
         """End the connection; harmless if it is gone."""
@@ -86,7 +88,8 @@ class Database:
         those before. What is known and in no table that is wanted is gone.
         """
         with self._told():
-            self.rows = self._wanted()
+            self.whole = self._wanted()
+            self.rows = dict(self.whole)
             kept = {path for path in known for table in self.rows if is_of(path, table, self.source)}
             after = dict(positions)
             if self.source.incremental == "cursor":
@@ -97,7 +100,7 @@ class Database:
     def find(self, table: str) -> Head:
         """Return the columns of a table."""
         with self._told():
-            head: Head = self.kind.find(self.con, self.rows[table])
+            head: Head = self.kind.find(self.con, self.whole[table])
         return head
 
     def read(self, con: duckdb.DuckDBPyConnection, table: str, head: Head, fields: Sequence[Field]) -> Iterator[Piece]:

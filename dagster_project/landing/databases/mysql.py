@@ -1,8 +1,9 @@
 """MySQL and MariaDB, by PyMySQL: rows come one by one from the server and are put together here.
 
-Rules: whole numbers, floating ones, days, times of a day and instants (TIMESTAMP) keep their type; decimals and whole
-numbers beyond 64 bits are text, and what has no character set is bytes. Values come as the server's text, so that one
-no calendar has (0000-00-00) is kept as it is. All is read in one read-only transaction with a consistent snapshot.
+Rules: whole numbers, floating ones, decimals of up to 38 digits, days, times of a day and instants (TIMESTAMP) keep
+their type; longer decimals and whole numbers beyond 64 bits are text, and what has no character set is bytes. Values
+come as the server's text, so that one no calendar has (0000-00-00) is kept as it is. All is read in one read-only
+transaction with a consistent snapshot.
 
 There is no ADBC driver. connectorx streams faster, but reads each statement in a transaction of its own, cuts decimals
 at ten digits, and ends in a panic of its thread where a connection is lost.
@@ -26,7 +27,7 @@ from dagster_project.landing.databases.address import Address
 from dagster_project.landing.databases.selected import Selected
 from dagster_project.landing.databases.watermark import Watermark
 from dagster_project.landing.reading import BATCH_BYTES, BATCH_ROWS, Head
-from dagster_project.landing.table_columns import DATE, DOUBLE, TIMESTAMP, Wanted
+from dagster_project.landing.table_columns import DATE, DOUBLE, MOST_DIGITS, TIMESTAMP, Wanted
 
 ERRORS: Final = (pymysql.Error, OSError)
 """What the driver raises."""
@@ -122,7 +123,7 @@ def find(con: Any, rows: str) -> Head:
         types = [_type(own) for own in fields]
         wanted = tuple(Wanted(own.name, type_) for own, type_ in zip(fields, types, strict=True))
     as_text = {DATE, TIMESTAMP, INSTANT}
-    given = [TEXT if type_ in as_text else type_ for type_ in types]
+    given = [TEXT if type_ in as_text or pa.types.is_decimal(type_) else type_ for type_ in types]
     # The text of a FLOAT has six digits; that of the double that it is has all.
     shown = ", ".join(quoted(f.name) + (" + 0e0" if f.type_code == FIELD_TYPE.FLOAT else "") for f in fields)
     schema = pa.schema([pa.field(want.header, type_) for want, type_ in zip(wanted, given, strict=True)])
@@ -175,6 +176,10 @@ def _type(own: Any) -> pa.DataType:
         return TEXT if is_too_long else INT
     if own.type_code in _FLOATING:
         return DOUBLE
+    if own.type_code == FIELD_TYPE.NEWDECIMAL:
+        # What is told is how wide it is written: with a point, and a sign where it may have one.
+        digits = own.length - (own.scale > 0) - (0 if own.flags & FLAG.UNSIGNED else 1)
+        return pa.decimal128(digits, own.scale) if own.scale <= digits <= MOST_DIGITS else TEXT
     if own.type_code in _CHARACTERS and own.charsetnr == _NO_CHARACTERS:
         return BYTES
     return _TIMES.get(own.type_code, TEXT)

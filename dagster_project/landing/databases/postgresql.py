@@ -1,12 +1,14 @@
 """PostgreSQL, by ADBC: rows come as Arrow from a binary COPY, a few MB at a time.
 
-Rules: numbers, days, instants, booleans, bytes, text and lists of these keep their type; all others come as the text
-PostgreSQL gives them (numeric among them, for a double would not hold it). All is read in one transaction, REPEATABLE
-READ READ ONLY. What an address leaves out comes from libpq's variables, as PGUSER and PGPASSWORD.
+Rules: numbers, days, instants, booleans, bytes, text and lists of these keep their type, and so does a table's
+numeric(p, s) of up to 38 digits; all others come as the text PostgreSQL gives them (a numeric without digits, or of a
+query, among them). All is read in one transaction, REPEATABLE READ READ ONLY. What an address leaves out comes from
+libpq's variables, as PGUSER and PGPASSWORD.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Final
@@ -20,14 +22,15 @@ from dagster_project.landing.databases.address import Address
 from dagster_project.landing.databases.selected import Selected
 from dagster_project.landing.databases.watermark import Watermark
 from dagster_project.landing.reading import BATCH_BYTES, Head
-from dagster_project.landing.table_columns import Wanted, kept_type
-from dagster_project.sql_words import identifier
+from dagster_project.landing.table_columns import MOST_DIGITS, Wanted, kept_type
+from dagster_project.sql_words import identifier, literal
 
 ERRORS: Final = (adbc_driver_manager.Error, pa.ArrowException, OSError)
 """What the driver raises, and what its stream of Arrow does."""
 _CALENDAR: Final = {32: (-2_440_588, 10_957), 64: (-210_866_803_200_000_000, 946_684_800_000_000)}
 """By the bits of a value: 24 November 4714 BC in days or microseconds from 1970, and 1 January 2000."""
 _BYTES: Final = "adbc.postgresql.batch_size_hint_bytes"
+_DECIMAL: Final = re.compile(r"numeric\((\d+),(\d+)\)")
 _PATIENCE: Final = 30
 """Seconds to wait for a connection, unless the address says otherwise."""
 
@@ -78,7 +81,24 @@ def find(con: Any, rows: str) -> Head:
     """Return the columns with the types they are kept in; `how` is the schema in which `batches` gives them."""
     given = _schema(con, f"SELECT * FROM {rows} LIMIT 0")
     schema = _schema(con, f"SELECT {_shown(given)} FROM {rows} LIMIT 0")
-    return Head(tuple(Wanted(own.name, kept_type(own.type)) for own in schema), Selected(schema, _shown(given)))
+    declared = _decimals(con, rows)
+    wanted = tuple(Wanted(own.name, declared.get(own.name, kept_type(own.type))) for own in schema)
+    return Head(wanted, Selected(schema, _shown(given)))
+
+
+def _decimals(con: Any, rows: str) -> dict[str, pa.DataType]:
+    """Return the types of the columns of a table or view that are declared as numeric(p, s); none for a query.
+
+    Their values come as text, for the driver gives them no other way.
+    """
+    asked = (
+        "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute "
+        f"WHERE attrelid = to_regclass({literal(rows)}) AND atttypid = 'numeric'::regtype AND attnum > 0"
+    )
+    is_query = rows.startswith("(")
+    found = {} if is_query else {name: _DECIMAL.fullmatch(told) for name, told in _all(con, asked)}
+    digits = {name: (int(told[1]), int(told[2])) for name, told in found.items() if told}
+    return {name: pa.decimal128(p, s) for name, (p, s) in digits.items() if s <= p <= MOST_DIGITS}
 
 
 def batches(con: Any, rows: str, head: Head) -> Iterator[pa.RecordBatch]:
