@@ -215,13 +215,12 @@ def shape_rows(
         changes = f"({query})"
     made = f"(SELECT * FROM {changes} WHERE what IN ('created', 'updated'))"
     standing = f"{raw} AS r JOIN {made} AS c ON r.sequence = c.sequence"
-    queries = {
-        NOTES.identifier: f"SELECT {_note_columns(source, names)} FROM {standing}",
-        VERSIONS.identifier: _versions(source, names, standing, changes),
-    }
+    versions = "c.what AS op, NULL::VARCHAR AS moved_from, c.changed_at AS valid_from"
+    both = f"SELECT {_note_columns(source, names)}, {versions} FROM {standing}"
     tags = {TAGS.identifier: _tag_rows(source, names, standing)} if names.tags else {}
     return Shape(
-        rows=queries | tags,
+        together={(NOTES.identifier, VERSIONS.identifier): both},
+        rows={VERSIONS.identifier: _last_versions(source, changes)} | tags,
         replaced=f"SELECT note_id FROM {changes} WHERE what IN ('updated', 'deleted')",
         refusals=_refusals(raw, columns, names, changes),
         inputs=_inputs(raw, changes, after=after, to=to),
@@ -336,17 +335,12 @@ def _note_columns(source: TableSource, names: _Names) -> str:
     return ", ".join(f"{values[column.name]} AS {column.name}" for column in NOTES.columns)
 
 
-def _versions(source: TableSource, names: _Names, standing: str, changes: str) -> str:
-    own = (
-        f"SELECT c.note_id, {literal(source.name)} AS source, c.sequence, c.what AS op, c.path, "
-        f"NULL::VARCHAR AS moved_from, {_title(names)} AS title, NULL::VARCHAR AS content_sha256, "
-        f"{_words(names.body)} AS word_count, "
-        f"{_instant(names.modified_at)} AS modified_at, c.changed_at AS valid_from FROM {standing}"
-    )
-    return (
-        f"{own} UNION ALL SELECT note_id, {literal(source.name)}, sequence, what, path, "
-        f"NULL, NULL, NULL, NULL, NULL, changed_at FROM {changes} WHERE what = 'deleted'"
-    )
+def _last_versions(source: TableSource, changes: str) -> str:
+    """Return SQL of the versions that end notes; all others come with the note."""
+    values = {"source": literal(source.name), "op": "what", "valid_from": "changed_at"}
+    values |= {name: name for name in ("note_id", "sequence", "path")}
+    columns = (f"CAST({values.get(c.name, 'NULL')} AS {sql_type(c.type)}) AS {c.name}" for c in VERSIONS.columns)
+    return f"SELECT {', '.join(columns)} FROM {changes} WHERE what = 'deleted'"
 
 
 def _tag_rows(source: TableSource, names: _Names, standing: str) -> str:

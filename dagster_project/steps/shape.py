@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from dagster_project.contracts import BY_IDENTIFIER, EVENTS, FINGERPRINTS, NOTES, VERSIONS, Column, Shape, raw_table
 from dagster_project.lake.read import scan
-from dagster_project.lake.staging import Stager, stage_query
+from dagster_project.lake.staging import Stager, stage_query, stage_together
 from dagster_project.landing.streams.decoding import reread
 from dagster_project.landing.table_columns import without_fields
 from dagster_project.model.fold import fold_table
@@ -189,6 +189,12 @@ def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> S
 
 def _stage(batch: Batch, shape_: Shape, observe: Observer) -> None:
     con, name = batch.con, batch.source.name
+    for identifiers, query in shape_.together.items():
+        observe(name, "shape")
+        tables = [BY_IDENTIFIER[identifier] for identifier in identifiers]
+        staged = stage_together(batch.lake, con, query, tables=tables, source=name)
+        for table, files in zip(tables, staged, strict=True):
+            batch.stage(table, files)
     for identifier, query in shape_.rows.items():
         observe(name, "shape")
         table = BY_IDENTIFIER[identifier]
