@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 export GX_ANALYTICS_ENABLED := false
 export DAGSTER_DISABLE_TELEMETRY := 1
+# Tests and what they start keep their byte-code, or each process compiles all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
 export DAGSTER_HOME := $(CURDIR)/data/dagster
 
 .DEFAULT_GOAL := help
@@ -47,7 +49,7 @@ test: $(DEV_STAMP) ## set up, and run the tests that need no server
 	@$(BIN)/python -m pytest
 
 test-slow: $(DEV_STAMP) ## run the tests that kill, race and compare whole runs, about as long as all others together
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow $$(grep -rl --include='test_*.py' mark.slow tests)
 
 test-servers: $(DEV_STAMP) ## install and start real servers on loopback, and run the tests that need them
 	@bash tests/servers/install.sh

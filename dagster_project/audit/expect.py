@@ -25,11 +25,13 @@ import duckdb_engine
 import pyarrow as pa
 import sqlalchemy
 
+from dagster_project.audit.later import imported_later
 from dagster_project.audit.suites import Expectation, read_suite, unit_column
 from dagster_project.audit.verdict import REFUSALS, Result, Subject, Verdict
 from dagster_project.errors import AuditBroken
 
-with warnings.catch_warnings():
+# Statistics and charts are a third of what it takes to import, and few suites need them.
+with warnings.catch_warnings(), imported_later("scipy.stats", "altair"):
     warnings.simplefilter("ignore")  # it uses what Python deprecates, which is no concern of our users
     import great_expectations
     from great_expectations.compatibility.pydantic import PrivateAttr

@@ -326,6 +326,23 @@ def test_exceptions_are_found_flat_and_nested() -> None:
     assert raised({"raised_exception": False, "exception_message": None}) is None
 
 
+@pytest.mark.parametrize(("weights", "holds"), [([0.5, 0.5], True), ([0.01, 0.99], False)])
+def test_a_rule_that_needs_what_is_imported_later_is_judged(weights: list[float], holds: bool, tmp_path: Any) -> None:
+    rule = {
+        "type": "expect_column_kl_divergence_to_be_less_than",
+        "kwargs": {
+            "column": "status",
+            "partition_object": {"values": ["committed", "failed"], "weights": weights},
+            "threshold": 0.1,
+        },
+        "description": "As many as ever.",
+        "meta": {"notelake": {"name": "spread", "rule": "table", "reason": "they are others"}},
+    }
+    (tmp_path / "ops.ledger.json").write_text(json.dumps({"expectations": [rule]}))
+    rows = [GOOD["ops.ledger"] | {"status": status} for status in ("committed", "failed")]
+    assert [each.success for each in judged(LEDGER, rows, tmp_path).results] == [holds]
+
+
 def test_what_is_not_asked_is_not_judged() -> None:
     rows = pa.Table.from_pylist([GOOD["notes.notes"]] * 2, schema=NOTES.schema)
     con = duckdb.connect()

@@ -207,18 +207,18 @@ def test_a_book_with_obfuscated_fonts_is_read() -> None:
     [
         (b"", "archive"),
         (b"PK\x03\x04", "archive"),
-        (zipped({}), "epub"),
-        (zipped({"META-INF/container.xml": "<a"}), "epub"),
-        (zipped({"a.opf": "<package/>"}), "epub"),
-        (zipped({"META-INF/container.xml": container("../../etc/passwd")}), "epub"),
-        (zipped(epub_3() | {"EPUB/content.opf": "<package>"}), "epub"),
-        (zipped({"big": b"0" * 200_000_000}), "archive_limit"),
+        ({}, "epub"),
+        ({"META-INF/container.xml": "<a"}, "epub"),
+        ({"a.opf": "<package/>"}, "epub"),
+        ({"META-INF/container.xml": container("../../etc/passwd")}, "epub"),
+        (epub_3() | {"EPUB/content.opf": "<package>"}, "epub"),
+        ({"big": bytes(200_000_000)}, "archive_limit"),
     ],
     ids=["empty", "cut", "no package", "container", "no spine", "climbs", "broken", "bomb"],
 )
-def test_what_is_no_book_is_refused(content: bytes, rule: str) -> None:
+def test_what_is_no_book_is_refused(content: bytes | dict[str, str | bytes], rule: str) -> None:
     with pytest.raises(Unreadable) as refused:
-        read(content, "a.epub")
+        read(content if isinstance(content, bytes) else zipped(content), "a.epub")
     assert refused.value.rule == rule
 
 
