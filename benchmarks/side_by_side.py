@@ -73,13 +73,14 @@ def spend(command: Sequence[str], *, environment: dict[str, str] | None = None, 
     Memory is sampled ten times a second: what all its processes have, shared pages divided among those that share them.
     """
     _adopt_orphans()
+    standing = frozenset(_family(os.getpid()))  # a server of the benchmark's own, which is none of the command's
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
-    with _Sampler(process.pid) as sampler:
+    with _Sampler(standing) as sampler:
         code = process.wait()
     wall = time.perf_counter() - began
     with suppress(ChildProcessError):
-        while True:
+        while _family(os.getpid(), but=standing):
             os.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if code not in fine:
@@ -94,11 +95,11 @@ def _adopt_orphans() -> None:
 
 
 class _Sampler(threading.Thread):
-    """Looks at the memory of a process and all below it, until it is left."""
+    """Looks at the memory of all processes below this one, but those that were `standing`, until it is left."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, standing: frozenset[int]) -> None:
         super().__init__(daemon=True)
-        self.pid, self.peak_mib, self._over = pid, 0.0, threading.Event()
+        self.standing, self.peak_mib, self._over = standing, 0.0, threading.Event()
 
     def __enter__(self) -> Self:
         self.start()
@@ -110,16 +111,16 @@ class _Sampler(threading.Thread):
 
     def run(self) -> None:
         while not self._over.wait(0.1):
-            self.peak_mib = max(self.peak_mib, sum(map(_pss_mib, _family(os.getpid()))))
+            self.peak_mib = max(self.peak_mib, sum(map(_pss_mib, _family(os.getpid(), but=self.standing))))
 
 
-def _family(pid: int) -> list[int]:
-    """Return all processes below `pid`; those that were adopted are among them."""
+def _family(pid: int, *, but: frozenset[int] = frozenset()) -> list[int]:
+    """Return all processes below `pid`, those that were adopted among them; not those of `but`, nor what is below."""
     below = []
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in map(int, (task / "children").read_text().split()):
-                below += [child, *_family(child)]
+                below += [] if child in but else [child, *_family(child)]
     return below
 
 
