@@ -68,6 +68,7 @@ def test_the_share_that_came_through_whole_warns_below_a_hundred_and_counts_what
     assert (mended.passed, mended.metadata["files"].value) == (True, 3)
 
 
+@pytest.mark.slow
 def test_each_rule_tells_how_many_units_it_keeps_back_and_their_keys_until_somebody_decides(world: World) -> None:
     (world.folder / "vault" / "bad.md").write_bytes(b"caf\xc3\xa9, caf\xe9 " + world.marker.encode())
     check = refusal_check("encoding")

@@ -29,6 +29,7 @@ def everything(folder: Path) -> dict[str, int]:
     return {str(file): file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
 
 
+@pytest.mark.slow
 def test_a_plan_names_what_a_run_would_do_and_does_nothing(lake, world, where) -> None:
     world.note("same.md", "same")
     world.note("lake.md", TEXT)

@@ -111,6 +111,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return refuse
 
 
+@pytest.mark.slow
 def test_notes_that_a_rule_refused_are_let_through_with_all_their_parts_once_it_is_mended(
     world, here, fresh_lake, suite, tmp_path
 ) -> None:

@@ -108,6 +108,7 @@ def fresh(folder: Path) -> Lake:
     return open_lake(settings(str(folder)), clock=lambda: datetime.now(UTC), ids=lambda: uuid4().hex)
 
 
+@pytest.mark.slow
 def test_rewound_it_is_as_it_was_and_a_run_makes_it_as_it_had_become(lived, notes_of) -> None:
     (early, _), (first, second) = lived.times, lived.states
     names = [source.name for source in lived.world.sources]

@@ -89,6 +89,7 @@ def test_a_source_that_is_away_is_told_once_and_read_when_it_is_back(world, fres
     assert told[0] == "trouble" and told.count("trouble") == 1 and "recovered" in told and "committed" in told
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_command_after_its_commit_and_the_views_show_it(world, served, tmp_path):
     project, lake = tmp_path / "project", tmp_path / "lake"
     declared = project / "dagster_project" / "defs" / "sources" / "live"

@@ -59,6 +59,7 @@ def sheet(folder: Path, *rows: str, name: str = "one.csv", mapping: NoteMapping 
     return TableSource(name="sheet", path=str(folder / "tables"), note=mapping)
 
 
+@pytest.mark.slow
 def test_what_the_source_has_since_said_anew_supersedes_a_refusal(tmp_path: Path, lake: Path) -> None:
     vault = tmp_path / "vault"
     vault.mkdir()
@@ -197,6 +198,7 @@ def test_a_row_that_is_lost_on_the_way_refuses_the_batch(
     assert ask(lake, figures) == [(True, 0, 0, 3)]
 
 
+@pytest.mark.slow
 def test_a_row_no_reader_could_read_is_read_again_with_its_file(tmp_path: Path, lake: Path) -> None:
     source = sheet(tmp_path, "1,One,7,2026-01-01", "2,Two,8,2026-01-02")
     source = source.model_copy(update={"schema_contract": "discard_row"})
@@ -212,6 +214,7 @@ def test_a_row_no_reader_could_read_is_read_again_with_its_file(tmp_path: Path, 
     assert ask(lake, "SELECT state FROM {refusals:sheet}") == [("superseded",)]
 
 
+@pytest.mark.slow
 def test_what_was_given_up_and_comes_again_as_it_was_is_discarded_again(tmp_path: Path, lake: Path) -> None:
     source = sheet(tmp_path, "1,One,x,2026-01-01", "2,Two,y,never", "3,a,b,c,d")
     assert run(fresh(lake), [source]).reports[0].counts == Counts(seen=3, committed=1, quarantined=2)
