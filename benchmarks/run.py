@@ -22,7 +22,11 @@ FULL = (
     ("streaming.py",),
     ("collector.py",),
     ("tables.py",),
+    ("tables.py", "--mixed", "--rows", "10000000", "--runs", "1"),
+    ("tables.py", "--nested", "--rows", "5000000", "--runs", "1"),
+    ("merge.py",),
     ("databases.py",),
+    ("memory.py",),
     ("translation.py",),
     ("shell_open.py",),
 )
@@ -37,7 +41,10 @@ QUICK = (
     ("streaming.py", "--seconds", "15", "--events", "100000"),
     ("collector.py", "--seconds", "3"),
     ("tables.py", "--rows", "300000", "--runs", "1"),
+    ("tables.py", "--nested", "--rows", "100000", "--runs", "1"),
+    ("merge.py", "--rows", "100000"),
     ("databases.py", "--rows", "100000"),
+    ("memory.py", "--rows", "100000"),
     ("translation.py",),
     ("shell_open.py", "--files", "100", "--runs", "3"),
 )
