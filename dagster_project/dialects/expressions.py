@@ -702,7 +702,11 @@ def _cast(self: Expressions, node: Any, scope: Scope) -> Typed:
     only(node, "this", "to", "safe")
     if node.to.this.name in {"IPADDRESS", "IPPREFIX"}:
         return self.queries.ip_cast(self.give(node.this, scope), node.to.this.name.lower())
-    return cast(self.give(node.this, scope), type_of(node.to), safe=isinstance(node, exp.TryCast))
+    is_safe = isinstance(node, exp.TryCast)
+    made = cast(self.give(node.this, scope), type_of(node.to), safe=is_safe)
+    if is_safe and made.sql.startswith("TRY(") and self.queries.holds_aggregate(node.this):
+        raise Unsupported("TRY_CAST around an aggregate is not given here. Compute the aggregate in a WITH before.")
+    return made
 
 
 def _call(self: Expressions, node: Any, scope: Scope) -> Typed:

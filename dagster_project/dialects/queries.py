@@ -408,6 +408,8 @@ class Queries:
         if node.args.get("distinct"):
             only(node.args["distinct"])
         items, columns = self._items(node.expressions, scope)
+        if outer is None and not node.args.get("group") and not any(map(self.holds_aggregate, node.expressions)):
+            items = _tries_apart(items)
         if node.args.get("group"):
             parts.append(self._group(node.args["group"], node.expressions, scope, columns))
         if node.args.get("having"):
@@ -586,13 +588,13 @@ class Queries:
             node = item.this if isinstance(item, exp.Alias) else item
             if isinstance(node, exp.Star) or (isinstance(node, exp.Column) and isinstance(node.this, exp.Star)):
                 found += _starred(node, scope)
-            elif node.find(exp.Window) and not self._aggregates(node):
+            elif node.find(exp.Window) and not self.holds_aggregate(node):
                 raise Unsupported(f"GROUP BY AUTO beside {told(node)} is not given here. Name what to group by.")
-            elif node.find(exp.Column) and not self._aggregates(node):
+            elif node.find(exp.Column) and not self.holds_aggregate(node):
                 found.append(node)
         return found
 
-    def _aggregates(self, node: Any) -> bool:
+    def holds_aggregate(self, node: Any) -> bool:
         """Return whether an expression holds an aggregate that no window or subquery takes for itself."""
         for each in node.walk(prune=lambda n: isinstance(n, (exp.Query, exp.Window))):
             if isinstance(each, exp.Anonymous) and str(each.this).lower() in self.aggregates:
@@ -1035,6 +1037,38 @@ def _ties(fetch: Any) -> bool:
     if options is not None and options.args.get("percent"):
         raise Unsupported("FETCH … PERCENT is not given here. Use percent_rank().")
     return bool(options is not None and options.args.get("with_ties"))
+
+
+def _tries_apart(items: list[str]) -> list[str]:
+    """Return what is selected with every TRY but the first in a lambda.
+
+    DuckDB computes what two expressions share before either, outside of TRY, where it raises.
+
+    >>> _tries_apart(["TRY(1 // x)", "TRY(1 // x + 1)"])
+    ['TRY(1 // x)', 'TRY(list_transform([true], lambda _try: 1 // x + 1)[1])']
+    """
+    if sum("TRY(" in item for item in items) < 2 or any("SELECT" in item or " OVER " in item for item in items):
+        return items
+    first = next(at for at, item in enumerate(items) if "TRY(" in item)
+    return [item if at <= first else _hidden(item) for at, item in enumerate(items)]
+
+
+def _hidden(item: str) -> str:
+    at = item.find("TRY(")
+    if at < 0 or "'" in item[:at] or '"' in item[:at]:
+        return item
+    start = end = at + len("TRY(")
+    depth, quote = 1, ""
+    while depth and end < len(item):
+        mark = item[end]
+        if quote:
+            quote = "" if mark == quote else quote
+        elif mark in "'\"":
+            quote = mark
+        else:
+            depth += (mark == "(") - (mark == ")")
+        end += 1
+    return f"{item[:start]}list_transform([true], lambda _try: {item[start : end - 1]})[1]{item[end - 1 :]}"
 
 
 def _whole(node: Any) -> str:

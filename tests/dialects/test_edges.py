@@ -41,6 +41,7 @@ ATHENA: dict[str, list[tuple[str, Any]]] = {
         ),
     ],
     "what a Trino server answered": [
+        ("SELECT b FROM (SELECT try_cast(x AS integer) a, try(CAST(x AS integer) + 1) b FROM (VALUES 'a') t(x))", None),
         ("bitwise_left_shift(5, -63)", 10),
         ("bitwise_right_shift(-8, -1)", 0),
         ("bitwise_right_shift_arithmetic(-8, -1)", -1),

@@ -40,6 +40,8 @@ def tried(call: Call) -> Typed:
     value = call.values[0]
     if "random()" in value.sql or "(SELECT" in value.sql:
         raise call.refuse("around a subquery or random() is not given here", "Put it inside of the subquery.")
+    if call.queries.holds_aggregate(call.nodes[0]):
+        raise call.refuse("around an aggregate is not given here", "Compute the aggregate in a WITH before.")
     return Typed(f"TRY({value.sql})", value.type, value.const) if not value.is_null else value
 
 
