@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import duckdb
 
@@ -15,6 +16,8 @@ from dagster_project.dialects.functions import AGGREGATES, FUNCTIONS
 from dagster_project.dialects.redshift_functions import AGGREGATES as REDSHIFT_AGGREGATES
 from dagster_project.dialects.redshift_functions import FUNCTIONS as REDSHIFT_FUNCTIONS
 
+TOUR = Path(__file__).with_name("athena_tour.md")
+"""Queries of Athena's documentation on the sample, with their answers: `athena_tour.py` writes it."""
 FAMILIES = {
     "strings": "Texts, patterns, bytes",
     "maths": "Numbers and bits",
@@ -99,8 +102,11 @@ In a plain `duckdb lake.duckdb`, without the translator, functions of Athena's n
 SELECT with everything: joins, UNNEST, WITH RECURSIVE, windows, GROUPING SETS, set operations, subqueries; every type up to
 `decimal(38, s)` and `timestamp(6)`; lambdas; TRY; JSON_VALUE, JSON_QUERY, JSON_EXISTS and JSON_TABLE with paths, filters and
 defaults, `j.name[0].bigint()` of JSON; MATCH, UNIQUE, NEAREST, `CASE x WHEN IN (…)`, GROUP BY AUTO. All functions: [reference/dialects.md](reference/dialects.md). How right it
-is, measured on statements with stated results: [reference/sql_score.md](reference/sql_score.md). Each of these was run when this
-page was made:
+is, measured on statements with stated results: [reference/sql_score.md](reference/sql_score.md).
+
+## Queries from Athena's documentation, on the sample
+
+Pasted into `notelake sql --dialect athena` with the sample's names; the last three are refused, and say what to write instead.
 
 """
 LAKE = """
@@ -124,7 +130,8 @@ notelake sql --max-scan 10MB --format athena-csv --output result.csv "SELECT sou
 - A query tells the rows it gave, its seconds, and the bytes it scanned as Athena bills them: compressed, of the columns and row
   groups its plan reads. It is the most it can read: LIMIT, and what a join finds while it runs, are not taken off, `count(*)` is 0,
   and a column of rows counts with all its fields. Athena rounds up to 10 MB a query; this does not. `--max-scan SIZE` refuses before
-  anything is read. For a lake in an object store bytes are not counted.
+  anything is read. That holds for a lake in an object store
+  too.
 - `ops.queries` is the history, with the names of Athena's API; it is a file of JSON lines beside `lake.duckdb`, `queries.jsonl`.
 - `--named NAME` runs a query of `sql/queries`; `--format athena-csv|csv|json|parquet --output FILE` writes the result. Athena's CSV
   quotes every value and leaves NULL empty; a timestamp has 6 digits, as those of Iceberg tables have.
@@ -150,20 +157,32 @@ KNOW = """
 - A quotient of decimals has at least 6 digits, as in current Trino; older engines round to the digits of its operands. The
   command says so in a note; CAST to double where it matters.
 - Patterns are RE2's: what it does not know is refused, and `\\w`, `\\d`, `\\s`, `\\b` mean ASCII.
-- `SHOW TABLES`, `SHOW DATABASES`, `SHOW COLUMNS`, `DESCRIBE table` and `EXPLAIN query` tell of what stands in the lake. DDL, INSERT,
-  UNLOAD and PREPARE are refused for now.
+- `SHOW TABLES`, `SHOW DATABASES`, `SHOW COLUMNS`, `SHOW CREATE VIEW`, `DESCRIBE table` and `EXPLAIN query` tell of what stands in the
+  lake. DDL and INSERT are refused.
+- Prepared statements are kept in `prepared.json` beside `lake.duckdb`: a lake is a workgroup. `?` takes a value with the type it is
+  written with.
+- `UNLOAD` writes PARQUET, JSON and TEXTFILE as Athena does, to a folder or to `s3://…`, with `compression`, `compression_level`,
+  `field_delimiter` and `partitioned_by`; ORC and AVRO are refused. So are a target that is not empty, a type that Hive has not
+  (timestamp with time zone), and in TEXTFILE a value that would not read back the same. `--dialect redshift` takes
+  `UNLOAD ('…') TO '…' IAM_ROLE default FORMAT AS PARQUET|CSV|JSON PARTITION BY (…)` and its other options but FIXEDWIDTH, ENCRYPTED, BZIP2,
+  MAXFILESIZE, ROWGROUPSIZE, CLEANPATH and MANIFEST VERBOSE.
+- `$spectrum_oid` of Redshift Spectrum is refused: it is a number of Spectrum's own that nothing here has.
 - A table without its schema is taken from the one schema that has it.
 """
 
 
 def athena() -> str:
     """Return the page for a person who comes from Athena."""
+    shown = "\n" + TOUR.read_text("utf-8")
+    rows = "\n".join(f"| `{_cell(sql)}` | {_cell(_refusal(sql))} |" for sql in REFUSED)
+    return f"{ATHENA}{shown}{LAKE}{INSTEAD}{rows}\n{KNOW}"
+
+
+def _shown() -> str:
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         con.execute(ROWS)
-        shown = "\n".join(_run(con, sql) for sql in WORKS)
-    rows = "\n".join(f"| `{_cell(sql)}` | {_cell(_refusal(sql))} |" for sql in REFUSED)
-    return f"{ATHENA}{shown}{LAKE}{INSTEAD}{rows}\n{KNOW}"
+        return "\n".join(_run(con, sql) for sql in WORKS)
 
 
 def _run(con: duckdb.DuckDBPyConnection, sql: str) -> str:
@@ -202,6 +221,7 @@ def functions() -> str:
         parts += sorted(_lines(rules.items()))
         parts.append("")
     redshift = {name: rule for name, (rule, _, _) in REDSHIFT_FUNCTIONS.items()} | dict(REDSHIFT_AGGREGATES)
+    parts.append(f"## Shown\n\nEach of these was run when this page was made.\n\n{_shown()}")
     parts.append("## Redshift and PartiQL\n\n| function | gives |\n|---|---|")
     parts += sorted(_lines(redshift.items()))
     return "\n".join(parts)

@@ -53,7 +53,7 @@ def translate(
         raise Unsupported(f"There is no dialect {dialect}. Choose one of: {', '.join(DIALECTS)}.")
     if (
         dialect == "athena"
-        and (told := statement(sql, lambda query: translate(query, dialect, schema, holder).sql)) is not None
+        and (told := statement(sql, lambda query: translate(query, dialect, schema, holder).sql, schema)) is not None
     ):
         return Translation(told)
     tree = parse(sql, dialect)

@@ -175,14 +175,22 @@ def versitygw(folder: Path) -> Server:
 
 
 @contextmanager
-def daemon(command: Sequence[str], port: int, log: Path, *, stop: int = signal.SIGTERM, **popen: Any) -> Iterator[int]:
+def daemon(
+    command: Sequence[str],
+    port: int,
+    log: Path,
+    *,
+    stop: int = signal.SIGTERM,
+    seconds: float = START_SECONDS,
+    **popen: Any,
+) -> Iterator[int]:
     """Run a server until the block ends. It inherits no open file, and so no lock of a test; it is ended by its pid."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, close_fds=True, start_new_session=True, **popen
         )
     try:
-        _wait_for(process, port, log)
+        _wait_for(process, port, log, seconds)
         yield process.pid
     finally:
         process.send_signal(stop)
@@ -193,8 +201,8 @@ def daemon(command: Sequence[str], port: int, log: Path, *, stop: int = signal.S
             process.wait()
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    until = time.monotonic() + START_SECONDS
+def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path, seconds: float = START_SECONDS) -> None:
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         if process.poll() is not None:
             break

@@ -14,7 +14,7 @@ import pytest
 from dagster_project.contracts import SHARED, Table
 from dagster_project.lake.pins import Pin
 from dagster_project.views.publish import Publication, publish
-from dagster_project.views.sql_files import View, read_views
+from dagster_project.views.sql_files import View, read_macros, read_views
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 5, 14, 12, tzinfo=UTC)
@@ -62,6 +62,8 @@ def written_views() -> tuple[View, ...]:
     return read_views(ROOT / "sql" / "views")
 
 
+FUNCTIONS = tuple(macro for macro in read_macros(ROOT / "sql" / "macros") if macro.schema == "main")
+"""The functions that the project's views are written with."""
 Serve = Callable[..., Publication]
 
 
@@ -76,6 +78,8 @@ def serve(tmp_path: Path, view_file: Path) -> Serve:
 
     def publishing(pins: Sequence[Pin], views: Sequence[View] = (), name: str = "p1", **more: Any) -> Publication:
         scratch = tmp_path / "scratch"
+        own = FUNCTIONS if views and not {macro.schema for macro in more.get("macros", ())} & {"main"} else ()
+        more["macros"] = (*own, *more.get("macros", ()))
         return publish(pins, views, view_file, publication_id=name, published_at=NOON, scratch=scratch, **more)
 
     return publishing

@@ -13,6 +13,7 @@ from dagster_project.views.sql_files import Macro, read_macros
 
 ROOT = Path(__file__).parents[2]
 MACROS = [macro for macro in read_macros(ROOT / "sql" / "macros") if macro.schema in {"athena", "redshift"}]
+SHARED = [macro for macro in read_macros(ROOT / "sql" / "macros") if macro.schema == "main"]
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,17 @@ def test_a_macro_gives_what_its_examples_say(shell: duckdb.DuckDBPyConnection, m
     for call, result in macro.examples:
         row = shell.execute(f"SELECT ({call}) IS NOT DISTINCT FROM ({result}), {call}").fetchone()
         assert row is not None and row[0], (call, row)
+
+
+def test_functions_that_views_share_with_athena_shadow_none_of_duckdb() -> None:
+    with duckdb.connect() as con:
+        for macro in SHARED:
+            known = con.execute("SELECT count(*) FROM duckdb_functions() WHERE function_name = ?", [macro.name])
+            assert known.fetchone() == (0,)
+            taken = ", ".join(parameter.name for parameter in macro.parameters)
+            con.execute(f"CREATE MACRO {macro.name}({taken}) AS {macro.sql}")
+            for call, result in macro.examples:
+                assert con.execute(f"SELECT ({call}) IS NOT DISTINCT FROM ({result})").fetchone() == (True,), call
 
 
 def test_no_macro_holds_a_lambda_or_stands_in_main(shell: duckdb.DuckDBPyConnection) -> None:

@@ -22,6 +22,8 @@ from dagster_project.views import publish as publishing
 from dagster_project.views.publish import Publication, published
 from dagster_project.views.sql_files import View
 
+from .conftest import FUNCTIONS
+
 Serve = Callable[..., Publication]
 SESSIONS = raw_table("sessions", "table", [Column(21, "title", TEXT, "Its title"), Column(22, "seats", INT, "")])
 
@@ -248,10 +250,10 @@ def test_a_publication_knows_whether_it_serves_these_pins(
     pins = shelf.shared(notes=[{"note_id": "a"}])
     made = serve(pins, written_views)
     found = published(view_file)
-    assert found == made and found.serves(list(reversed(pins)), written_views, ())
+    assert found == made and found.serves(list(reversed(pins)), written_views, (), FUNCTIONS)
     newer = [*pins[1:], shelf.pin(NOTES, [{"note_id": "b"}])]
-    assert not found.serves(newer, written_views, ())
-    assert not found.serves(pins, written_views[1:], ())
+    assert not found.serves(newer, written_views, (), FUNCTIONS)
+    assert not found.serves(pins, written_views[1:], (), FUNCTIONS)
 
 
 def test_a_file_that_is_no_publication_is_none(tmp_path: Path, view_file: Path) -> None:

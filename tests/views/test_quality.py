@@ -166,5 +166,5 @@ def test_each_content_of_attachments_is_told_once_with_who_refers_to_it(ask: Any
     )
     assert found == [
         ("a", 2, ["v/img/a.png", "w/copy.png"], 2, ["v/n.md"]),
-        ("b", 1, ["v/unused.png"], 0, []),
+        ("b", 1, ["v/unused.png"], 0, None),
     ]

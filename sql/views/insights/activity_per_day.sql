@@ -9,9 +9,9 @@
 --
 -- Versions count on the day they began to stand: when a file or row was observed, when an event occurred.
 WITH happened AS (
-  SELECT CAST(valid_from AT TIME ZONE 'UTC' AS DATE) AS day, source, op FROM notes.versions
+  SELECT CAST(at_timezone(valid_from, 'UTC') AS DATE) AS day, source, op FROM notes.versions
   UNION ALL
-  SELECT CAST(occurred_at AT TIME ZONE 'UTC' AS DATE) AS day, source, 'event' AS op FROM notes.events
+  SELECT CAST(at_timezone(occurred_at, 'UTC') AS DATE) AS day, source, 'event' AS op FROM notes.events
 )
 SELECT
   day,

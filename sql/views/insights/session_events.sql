@@ -8,7 +8,7 @@
 -- actor: Who or what caused it
 -- text: What was said, if it says so
 SELECT
-  json_extract_string(detail, '$.session') AS session, event_id, source, type, occurred_at, path, actor,
-  json_extract_string(detail, '$.text') AS text
+  json_extract_scalar(detail, '$.session') AS session, event_id, source, type, occurred_at, path, actor,
+  json_extract_scalar(detail, '$.text') AS text
 FROM notes.events
-WHERE json_extract_string(detail, '$.session') IS NOT NULL
+WHERE json_extract_scalar(detail, '$.session') IS NOT NULL

@@ -16,7 +16,7 @@
 -- as its key, or if an event of the session is about it.
 WITH named AS (
   SELECT
-    coalesce(json_extract_string(properties, '$.session'), json_extract_string(properties, '$.session_id')) AS session,
+    coalesce(json_extract_scalar(properties, '$.session'), json_extract_scalar(properties, '$.session_id')) AS session,
     note_id
   FROM notes.notes
   WHERE properties LIKE '%"session%'

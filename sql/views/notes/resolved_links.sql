@@ -17,6 +17,8 @@
 -- target_section: The section it leads to, by its ordinal in notes.sections; null if to none
 -- target_line: Line of that heading or block in its source file, from 1; null if to none
 --
+-- Only in DuckDB: un-nested lists, look-ups in lists, and patterns of RE2.
+--
 -- The rule, among the notes and attachments of the link's own source; the first step that finds something decides:
 --   1. external: an address with a scheme, one that begins with //, an autolink. In a wikilink or embed only
 --      `scheme://` counts, since note names hold colons.

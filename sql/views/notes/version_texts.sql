@@ -11,6 +11,8 @@
 -- valid_from: From when on this version stood (UTC)
 -- valid_to: Until when it stood; null if it still does
 --
+-- Only in DuckDB: Athena replaces bytes that are no UTF-8, and tells nobody.
+--
 -- The bytes of any file, text or not, are in notes.contents under the sequence. Rows and events are no files: their
 -- earlier values are in raw.<source>.
 SELECT

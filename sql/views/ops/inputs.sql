@@ -17,6 +17,8 @@
 -- batch_id: The batch
 -- recorded_at: When the batch ran (UTC)
 --
+-- Only in DuckDB: sums over a JSON array.
+--
 -- ops.ledger has the earlier rows too.
 WITH ranked AS (
   SELECT

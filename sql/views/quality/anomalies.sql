@@ -11,6 +11,8 @@
 -- batch_id: The batch; of a silence the newest
 -- audited_at: When the batch ran (UTC)
 --
+-- Only in DuckDB: medians of windows.
+--
 -- Compared is with the median and the median distance from it (MAD), of at least 8 and at most 30 batches before, so
 -- that a first load or an odd batch among them moves little. Rows and hours go by their logarithm. Far is more than
 -- 5 standard deviations (1.4826 MAD each), and never less than three times as much or a third, or 10 points in percent.

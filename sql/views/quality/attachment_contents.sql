@@ -7,10 +7,10 @@
 -- copies: How many files have it
 -- paths: Where they lie, each as source/path, sorted
 -- links: Links, images and embeds that lead to one of them
--- linked_from: Notes that refer to it, each as source/path, sorted; empty if none does
+-- linked_from: Notes that refer to it, each as source/path, sorted; null if none does
 WITH referred AS (
   SELECT
-    file.sha256, count(*) AS links, list_sort(list_distinct(list(note.source || '/' || note.path))) AS linked_from
+    file.sha256, count(*) AS links, array_sort(array_distinct(array_agg(note.source || '/' || note.path))) AS linked_from
   FROM notes.resolved_links AS link
   JOIN notes.attachments AS file ON file.source = link.target_source AND file.path = link.target_path
   JOIN notes.notes AS note ON note.note_id = link.note_id
@@ -19,7 +19,7 @@ WITH referred AS (
 ), held AS (
   SELECT
     sha256, min(media_type) AS media_type, max(size) AS size, max(width) AS width, max(height) AS height,
-    count(*) AS copies, list_sort(list(source || '/' || path)) AS paths
+    count(*) AS copies, array_sort(array_agg(source || '/' || path)) AS paths
   FROM notes.attachments
   WHERE sha256 IS NOT NULL
   GROUP BY sha256
@@ -27,6 +27,6 @@ WITH referred AS (
 SELECT
   held.sha256, held.media_type, held.size, held.width, held.height, held.copies, held.paths,
   coalesce(referred.links, 0) AS links,
-  coalesce(referred.linked_from, CAST([] AS VARCHAR[])) AS linked_from
+  referred.linked_from
 FROM held
 LEFT JOIN referred ON referred.sha256 = held.sha256

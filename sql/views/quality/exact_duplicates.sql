@@ -9,6 +9,8 @@
 -- word_count: Words in its body
 -- modified_at: When it was last modified, as the source says; else when it was first seen (UTC)
 -- is_newest: True for the one that was modified last, of several the first by source and path
+--
+-- Only in DuckDB: md5() of a text is bytes in Athena.
 WITH said AS (
   SELECT
     note_id, source, path, title, word_count,

@@ -5,6 +5,8 @@
 -- notes: Notes in which it has this type
 -- types: How many types it has in this source
 -- example_path: One of these notes
+--
+-- Only in DuckDB: keys and types of JSON.
 WITH property AS (
   SELECT source, path, unnest(json_keys(properties)) AS key, properties FROM notes.notes WHERE properties <> '{}'
 ), typed AS (

@@ -17,20 +17,26 @@
 WITH dated AS (
   SELECT
     note.note_id, note.source, note.path, note.title, fingerprint.signature,
-    md5(regexp_replace(replace(note.body, chr(13), ''), '^\s+|\s+$', '', 'g')) AS text_md5,
+    regexp_replace(
+      regexp_replace(replace(note.body, chr(13), ''), '^[ ' || chr(9) || chr(10) || chr(12) || ']+', ''),
+      '[ ' || chr(9) || chr(10) || chr(12) || ']+$', ''
+    ) AS text,
     coalesce(note.modified_at, note.created_at, note.observed_at) AS modified_at
   FROM notes.fingerprints AS fingerprint
   JOIN notes.notes AS note ON note.note_id = fingerprint.note_id
 ), ranked AS (
-  SELECT *, row_number() OVER (PARTITION BY text_md5 ORDER BY modified_at DESC, source, path) AS place FROM dated
+  SELECT *, row_number() OVER (PARTITION BY text ORDER BY modified_at DESC, source, path) AS place FROM dated
 ), one AS (
   SELECT
     *, row_number() OVER (ORDER BY modified_at DESC, source, path) AS age
   FROM ranked
   WHERE place = 1
+), sixteen AS (
+  SELECT n
+  FROM (VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9), (10), (11), (12), (13), (14), (15)) AS counted (n)
 ), band AS (
   SELECT one.age, number.n, substr(one.signature, 1 + 16 * number.n, 16) AS part
-  FROM one CROSS JOIN (SELECT unnest(range(16)) AS n) AS number
+  FROM one CROSS JOIN sixteen AS number
 ), pair AS (
   SELECT DISTINCT newer.age AS newer, older.age AS older
   FROM band AS newer
@@ -38,17 +44,19 @@ WITH dated AS (
 ), compared AS (
   SELECT
     pair.newer, pair.older,
-    count(
+    CAST(count(
       CASE WHEN substr(a.signature, 1 + 4 * number.n, 4) = substr(b.signature, 1 + 4 * number.n, 4) THEN 1 END
-    ) / 64.0 AS similarity
+    ) AS DOUBLE) / 64 AS similarity
   FROM pair
   JOIN one AS a ON a.age = pair.newer
   JOIN one AS b ON b.age = pair.older
-  CROSS JOIN (SELECT unnest(range(64)) AS n) AS number
+  CROSS JOIN (
+    SELECT 16 * fours.n + ones.n AS n FROM sixteen AS fours CROSS JOIN sixteen AS ones WHERE fours.n < 4
+  ) AS number
   GROUP BY pair.newer, pair.older
 )
 SELECT
-  CAST(compared.similarity AS DOUBLE) AS similarity, a.note_id, a.source, a.path, a.title, a.modified_at,
+  compared.similarity, a.note_id, a.source, a.path, a.title, a.modified_at,
   b.note_id AS older_note_id, b.source AS older_source, b.path AS older_path, b.title AS older_title,
   b.modified_at AS older_modified_at
 FROM compared

@@ -15,7 +15,7 @@ WITH open AS (
 ), aged AS (
   SELECT
     note_id, source, path, title, modified_at,
-    CAST(floor((epoch(current_timestamp) - epoch(modified_at)) / 86400) AS BIGINT) AS days
+    CAST(floor((to_unixtime(current_timestamp) - to_unixtime(modified_at)) / 86400) AS BIGINT) AS days
   FROM notes.notes
 )
 SELECT aged.note_id, aged.source, aged.path, aged.title, open.open_tasks, open.first_due_on, aged.modified_at, aged.days
