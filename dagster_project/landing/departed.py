@@ -3,7 +3,7 @@
 What belongs here: the comparison of keys before and after a landing. What does not: what a deletion does to the notes
 (`shaping.rows`), and what is shown as current (`views`).
 
-Keys are compared as 128-bit hashes in a table of DuckDB's, which spills: memory does not grow with the source.
+Keys are compared in tables of DuckDB's, which spill: memory does not grow with the source.
 """
 
 from __future__ import annotations
@@ -43,10 +43,18 @@ class Key:
     @property
     def hash(self) -> str:
         """SQL of the hash of a row's key; null if it has none."""
-        return _hash(
+        return _hash(self._parts())
+
+    @property
+    def text(self) -> str:
+        """SQL of what a row's key says, as a text that no other key has; null if it has none."""
+        return _text(self._parts())
+
+    def _parts(self) -> list[str]:
+        return [
             f"nullif(coalesce(CAST({identifier(name)} AS VARCHAR), {identifier(variant) if variant else 'NULL'}), '')"
             for name, variant in zip(self.columns, self.variants, strict=True)
-        )
+        ]
 
     def told_in(self, payload: str) -> str:
         """Return SQL of the hash of the key of a refused row, whose `payload` is its values as a JSON object."""
@@ -58,8 +66,19 @@ def _hash(parts: Iterable[str]) -> str:
     parts = list(parts)
     if not parts:
         return "NULL::UHUGEINT"
+    return f"CASE WHEN coalesce({', '.join(parts)}) IS NOT NULL THEN md5_number({_joined(parts)}) END"
+
+
+def _text(parts: Sequence[str]) -> str:
+    if len(parts) < 2:
+        return parts[0] if parts else "NULL::VARCHAR"
+    return f"CASE WHEN coalesce({', '.join(parts)}) IS NOT NULL THEN {_joined(parts)} END"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Return SQL of the parts in one text, each with its length, so that none runs into the next."""
     told = [f"coalesce(length({part}) || ':' || {part}, '-')" for part in parts]
-    return f"CASE WHEN coalesce({', '.join(parts)}) IS NOT NULL THEN md5_number(concat({', '.join(told)})) END"
+    return f"concat({', '.join(told)})"
 
 
 @dataclass(slots=True)
@@ -87,13 +106,13 @@ class Departed:
         if not left:
             return None
         cursor = cursor_of(con)
-        cursor.execute("CREATE OR REPLACE TEMP TABLE arrived_keys (file VARCHAR, key UHUGEINT)")
+        cursor.execute("CREATE OR REPLACE TEMP TABLE arrived_keys (file VARCHAR, key VARCHAR)")
         return cls(cursor, raw, key_of(source, columns), left)
 
     def see(self, rows: pa.RecordBatch) -> None:
         """Take the keys of arrivals."""
         self.con.register("arriving", pa.Table.from_batches([rows.select(["_file", "_op", *self.key.all_columns])]))
-        self.con.execute(f"INSERT INTO arrived_keys SELECT _file, {self.key.hash} FROM arriving WHERE _op = 'put'")
+        self.con.execute(f"INSERT INTO arrived_keys SELECT _file, {self.key.text} FROM arriving WHERE _op = 'put'")
         self.con.unregister("arriving")
 
     def forget(self, path: str) -> None:
@@ -102,26 +121,36 @@ class Departed:
 
     def rows(self) -> Iterator[pa.RecordBatch]:
         """Give the rows that are gone: `_file`, `_row`, `_row_hash` and the columns of the key."""
-        left = [path for path in self.left if path not in self.failed]
-        self.con.execute("DELETE FROM arrived_keys WHERE list_contains(?, file)", [self.failed])
+        if not self._find():
+            return
         named = ("_file", "_row", "_row_hash", *map(identifier, self.key.all_columns))
         shown = ", ".join(f"r.{name}" for name in named)
+        asked = f"SELECT {shown} FROM {self.raw} AS r JOIN departed AS d ON r.sequence = d.sequence ORDER BY r.sequence"
+        yield from self.con.execute(asked).to_arrow_reader(_ROWS)
+
+    def _find(self) -> int:
+        """Make `departed`, the sequences of the rows that are gone, and return how many they are."""
+        left = [path for path in self.left if path not in self.failed]
+        if self.failed:
+            self.con.execute("DELETE FROM arrived_keys WHERE list_contains(?, file)", [self.failed])
         asked = f"""
+CREATE OR REPLACE TEMP TABLE departed AS
 WITH marker AS (
-  SELECT _file, max_by(sequence - _row, sequence) AS _first, max(sequence) AS _mark, max_by(_op, sequence) AS _is
+  SELECT _file, max_by(sequence - _row, sequence) AS _first, max(sequence) AS _mark, max_by(_op, sequence) AS _is,
+    list_contains($left, _file) AS _left
   FROM {self.raw} AS m
   WHERE (_op = 'file' AND _error IS NULL) OR _op = 'same' OR (_op = 'gone' AND _row_hash IS NULL) GROUP BY _file
-), standing AS (
-  SELECT r._file AS file, r.sequence, {self.key.hash} AS key FROM {self.raw} AS r JOIN marker AS m
+), standing AS MATERIALIZED (
+  SELECT m._left, r.sequence, {self.key.text} AS key FROM {self.raw} AS r JOIN marker AS m
   ON r._file = m._file AND m._is = 'file' AND r.sequence >= m._first AND r.sequence < m._mark WHERE r._op = 'put'
-), stays AS (
-  SELECT key FROM arrived_keys UNION ALL SELECT key FROM standing WHERE NOT list_contains($left, file)
 ), was AS (
-  SELECT key, max(sequence) AS sequence FROM standing WHERE list_contains($left, file) AND key IS NOT NULL GROUP BY key
+  SELECT key, max(sequence) AS sequence FROM standing WHERE _left AND key IS NOT NULL GROUP BY key
 )
-SELECT {shown} FROM {self.raw} AS r JOIN (SELECT * FROM was ANTI JOIN stays USING (key)) AS w
-ON r.sequence = w.sequence ORDER BY r.sequence"""
-        yield from self.con.execute(asked, {"left": left}).to_arrow_reader(_ROWS)
+SELECT was.sequence FROM was ANTI JOIN arrived_keys AS a ON was.key = a.key
+ANTI JOIN (SELECT key FROM standing WHERE NOT _left) AS s ON was.key = s.key"""
+        self.con.execute(asked, {"left": left})
+        found = self.con.execute("SELECT count(*) FROM departed").fetchone()
+        return found[0] if found else 0
 
 
 def key_of(source: TableSource, columns: Sequence[Column]) -> Key:
