@@ -14,6 +14,7 @@ import click
 from dagster_project.commands.ask import sql_command
 from dagster_project.commands.bookmark import bookmark
 from dagster_project.commands.bring import ingest, plan_command, run_command
+from dagster_project.commands.events import events
 from dagster_project.commands.look import doctor, ledger, relocate, status
 from dagster_project.commands.propose import crawl, docs, suggest
 from dagster_project.commands.quarantine import quarantine
@@ -40,6 +41,7 @@ for command in (
     emit,
     collect,
     replay,
+    events,
     sql_command,
     status,
     ledger,

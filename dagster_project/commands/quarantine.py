@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
 import click
 
 from dagster_project.commands.opened import read_declared, served_lake_at
 from dagster_project.commands.options import OK, TROUBLE, lake_option, tells_errors
 from dagster_project.settings import settings
+
+if TYPE_CHECKING:
+    from dagster_project.lake.lake import Lake
 
 
 @click.group()
@@ -60,14 +66,20 @@ def quarantine_release(source: str | None, units: tuple[str, ...], *, rule: str 
     notelake quarantine release
     notelake quarantine release talks --rule mapping.created_at
     """
+    from dagster_project.steps.refused import open_sources
+
+    lake = served_lake_at(settings(lake_uri))
+    let_through(lake, [source] if source else open_sources(lake), units, rule=rule)
+
+
+def let_through(lake: Lake, sources: Sequence[str], units: Sequence[str], *, rule: str | None) -> NoReturn:
+    """Look at refused units of `sources` again, tell what became of them, and exit: with 3 if one is refused again."""
     from dagster_project import terminal
     from dagster_project.pipeline import serve
-    from dagster_project.steps.refused import open_sources
     from dagster_project.steps.release import Released, release, source_of
 
-    lake, declared = served_lake_at(settings(lake_uri)), read_declared()
-    done = Released()
-    for name in [source] if source else open_sources(lake):
+    declared, done = read_declared(), Released()
+    for name in sources:
         with terminal.progress() as observe:
             became = release(lake, source_of(lake, name, declared), rule=rule, units=units, observe=observe)
         serve(lake)
