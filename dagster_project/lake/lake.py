@@ -164,7 +164,8 @@ class Lake(Store):
         """
         con = self._new_database() if self._database is None else self._database.cursor()
         con.execute(f"SET TimeZone = 'UTC'; SET streaming_buffer_size = '{STREAMED_AHEAD}'")
-        self.prepare(con)
+        if self._database is None:  # a file system is a database's, and is registered with it once
+            self.prepare(con)
         return con
 
     def beside(self) -> Lake:
@@ -174,7 +175,9 @@ class Lake(Store):
     def keep_database(self) -> None:
         """Let all connections from now on share one database: for one thread that needs them every second."""
         if self._database is None:
-            self._database = self._new_database()
+            database = self._new_database()
+            self.prepare(database)
+            self._database = database
 
     def _new_database(self) -> duckdb.DuckDBPyConnection:
         self.settings.scratch.mkdir(parents=True, exist_ok=True)

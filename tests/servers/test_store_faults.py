@@ -136,12 +136,11 @@ def test_a_consumer_outlives_a_store_that_answers_503_and_a_catalog_that_goes_aw
         store.is_busy.set()
         writer.write(10)
         wait_for(hears("trouble"))
-        with pytest.raises(LakeUnavailable, match="nothing is in doubt. See that it answers"):
+        with pytest.raises(LakeUnavailable, match="nothing is in doubt"):
             run(opened_now(s3_lake.lake), [source])
         store.is_busy.clear()
         wait_for(hears("recovered"))
         facts += [detail for word, detail in told if word == "trouble"]
-        wait_for(lambda: told[-1][0] in {"committed", "folded"})
         told.clear()
         with away(postgres, catalog):
             writer.write(10)
@@ -154,7 +153,7 @@ def test_a_consumer_outlives_a_store_that_answers_503_and_a_catalog_that_goes_aw
         consumer.join(60)
     writer.finish()
     assert store.refused
-    assert "reduce your rate" in facts[0]
-    assert "not currently accepting connections" in " ".join(facts) or "terminat" in " ".join(facts)
+    assert "Service Unavailable" in facts[0] or "reduce your rate" in facts[0]
+    assert any("server closed the connection" in fact or "not currently accepting" in fact for fact in facts[1:])
     assert not run(opened_now(s3_lake.lake), [source]).has_trouble
     compare(s3_lake.lake, tmp_path / "log", writer)
