@@ -32,6 +32,7 @@ from dagster_project.steps.seen import Seen
 from dagster_project.steps.serve import serve
 from dagster_project.steps.shape import shape
 from dagster_project.steps.tidy import Tidy
+from dagster_project.steps.waiting import forget, keep, waiting
 from dagster_project.views.publish import Publication
 
 __all__ = ["Run", "commit_events", "commit_pending", "fold_pending", "land", "run", "run_source", "serve"]
@@ -133,7 +134,8 @@ def commit_events(
     """Commit the events of what has landed, and leave it to `fold_pending` to make notes of them; not while paused.
 
     A commit writes notes.events and ops.ledger, and ops.quarantine where something is refused. What is to be written
-    to ops.audits is appended to `later`, for the next fold. With `seen` its cost does not grow with what was seen; what
+    to ops.audits is appended to `later`, for the next fold, and kept on disk.
+    With `seen` its cost does not grow with what was seen; what
     landed last and is in `arrived` is not read from raw; with `tidy` small files are not made into larger ones by it.
     With `up_to` arrivals after it are left for the next time.
     Raises as `commit_pending`.
@@ -177,7 +179,7 @@ def _next(
     if raw is None or (last is None and paused_since(lake, raw)):
         return None
     is_stream = source.kind == "stream"
-    if is_stream and part == "whole" and (fold := _next_fold(lake, source, pins, [])) is not None:
+    if is_stream and part == "whole" and (fold := _next_fold(lake, source, pins, None)) is not None:
         return fold  # what a run that commits events first has left
     after = note_cursor(lake, pins[(EVENTS if is_stream else NOTES).identifier], source.name)
     to = next_batch_end(lake, source, pins, after)
@@ -188,11 +190,12 @@ def _next(
     return Batch(lake, source, pins, after, to, lake.connect(), lake.clock(), part=part, later=kept, arrived=rows)
 
 
-def _next_fold(lake: Lake, source: Source, pins: Mapping[str, Pin], later: list[pa.Table]) -> Batch | None:
+def _next_fold(lake: Lake, source: Source, pins: Mapping[str, Pin], later: list[pa.Table] | None) -> Batch | None:
     after, to = (note_cursor(lake, pins[table.identifier], source.name) for table in (NOTES, EVENTS))
     if after >= to:
         return None
-    return Batch(lake, source, pins, after, to, lake.connect(), lake.clock(), part="fold", later=later)
+    kept = waiting(lake, source.name) if later is None else later
+    return Batch(lake, source, pins, after, to, lake.connect(), lake.clock(), part="fold", later=kept)
 
 
 def _commit_one(batch: Batch, observe: Observer) -> Committed:
@@ -202,6 +205,7 @@ def _commit_one(batch: Batch, observe: Observer) -> Committed:
         verdict = audit(batch, observe)
         rows = {table.identifier: batch.staged_rows(table) for table in batch.tables()}
         verdict = record(batch, verdict)
+        keep(batch)
     except BaseException:
         batch.discard()
         raise
@@ -210,6 +214,7 @@ def _commit_one(batch: Batch, observe: Observer) -> Committed:
     staged = [file for files in batch.staged.values() for file in files]
     snapshots = commit_batch(batch)
     if batch.part == "fold":
+        forget(batch.lake, name, batch.later)
         batch.later.clear()
     elif batch.told is not None:
         batch.later.append(batch.told)

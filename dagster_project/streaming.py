@@ -7,8 +7,8 @@ Events are committed by one thread and folded into notes by another, so that a f
 catches up, the next events land beside the commit of the last; small files are made into larger ones beside them.
 Whatever tells it to stop, the commits under way are finished, and nothing is in doubt. It keeps nothing that matters:
 positions and cursors are in the lake, so it goes on where it was however it ended, and two at once on one source commit
-each event once; the one that was too late says so. Only what is to be written to `ops.audits` waits in memory for the
-next fold, and is lost if the process is killed before it.
+each event once; the one that was too late says so. What is to
+be written to `ops.audits` waits for the next fold in memory and on this machine's disk, where a kill does not reach it.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from dagster_project.steps.judge import warm_up
 from dagster_project.steps.land import land
 from dagster_project.steps.seen import Seen
 from dagster_project.steps.tidy import Tidy
+from dagster_project.steps.waiting import waiting
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
@@ -150,7 +151,7 @@ class _Consumer:
         self._looked_at: float | None = None
         self._pause = FIRST_PAUSE
         self._troubles: dict[str, str] = {}
-        self._later: list[pa.Table] = []
+        self._later = waiting(lake, source.name)
         self._seen = Seen()
         self._tidy = Tidy(lake, source.name)
         self._beside = lake.beside()

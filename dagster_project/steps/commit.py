@@ -20,6 +20,7 @@ from dagster_project.lake.staging import discard
 from dagster_project.sql_words import literal
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.cursors import note_cursor, note_cursor_name, rewinds
+from dagster_project.steps.waiting import batch_ids
 
 T = TypeVar("T")
 
@@ -138,7 +139,8 @@ def _make_way(batch: Batch, table: Table, pin: Pin) -> Rewritten:
     elif table in PARTS:
         keys = "replaced"
     elif table in _OPS:
-        keys = f"(SELECT {literal(batch.batch_id)} AS batch_id)"
+        batches = [batch.batch_id, *(batch_ids(batch.later) if table == AUDITS and batch.part == "fold" else ())]
+        keys = f"(SELECT unnest([{', '.join(map(literal, batches))}]) AS batch_id)"
     if table.identifier not in batch.staged and table not in (NOTES, *PARTS):
         return Rewritten()
     if table == EVENTS and batch.tidy is not None:

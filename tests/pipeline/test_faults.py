@@ -186,7 +186,7 @@ def killed(lake: str, sender: Sender) -> list[str]:
         who = random.choice(("writer", "collector"))
         how, each = chosen(random, LOG_FAILPOINTS)
         processes.append((f"{who} {how}", sender.begin(who, each)))
-    until = time.monotonic() + (random.uniform(0.3, 2.0) if at is None else 5.0)
+    until = time.monotonic() + (random.uniform(0.3, 2.0) if at is None else 20.0)
     while processes[0][1].is_alive() and time.monotonic() < until:
         writer.write(random.randint(1, 4))
         processes[0][1].join(0.3)
@@ -228,6 +228,11 @@ def compare(lake: str, log: Path, writer: Writer) -> None:
         (ledger,) = con.execute(
             f"SELECT sum(seen), sum(committed), sum(duplicate), sum(quarantined) FROM {relation(pins['ops.ledger'])}"
         ).fetchall()
+        batches = f"SELECT batch_id FROM {relation(pins['ops.ledger'])}"
+        audits = f"SELECT batch_id, suite, expectation, rule FROM {relation(pins['ops.audits'])}"
+        unaudited = con.execute(f"{batches} EXCEPT SELECT batch_id FROM ({audits})").fetchall()
+        twice = con.execute(f"{audits} GROUP BY ALL HAVING count(*) > 1").fetchall()
+    assert (unaudited, twice) == ([], [])
     assert Counter((shard, at) for shard, at, *_ in raw) == Counter(lines_of(log).keys())
     assert {(shard, at): text for shard, at, text, _ in raw} == lines_of(log)
     assert sorted(sequence for *_, sequence in raw) == list(range(1, len(raw) + 1))
