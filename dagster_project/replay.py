@@ -43,6 +43,14 @@ class Replay:
     until: datetime | None = None
     pattern: Pattern | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a span that holds no instant. Raises `UsageError`."""
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise UsageError(
+                f"No event happened from {self.since.isoformat()} on and before {self.until.isoformat()}: the one is "
+                "not before the other. Exchange --from and --to."
+            )
+
     @property
     def shard(self) -> str:
         """Name of the shard in which a log keeps this replay."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -72,3 +73,10 @@ def test_a_replay_writes_each_event_once_and_later_only_what_is_new(world, fresh
         replay_into(lake, since, log)
     with pytest.raises(UsageError, match="There are: live"):
         replay_to(lake, Replay("vault"), out)
+
+
+def test_a_span_that_holds_no_instant_is_refused_and_not_taken_for_no_events() -> None:
+    first, later = datetime(2026, 5, 14, tzinfo=UTC), datetime(2026, 5, 15, tzinfo=UTC)
+    with pytest.raises(UsageError, match="Exchange --from and --to"):
+        Replay("live", later, first)
+    Replay("live", first, later)
