@@ -238,6 +238,13 @@ class TableSource(Declared):
         "append: those, and the rows of files that are gone. merge: of the rows at the source now the latest of each "
         "key of `note`. history: every version of each key, with valid_from, valid_to and is_current.",
     )
+    max_gone_share: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Refuse a landing by which a larger share of the rows would vanish at once, ten or more: a "
+        "table that is suddenly empty, files that are gone and not replaced. Rows stay in mode append.",
+    )
     child_tables: bool | tuple[str, ...] = Field(
         default=False,
         description="Lists and maps whose elements `tables.<source>__<column>` shows, a row each: their columns, with "

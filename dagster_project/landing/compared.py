@@ -109,6 +109,13 @@ class Compared:
             asked = f"SELECT {shown} FROM {self.raw} AS r JOIN (SELECT sequence FROM {keys}) AS w USING (sequence)"
             yield from self.con.execute(f"{asked} ORDER BY sequence").to_arrow_reader(_ROWS)
 
+    @property
+    def stood(self) -> int:
+        """How many rows stood before."""
+        counted = "SELECT count(*) FROM standing_rows WHERE key IS NOT NULL"
+        found = self.con.execute(counted).fetchone() if self.was is not None else None
+        return found[0] if found else 0
+
     def close(self) -> None:
         """Let go of what was kept for the comparison."""
         self.con.close()

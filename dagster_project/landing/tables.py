@@ -34,7 +34,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dagster_project.contracts import INSTANT, INT, TEXT, Column, Table, raw_table, variant_doc
-from dagster_project.errors import SourceUnavailable
+from dagster_project.errors import SourceUnavailable, TooManyGone
 from dagster_project.landing import formats
 from dagster_project.landing.compared import Compared, Digest
 from dagster_project.landing.databases import Database, is_of
@@ -61,6 +61,8 @@ __all__ = ["KnownFile", "Landing", "Retyped", "Scan", "SeenFile", "Stamp", "arri
 
 NOTHING: Final = Head(())
 _HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
+FEW: Final = 10
+"""Fewer rows may vanish at once, whatever share of the source they are."""
 TORN: Final = "it changed while it was read; the next run reads it again"
 
 
@@ -129,6 +131,7 @@ def arrivals(
     raw: str | None = None,
     database: Database | None = None,
     known: Mapping[str, KnownFile] | None = None,
+    max_gone_share: float = 1,
 ) -> Landing:
     """Return what landing `scan` adds to `raw.<source>`.
 
@@ -137,11 +140,12 @@ def arrivals(
     insertion order, which is DuckDB's default. `raw` is what has landed, as SQL: with it, in the modes merge and
     history, rows that the source has no more arrive as `gone`. Memory is bounded by what `con` may hold plus some 16 MB
     pieces. Tables of a `database` are compared with what is `known`, and those that are as they were land nothing.
+    If a larger share of the rows of what is `known` would vanish, draining the batches ends in `TooManyGone`.
     """
     plan = _Plan(
         con, source, scan, columns is not None, tuple(columns or ()), first_sequence, landed_at, last_field_id, scratch
     )
-    return _landing(replace(plan, raw=raw, database=database, files=known or {}))
+    return _landing(replace(plan, raw=raw, database=database, files=known or {}, max_gone_share=max_gone_share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +171,20 @@ class _Plan:
     """What has landed so far, as SQL; needed to tell which rows are gone or changed."""
     database: Database | None = None
     files: Mapping[str, KnownFile] = field(default_factory=dict)
-    """What of a database has landed."""
+    """What of the source has landed."""
+    max_gone_share: float = 1
     refused: Mapping[str, str] = field(default_factory=dict)
     """Tables of a database that could not be read to their end, and why."""
     unchanged: Counter[str] = field(default_factory=Counter)
     """Rows of a database that were read and stand as they are, by table; filled while they are read."""
+
+    def refuse_gone(self, gone: int, known: int) -> None:
+        """Raise `TooManyGone` if so many rows are likelier a mistake than a deletion."""
+        if gone >= FEW and gone > known * self.max_gone_share:
+            raise TooManyGone(
+                f"{self.source.name}: {gone} of {known} rows vanished from {self.source.path} at once; nothing was "
+                "landed. If they were deleted on purpose, run again with --allow-gone; if not, check the source."
+            )
 
     def last(self, file: SeenFile) -> KnownFile | None:
         """Return what landed last of a table of a database."""
@@ -327,6 +340,8 @@ def _batches(landing: Landing) -> Iterator[pa.RecordBatch]:
     plan = landing.plan
     sequence = plan.first_sequence
     loaded: dict[str, int] = {}
+    before = {path: file.rows for path, file in plan.files.items() if not file.error}
+    stands = {path: rows for path, rows in before.items() if path not in plan.scan.gone}
     departed = None
     if plan.raw and plan.source.mode in ("merge", "history"):
         departed = Departed.of(plan.con, plan.raw, landing.columns, plan.source, plan.scan)
@@ -338,12 +353,20 @@ def _batches(landing: Landing) -> Iterator[pa.RecordBatch]:
         for batch in arriving:
             yield batch
             sequence += batch.num_rows
+            stands |= _ended(batch)
+    plan.refuse_gone(sum(before.values()) - sum(stands.values()), sum(before.values()))
     for path in plan.scan.gone:
         yield _marker(landing, "gone", path, sequence)
         sequence += 1
     for rows in departed.rows() if departed else ():
         yield _gone_rows(landing, rows, sequence)
         sequence += rows.num_rows
+
+
+def _ended(batch: pa.RecordBatch) -> dict[str, int]:
+    """Return how many rows the file has that a batch ends with its marker, by its path; nothing if it ends none."""
+    end = batch.slice(batch.num_rows - 1).select(["_op", "_file", "_row", "_error"]).to_pylist()
+    return {row["_file"]: row["_row"] or 0 for row in end if row["_op"] in ("file", "same") and not row["_error"]}
 
 
 def _of_file(
@@ -434,10 +457,12 @@ def _newer(landing: Landing, reading: _Reading, first: int, last: KnownFile | No
             yield _numbered(landing, rows, first + count, count + 1)
             count += rows.num_rows
         plan.unchanged[file.path] = compared.seen - count
+        changed = count
         for rows in compared.gone() if plan.source.incremental == "compare" else ():
             gone = _gone_rows(landing, rows.append_column("_file", _same(file.path, rows.num_rows)), first + count)
             yield gone
             count += rows.num_rows
+        plan.refuse_gone(count - changed, compared.stood)
     if count or last is None:
         yield _marker(landing, "file", file.path, first + count, rows=count, payload=_told(reading))
 

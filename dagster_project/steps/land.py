@@ -446,7 +446,7 @@ def _look_at_table(context: _Context, source: TableSource) -> Look:
     )
     if scan.is_nothing:
         return Look(lambda: unchanged, iter(()), context.pin.table, total=0, notices=notices)
-    landing = _landing(context, source, scan)
+    landing = _landing(context, source, scan, known=known)
     return Look(lambda: unchanged, landing.batches(), landing.table, notices=notices)
 
 
@@ -460,7 +460,7 @@ def _look_at_database(context: _Context, source: TableSource) -> Look:
     return Look(lambda: landing.unchanged, landing.batches(), landing.table, positions=dict(positions))
 
 
-def _landing(context: _Context, source: TableSource, scan: tables.Scan, **of_database: Any) -> tables.Landing:
+def _landing(context: _Context, source: TableSource, scan: tables.Scan, **given: Any) -> tables.Landing:
     own = len(raw_table(source.name, "table").columns)
     return tables.arrivals(
         context.con,
@@ -472,7 +472,8 @@ def _landing(context: _Context, source: TableSource, scan: tables.Scan, **of_dat
         last_field_id=context.lake.metadata(context.pin.metadata_location).last_column_id,
         scratch=context.lake.settings.scratch,
         raw=relation(context.pin),
-        **of_database,
+        max_gone_share=1 if context.allow_gone or source.mode == "append" else source.max_gone_share,
+        **given,
     )
 
 

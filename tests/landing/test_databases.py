@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,7 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
-from dagster_project.errors import SourceInvalid, SourceUnavailable
+from dagster_project.errors import SourceInvalid, SourceUnavailable, TooManyGone
 from dagster_project.lake.lake import Lake, open_lake
 from dagster_project.lake.read import relation
 from dagster_project.landing.databases.address import HIDDEN, address_of
@@ -94,6 +94,21 @@ def test_a_table_lands_whole_anew_if_anything_in_it_changed_and_else_not_at_all(
     assert landed(lake, source) == [("put", "talks", 1, "T1"), ("file", "talks", None, None)]
     talks.execute("DELETE FROM talks")
     assert landed(lake, source) == [("file", "talks", None, None)]
+
+
+@pytest.mark.parametrize("how", [{}, MERGED])
+def test_a_table_that_is_suddenly_nearly_empty_lands_with_consent_only(
+    lake: Lake, talks: sqlite3.Connection, tmp_path: Path, how: dict[str, Any]
+) -> None:
+    source = of_talks(tmp_path, **how)
+    talks.executemany("INSERT INTO talks VALUES (?, 'T', NULL)", [(n,) for n in range(4, 14)])
+    assert len(landed(lake, source)) == 14
+    before = state(lake)
+    talks.execute("DELETE FROM talks WHERE id > 3")
+    with pytest.raises(TooManyGone, match="10 of 13 rows vanished"):
+        land(lake, source, observe=quiet)
+    assert state(lake) == before
+    assert land(lake, source, observe=quiet, allow_gone=True).arrivals == (11 if how else 4)
 
 
 def test_compared_only_what_is_new_changed_or_gone_lands(lake: Lake, talks: sqlite3.Connection, tmp_path: Path) -> None:

@@ -306,7 +306,7 @@ def test_avro_gives_its_records(raw_of: RawOf, tmp_path: Path) -> None:
     with (tmp_path / "t.avro").open("wb") as out:
         fastavro.writer(out, AVRO, rows, codec="deflate")
     raw = landed(raw_of, tmp_path)
-    assert raw.values() == [{"id": 1, "at": at, "who": [{"name": "x"}], "either": "7", "kind": "LONG", "price": Decimal("1.50")}]
+    assert raw.values() == [rows[0] | {"either": "7"}]
     data = (tmp_path / "t.avro").read_bytes()
     (tmp_path / "t.avro").write_bytes(data[:-20])
     raw.land()
