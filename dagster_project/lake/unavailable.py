@@ -4,7 +4,7 @@ What belongs here: telling a fault of the place a lake lies in from a fault of o
 it. What does not: trying again (`streaming`, Dagster), and what a commit makes of its own answer (`catalog`).
 
 Nothing is in doubt after it: a commit is one transaction of the catalog, and what was written beside it is no part of
-any table; `notelake vacuum` deletes it. Other libraries are asked for by name only once they are imported: who raises
+any table; the upkeep job deletes it. Other libraries are asked for by name only once they are imported: who raises
 an error of theirs has done so.
 """
 
