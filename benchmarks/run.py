@@ -28,6 +28,7 @@ FULL = (
     ("databases.py",),
     ("memory.py",),
     ("translation.py",),
+    ("analytics.py", "--rows", "10000000"),
     ("shell_open.py",),
 )
 QUICK = (
