@@ -113,7 +113,8 @@ def _list(source: StreamSource) -> tuple[AbstractFileSystem, dict[str, list[_Seg
     except Exception as error:  # whatever the store's own client raises
         raise SourceUnavailable(
             f"The stream {source.name!r} can't be listed at {source.path}: {error or type(error).__name__}. Nothing "
-            "was read; see that the folder is there and may be read, then run again."
+            "was read; see that the folder is there and may be read, then run again. `notelake emit` and `notelake "
+            "collect` make that of a new stream."
         ) from error
     files = [entry for entry in entries if entry["type"] != "directory"]
     found: dict[str, list[_Segment]] = {}
