@@ -24,6 +24,7 @@ from dagster_project.errors import SourceInvalid
 from dagster_project.landing.departed import Key, key_of
 from dagster_project.landing.reading import cursor_of
 from dagster_project.landing.row_hash import mix
+from dagster_project.landing.standing import GONE, READ
 from dagster_project.sources import TableSource
 from dagster_project.sql_words import identifier, literal
 
@@ -126,7 +127,7 @@ class Compared:
         return f"""
 WITH marker AS (
   SELECT _file, max_by(sequence - _row, sequence) AS _first, max(sequence) AS _mark, max_by(_op, sequence) AS _is
-  FROM {self.raw} AS m WHERE {own} AND ((_op = 'file' AND _error IS NULL) OR (_op = 'gone' AND _row_hash IS NULL))
+  FROM {self.raw} AS m WHERE {own} AND ({READ} OR {GONE})
   GROUP BY _file
 ), stood AS (
   SELECT r.sequence, r._op AS op, r._row_hash AS row_hash, CASE WHEN r._op <> 'refused' THEN {was.hash} END AS key,

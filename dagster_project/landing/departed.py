@@ -18,6 +18,7 @@ import pyarrow as pa
 from dagster_project.contracts import Column, variant_doc
 from dagster_project.errors import SourceInvalid
 from dagster_project.landing.reading import cursor_of
+from dagster_project.landing.standing import COUNTS, key_part
 from dagster_project.landing.table_files import Scan
 from dagster_project.sources import TableSource
 from dagster_project.sql_words import identifier, literal
@@ -34,6 +35,7 @@ class Key:
     """What they are called at the source."""
     variants: tuple[str | None, ...]
     """For each of them the column of the values that do not fit it."""
+    types: tuple[pa.DataType, ...]
 
     @property
     def all_columns(self) -> tuple[str, ...]:
@@ -52,8 +54,8 @@ class Key:
 
     def _parts(self) -> list[str]:
         return [
-            f"nullif(coalesce(CAST({identifier(name)} AS VARCHAR), {identifier(variant) if variant else 'NULL'}), '')"
-            for name, variant in zip(self.columns, self.variants, strict=True)
+            key_part(identifier(name), type_, identifier(variant) if variant else None)
+            for name, type_, variant in zip(self.columns, self.types, self.variants, strict=True)
         ]
 
     def told_in(self, payload: str) -> str:
@@ -139,7 +141,7 @@ WITH marker AS (
   SELECT _file, max_by(sequence - _row, sequence) AS _first, max(sequence) AS _mark, max_by(_op, sequence) AS _is,
     list_contains($left, _file) AS _left
   FROM {self.raw} AS m
-  WHERE (_op = 'file' AND _error IS NULL) OR _op = 'same' OR (_op = 'gone' AND _row_hash IS NULL) GROUP BY _file
+  WHERE {COUNTS} GROUP BY _file
 ), standing AS MATERIALIZED (
   SELECT m._left, r.sequence, {self.key.text} AS key FROM {self.raw} AS r JOIN marker AS m
   ON r._file = m._file AND m._is = 'file' AND r.sequence >= m._first AND r.sequence < m._mark WHERE r._op = 'put'
@@ -158,7 +160,9 @@ def key_of(source: TableSource, columns: Sequence[Column]) -> Key:
     names = key_columns(source, columns)
     headers = {column.name: column.doc for column in columns}
     by_doc = {column.doc: column.name for column in columns}
-    return Key(names, tuple(headers[name] for name in names), tuple(by_doc.get(variant_doc(name)) for name in names))
+    types = {column.name: column.type for column in columns}
+    variants = tuple(by_doc.get(variant_doc(name)) for name in names)
+    return Key(names, tuple(headers[name] for name in names), variants, tuple(types[name] for name in names))
 
 
 def key_columns(source: TableSource, columns: Sequence[Column]) -> tuple[str, ...]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import pyarrow as pa
-
 from dagster_project.contracts import BOOL, INSTANT, Column, Current, Table, raw_table, variant_doc
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation as rows_of
+from dagster_project.landing.standing import COPY, COUNTS, READ, key_part
 from dagster_project.sql_words import identifier, literal, sql_type
 
 ARRIVAL: Final = tuple(column.name for column in raw_table("any", "table").columns)
@@ -188,8 +187,7 @@ SELECT {shown} FROM version JOIN {raw} AS arrival ON arrival.sequence = version.
 
 
 def _markers(table: Table, current: Current, ledger: str | None) -> str:
-    gone = "" if current.mode == "append" else " OR (_op = 'gone' AND _row_hash IS NULL)"
-    markers = f"((_op = 'file' AND _error IS NULL) OR _op = 'same'{gone})"
+    markers = f"({READ} OR {COPY})" if current.mode == "append" else COUNTS
     if ledger is None:
         return markers
     # The ledger tells of a file under the first of its arrivals, which stand right before the marker.
@@ -200,15 +198,11 @@ def _markers(table: Table, current: Current, ledger: str | None) -> str:
 
 def _key_parts(table: Table, current: Current) -> list[str]:
     """Return SQL of the parts of a row's key, as text; null for one that is empty, or NaN, which equals nothing."""
-    variants = {column.doc: column for column in table.columns}
-    parts = []
-    for column in map(table.column, current.key):
-        value = f"CAST(arrival.{identifier(column.name)} AS VARCHAR)"
-        no_key = "'nan'" if pa.types.is_floating(column.type) else "''"
-        part = f"nullif({value}, {no_key})"
-        variant = variants.get(variant_doc(column.name))
-        parts.append(f"coalesce({part}, nullif(arrival.{identifier(variant.name)}, ''))" if variant else part)
-    return parts
+    variants = {column.doc: f"arrival.{identifier(column.name)}" for column in table.columns}
+    return [
+        key_part(f"arrival.{identifier(column.name)}", column.type, variants.get(variant_doc(column.name)))
+        for column in map(table.column, current.key)
+    ]
 
 
 def _has_key(parts: Iterable[str]) -> str:

@@ -24,7 +24,7 @@ from dagster_project.errors import SourceInvalid, SourceUnavailable
 from dagster_project.landing.formats import delimited
 from dagster_project.landing.table_columns import Wanted, add_columns, place
 from dagster_project.landing.tables import arrivals, look
-from dagster_project.sources import TableSource
+from dagster_project.sources import NoteMapping, TableSource
 
 TALKS = Path(__file__).parents[2].parent / "shared" / "corpora" / "talks"
 needs_talks = pytest.mark.skipif(not TALKS.is_dir(), reason="../shared/corpora/talks is not here")
@@ -539,3 +539,12 @@ def test_the_talks_as_json_lines_agree_with_pythons_reader(raw_of: RawOf) -> Non
         given_ = {key: value for key, value in line.items() if value is not None}
         assert row.keys() == given_.keys()
         assert all(agrees(row[key], value) for key, value in given_.items())
+
+
+def test_a_row_whose_key_is_no_number_has_no_key_that_could_be_gone(of_files: OfFiles, tmp_path: Path) -> None:
+    raw = of_files(tmp_path)
+    raw.source = TableSource(name="trial", path=str(tmp_path), mode="merge", note=NoteMapping(key=("id",)))
+    for ids in ([1.0, float("nan"), 2.0], [2.0]):
+        pq.write_table(pa.table({"id": ids}), tmp_path / "a.parquet")
+        raw.land()
+    assert [row["id"] for row in raw.of("gone")] == [1.0]
