@@ -19,6 +19,7 @@ from dagster_project.contracts import AUDITS, LEDGER
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation
+from dagster_project.lake.unavailable import tells_unavailable
 from dagster_project.steps.batch import Batch
 
 _SUFFIX = ".arrow"
@@ -47,6 +48,7 @@ def batch_ids(tables: Sequence[pa.Table]) -> list[str]:
     return [str(table["batch_id"][0]) for table in tables if table.num_rows]
 
 
+@tells_unavailable
 def waiting(lake: Lake, source: str) -> list[pa.Table]:
     """Return what is still to be written down of commits that stand, oldest first; and forget what is written."""
     files = {file.stem: file for file in sorted(_folder(lake, source).glob(f"[!.]*{_SUFFIX}"))}

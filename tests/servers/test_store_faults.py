@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,7 +67,8 @@ class Store:
                 length = headers.get("Content-Length", len(body)) if self.command == "HEAD" else len(body)
                 self.send_header("Content-Length", str(length))
                 self.end_headers()
-                self.wfile.write(b"" if self.command == "HEAD" else body)
+                with suppress(ConnectionError):  # who asked may have given it up
+                    self.wfile.write(b"" if self.command == "HEAD" else body)
 
             do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
 
