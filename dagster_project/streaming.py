@@ -3,7 +3,8 @@
 What belongs here: when to look, to fold, to serve and to try again. What does not: how a commit is made (`pipeline`)
 and how it looks to who watches (`live`).
 
-Events are committed by one thread and folded into notes by another, so that a fold keeps no event waiting. While it
+Events are committed by one thread and folded into notes by another, or by a process of its own (`folding_process`)
+that gives way to the commits, so that a fold keeps no event waiting. While it
 catches up, the next events land beside the commit of the last; small files are made into larger ones beside them.
 Whatever tells it to stop, the commits under way are finished, and nothing is in doubt. It keeps nothing that matters:
 positions and cursors are in the lake, so it goes on where it was however it ended, and two at once on one source commit
@@ -13,16 +14,20 @@ be written to `ops.audits` waits for the next fold in memory and on this machine
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from threading import Event
+from multiprocessing import get_context, parent_process
+from threading import Event, Thread
 from typing import Final, Literal, Protocol
 
 import pyarrow as pa
 
+from dagster_project.contracts import Clock, Ids
 from dagster_project.errors import (
     AuditFailed,
     CommitConflict,
@@ -34,6 +39,7 @@ from dagster_project.errors import (
 from dagster_project.lake.lake import Lake, open_lake
 from dagster_project.pipeline import commit_events, fold_pending, serve
 from dagster_project.reports import Committed, Counts, Landed
+from dagster_project.settings import Settings
 from dagster_project.sources import StreamSource
 from dagster_project.steps.arrived import Arrived
 from dagster_project.steps.judge import warm_up
@@ -61,7 +67,7 @@ class Pace:
     """So many events end a look: what is beyond is committed next, without waiting. A chunk is not cut."""
     fold_interval: float = 30.0
     """Between two folds of events into notes."""
-    views_interval: float = 2.0
+    views_interval: float = 1.0
     """Between two renewals of the views, and so from a commit to the views that show it, at most."""
 
 
@@ -106,8 +112,11 @@ def consume(
     tell: Tell,
     pace: Pace = Pace(),
     until: Until = "stopped",
+    folder: Executor | None = None,
 ) -> tuple[Progress, ...]:
     """Consume `sources` until `stop` is set or `until` is reached; then fold and serve what is left.
+
+    `folder` is what folds, and is shut down at the end: a thread, if none is given.
 
     A source that can't be read is tried again, ever less often, and hinders no other; so is one whose batch is refused.
     A lake that can't be read or written now (a full disk, a store that answers 503, a catalog that restarts) is waited
@@ -115,8 +124,8 @@ def consume(
     """
     warm_up()
     lake.keep_database()
-    with ThreadPoolExecutor(1, "fold") as folder:
-        consumers = [_Consumer(lake, source, pace, tell, folder) for source in sources]
+    with folder or ThreadPoolExecutor(1, "fold") as folding:
+        consumers = [_Consumer(lake, source, pace, tell, folding) for source in sources]
         views = _Views(lake, pace)
         while not stop.is_set():
             for consumer in consumers:
@@ -175,7 +184,7 @@ class _Consumer:
         if self._folding is not None and self._folding.done():
             changed = self.guarded(self._take_fold) or changed
         if self._is_unfolded and self._folding is None and time.monotonic() >= self._fold_at:
-            self._begin_fold()
+            self._begin_fold(self._folder)
         return changed
 
     def finish(self) -> None:
@@ -185,7 +194,7 @@ class _Consumer:
         if self._folding is not None:
             self.guarded(self._take_fold)
         if self._is_unfolded:
-            self._begin_fold()
+            self._begin_fold(self._lander)  # there is nothing left to give way to
             self.guarded(self._take_fold)
 
     def close(self) -> None:
@@ -193,11 +202,12 @@ class _Consumer:
         self._lander.shutdown()
         self._tidy.close()
 
-    def _begin_fold(self) -> None:
+    def _begin_fold(self, folder: Executor) -> None:
         self._fold_at = time.monotonic() + self._pace.fold_interval
         self._is_unfolded = False
         self._written, self._later = self._later, []
-        self._folding = self._folder.submit(_fold, self._lake, self._source, self._written)
+        lake = self._lake
+        self._folding = folder.submit(_fold, lake.settings, lake.clock, lake.ids, self._source, self._written)
 
     def _take_fold(self) -> bool:
         """Take note of a fold, and wait for it if it is under way; tell whether the lake has changed."""
@@ -306,9 +316,30 @@ class _Consumer:
         self._noticed = told
 
 
-def _fold(lake: Lake, source: StreamSource, later: list[pa.Table]) -> tuple[Committed, ...]:
+def folding_process() -> Executor:
+    """Return a process that folds beside a consumer and gives way to it. The lake's clock and ids must go there."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_give_way)
+
+
+def _give_way() -> None:
+    """Let commits go first, let the consumer say when to end, and end with it however it does."""
+    os.nice(10)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+    os._exit(1)
+
+
+def _fold(
+    where: Settings, clock: Clock, ids: Ids, source: StreamSource, later: list[pa.Table]
+) -> tuple[Committed, ...]:
     """Fold on a lake of its own, as what one keeps in memory is for one thread; on one core, beside the commits."""
-    own = open_lake(replace(lake.settings, threads=1), clock=lake.clock, ids=lake.ids, create=False)
+    own = open_lake(replace(where, threads=1), clock=clock, ids=ids, create=False)
     return fold_pending(own, source, later=later)
 
 

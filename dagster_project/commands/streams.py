@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--views-interval",
     type=click.FloatRange(0),
-    default=2.0,
+    default=1.0,
     show_default=True,
     help="Seconds from a commit to the views that show it.",
 )
@@ -79,7 +79,7 @@ def stream(
     notelake stream --until-idle --quiet
     """
     from dagster_project.live import watching
-    from dagster_project.streaming import Pace, consume
+    from dagster_project.streaming import Pace, consume, folding_process
 
     if once and until_idle:
         raise UsageError("--once and --until-idle say when to end: give one of them.")
@@ -88,7 +88,8 @@ def stream(
     pace = Pace(interval, max_events, fold_interval, views_interval)
     with _stopping(seconds) as stop, watching(quiet=quiet) as tell:
         until: Until = "once" if once else "idle" if until_idle else "stopped"
-        done = consume(lake, sources, stop=stop, tell=tell, pace=pace, until=until)
+        folder = folding_process() if until == "stopped" else None
+        done = consume(lake, sources, stop=stop, tell=tell, pace=pace, until=until, folder=folder)
     if not quiet:
         click.echo(
             f"{sum(each.counts.seen for each in done):,} events in {sum(each.commits for each in done):,} commits."

@@ -97,7 +97,7 @@ class Seen:
         # Only their first 48 bits are compared: what is found is looked up by them in all that arrive.
         short = np.sort(hashes & _HASH)
         found = [short[1:][short[1:] == short[:-1]]]
-        asked = np.unique(short)
+        asked = short[np.append(True, short[1:] != short[:-1])] if len(short) else short
         files: set[str] = set()
         for run in self._runs:
             hits, ids = run.with_hashes(asked)

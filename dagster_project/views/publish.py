@@ -21,9 +21,8 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -151,6 +150,7 @@ def publish(
         failpoint("serve.built")
         os.replace(new, to)
         _sync(to.parent)
+        _remember(to, publication)
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(f"{_state(to)} {to}", "utf-8")
     finally:
@@ -164,12 +164,26 @@ def published(to: Path) -> Publication | None:
     The file is opened read-only and closed at once. It is attached, not connected to: DuckDB would give back the
     database this process opened there before, even after a swap.
     """
-    return _read(to, _state(to)) if to.is_file() else None
+    if not to.is_file():
+        return None
+    state = _state(to)
+    if _LAST.get(to, ("", None))[0] != state:
+        _LAST[to] = state, _read(to)
+    return _LAST[to][1]
 
 
-@lru_cache(maxsize=16)
-def _read(to: Path, _state: str) -> Publication | None:
-    """Read what the file says; its state is part of the question, so that a file is read once and a new one again."""
+_LAST: Final[dict[Path, tuple[str, Publication | None]]] = {}
+"""What the file at a place says, and the state it was in: a file is read once, and one made here never."""
+
+
+def _remember(to: Path, publication: Publication) -> None:
+    """Take note of what was put at `to`."""
+    served_at = publication.published_at.astimezone(UTC)
+    _LAST[to] = _state(to), replace(publication, published_at=served_at)
+
+
+def _read(to: Path) -> Publication | None:
+    """Read what the file says."""
     try:
         with duckdb.connect() as connection:
             connection.execute(f"ATTACH {literal(str(to))} AS lake (READ_ONLY)")
