@@ -20,6 +20,8 @@ from dagster_project.errors import Unsupported
 
 FEW_DISTINCT: Final = 100
 """HyperLogLog's sparse form, with 26 bits of a hash for each value, counts so many without an error worth naming."""
+USUAL_ERROR: Final = 0.023
+"""With a larger error there are fewer buckets, and the sparse form ends sooner."""
 FEW_RANKED: Final = 30
 """A t-digest of compression 100 keeps so many values apart."""
 HASHED: Final = {"tinyint", "smallint", "integer", "bigint", "varchar", "char", "date", "boolean", "decimal", "uuid"}
@@ -38,6 +40,8 @@ def approx_distinct(call: Aggregate) -> Typed:
     call.takes(1, 2)
     call.order_node = None
     value = call.values[0]
+    if len(call) == 2 and not 0.0040625 <= float(call.values[1].const or 0) <= USUAL_ERROR:
+        raise call.refuse("with another error than 0.0040625 to 0.023 is not given here", "Write count(DISTINCT x).")
     if value.type.name not in {*HASHED, "timestamp", "time", "varbinary", "double", "real", "unknown"}:
         raise call.refuse(f"of {value.type} is an estimate, which is not given here", "Write count(DISTINCT x).")
     counted = Typed(call.make("count", value.sql, distinct=True), BIGINT)
