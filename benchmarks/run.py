@@ -47,6 +47,7 @@ QUICK = (
     ("databases.py", "--rows", "100000"),
     ("memory.py", "--rows", "100000"),
     ("translation.py",),
+    ("analytics.py", "--rows", "200000", "--runs", "1"),
     ("shell_open.py", "--files", "100", "--runs", "3"),
 )
 

@@ -167,6 +167,9 @@ KNOW = """
   `UNLOAD ('…') TO '…' IAM_ROLE default FORMAT AS PARQUET|CSV|JSON PARTITION BY (…)` and its other options but FIXEDWIDTH, ENCRYPTED, BZIP2,
   MAXFILESIZE, ROWGROUPSIZE, CLEANPATH and MANIFEST VERBOSE.
 - `$spectrum_oid` of Redshift Spectrum is refused: it is a number of Spectrum's own that nothing here has.
+- The macros of a plain shell give what their examples say in DuckDB 1.5 and 2.0. In older shells some are not there: in 1.4 `array_join`
+  and `listagg`; in 1.2 and 1.3 also `regexp_extract` of Athena and several-argument macros of Redshift (`btrim`, `sha2`,
+  `json_extract_path_text`); before 1.2 those of dates too.
 - A table without its schema is taken from the one schema that has it.
 """
 

@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from dagster_project.settings import Settings
+from dagster_project.views.sql_files import read_macros
 
 from .conftest import opened
 from .daemons import SERVERS
@@ -110,3 +111,42 @@ def _told(interpreter: Path, view_file: Path) -> dict[str, dict[str, object]]:
     assert done.returncode == 0, done.stderr[-3000:]
     told: dict[str, dict[str, object]] = json.loads(done.stdout)
     return told
+
+
+MACROS = """
+import duckdb, json, sys
+con = duckdb.connect()
+con.execute("SET TimeZone = 'UTC'; CREATE SCHEMA athena; CREATE SCHEMA redshift")
+macros, bad = json.loads(sys.argv[1]), []
+for macro in macros:
+    con.execute(macro["create"])
+for macro in macros:
+    con.execute(f"SET search_path = '{macro['schema']}'")
+    for call, result in macro["examples"]:
+        if con.execute(f"SELECT ({call}) IS NOT DISTINCT FROM ({result})").fetchone() != (True,):
+            bad.append(call)
+print(json.dumps({"bad": bad, "macros": len(macros)}))
+"""
+
+
+def test_the_macros_give_what_their_examples_say_in_duckdb_2() -> None:
+    python = SERVERS / "duckdb2" / "bin" / "python"
+    if not python.is_file():
+        pytest.skip("there is no environment with DuckDB 2.0: run tests/servers/install.sh")
+    macros = [
+        {
+            "schema": macro.schema,
+            "create": f"CREATE MACRO {macro.identifier}("
+            + ", ".join(p.name if p.default is None else f"{p.name} := {p.default}" for p in macro.parameters)
+            + f") AS {macro.sql}",
+            "examples": macro.examples,
+        }
+        for macro in read_macros(Path(__file__).parents[2] / "sql" / "macros")
+        if macro.examples
+    ]
+    done = subprocess.run(
+        [str(python), "-c", MACROS, json.dumps(macros)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout) == {"bad": [], "macros": len(macros)}
+    assert len(macros) > 80

@@ -12,11 +12,11 @@ WITH counted AS (
     max(observed_at) AS last_observed_at
   FROM notes.notes GROUP BY source
   UNION ALL
-  SELECT source, 0, count(*), 0, 0, 0, CAST(NULL AS TIMESTAMP WITH TIME ZONE) FROM notes.versions GROUP BY source
+  SELECT source, 0, count(*), 0, 0, 0, NULL FROM notes.versions GROUP BY source
   UNION ALL
   SELECT source, 0, 0, count(*), 0, 0, max(landed_at) FROM notes.events GROUP BY source
   UNION ALL
-  SELECT source, 0, 0, 0, 0, count(DISTINCT unit), CAST(NULL AS TIMESTAMP WITH TIME ZONE)
+  SELECT source, 0, 0, 0, 0, count(DISTINCT unit), NULL
   FROM ops.quarantine WHERE released_at IS NULL AND discarded_at IS NULL GROUP BY source
 )
 SELECT
