@@ -11,6 +11,7 @@ VERSITYGW=v1.8.0
 PYSPARK=4.0.5
 KINESALITE=3.3.3
 JARS="org.apache.iceberg:iceberg-spark-runtime-4.0_2.13:1.10.0 org.xerial:sqlite-jdbc:3.50.3.0"
+TRINO_VERSION=476
 DUCKDB2='2.0.*'
 HTTPFS=1.5.5
 
@@ -94,7 +95,17 @@ spark() {
   environment venv "pyspark==$PYSPARK"
 }
 
-{ postgresql; mariadb; redis; touch "$SERVERS/log/debian.done"; } & s3 & kinesalite & spark & environment duckdb2 "duckdb==$DUCKDB2" pytz & httpfs &
+trino() { # 820 MB, so only if asked for: TRINO=1. It runs on Java 24 or newer, and takes half a minute to start
+  [ -n "${TRINO:-}" ] || return
+  [ -d "$SERVERS/trino-server-$TRINO_VERSION/lib" ] && return
+  has mvn || { missing trino "It comes by Maven, which is not here."; return; }
+  mvn --quiet --batch-mode dependency:copy -Dartifact="io.trino:trino-server:$TRINO_VERSION:tar.gz" \
+    -DoutputDirectory="$SERVERS" > "$SERVERS/log/trino.log" 2>&1 &&
+    tar xzf "$SERVERS/trino-server-$TRINO_VERSION.tar.gz" -C "$SERVERS" && rm "$SERVERS/trino-server-$TRINO_VERSION.tar.gz" ||
+    missing trino "See $SERVERS/log/trino.log."
+}
+
+{ postgresql; mariadb; redis; touch "$SERVERS/log/debian.done"; } & s3 & kinesalite & spark & trino & environment duckdb2 "duckdb==$DUCKDB2" pytz & httpfs &
 wait
 
 if ls "$SERVERS"/log/*.missing > /dev/null 2>&1; then

@@ -10,19 +10,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dagster_project.pipeline import run
-from dagster_project.settings import Settings, settings
-from dagster_project.sources import Source
+from dagster_project.settings import Settings
 from dagster_project.views.sql_files import without_header
 
-from .conftest import SERVERS, opened
+from .conftest import opened
+from .daemons import SERVERS
 from .trino import ask, trino
 from .view_rows import ROOT, derive, here, portable, standing, texts
 
@@ -38,12 +36,10 @@ HERE_ONLY = {
 }
 
 
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory, sample: Sequence[Source]) -> Settings:
+@pytest.fixture
+def lake(on_local_disk: Settings) -> Settings:
     """The sample in a lake on local disk."""
-    where = settings(str(tmp_path_factory.mktemp("lake") / "lake"))
-    run(opened(where), sample)
-    return where
+    return on_local_disk
 
 
 def test_all_views_but_six_are_written_for_three_engines() -> None:

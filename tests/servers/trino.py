@@ -14,8 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from .conftest import SERVERS
-from .daemons import daemon, free_port
+from .daemons import SERVERS, daemon, free_port
 
 JAVA_LEAST = 24
 _OPTIONS = (
@@ -108,7 +107,7 @@ def _wait(port: int) -> None:
 
 def ask(port: int, sql: str) -> list[list[Any]]:
     """Return the rows of a statement."""
-    headers = {"X-Trino-User": "test", "X-Trino-Time-Zone": "UTC"}
+    headers = {"X-Trino-User": "test", "X-Trino-Time-Zone": "UTC", "X-Trino-Client-Capabilities": "PARAMETRIC_DATETIME"}
     request: Any = urllib.request.Request(f"http://127.0.0.1:{port}/v1/statement", data=sql.encode(), headers=headers)
     rows: list[list[Any]] = []
     while True:
