@@ -28,7 +28,7 @@ from ..pipeline.test_faults import opened as opened_now
 from .conftest import Postgres
 from .consuming import wait_for
 
-pytestmark = [pytest.mark.servers, pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]  # takes the servers of `make test-servers`
 PACE = Pace(interval=0.1, fold_interval=1, views_interval=0.5)
 SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your rate.</Message></Error>"
 
