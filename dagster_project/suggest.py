@@ -24,6 +24,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import duckdb
 
+from dagster_project.audit.suites import On
 from dagster_project.contracts import EVENTS, NOTES
 from dagster_project.errors import UsageError
 from dagster_project.settings import bundled
@@ -71,8 +72,8 @@ class Profiled:
     """Columns to look at; all that the source brought if None."""
     properties: str | None
     """Column that holds more of them as a JSON object."""
-    once: str
-    """SQL columns within which a value that is unique stands once."""
+    standing: str | None = None
+    """SQL of the rows that stand, where the table keeps others too: among them a value may be unique."""
     landed: str | None = None
     """Column with the instant of a row's landing, where the table keeps all of them."""
 
@@ -116,6 +117,10 @@ class Facts:
     """An example of a row that lacks it."""
     longest: int
     """Characters of the longest text; 0 if it is no text."""
+    standing: int = 0
+    """How many rows that stand have it."""
+    apart: int = 0
+    """How many different values these have."""
 
 
 def suggest(con: duckdb.DuckDBPyConnection, source: str) -> dict[str, Any]:
@@ -143,12 +148,22 @@ def _subject(con: duckdb.DuckDBPyConnection, source: str) -> Profiled:
     mine = f"source = {literal(source)}"
     if "events" in ops:
         columns = ("type", "occurred_at", "path", "actor")
-        return Profiled(EVENTS.identifier, mine, "event_id", "event_id", columns, "detail", "source", "landed_at")
+        return Profiled(EVENTS.identifier, mine, "event_id", "event_id", columns, "detail", landed="landed_at")
     if _is_table(con, source):
         name, row = f"raw.{source}", "_file || ' row ' || _row"
-        return Profiled(name, "_op = 'put'", "sequence", row, None, None, "_file, _file_sha256", "_landed_at")
+        standing = _standing(con, source)
+        return Profiled(name, "_op = 'put'", "sequence", row, None, None, standing=standing, landed="_landed_at")
     told = ("title", "author", "created_at")
-    return Profiled(NOTES.identifier, mine, "note_id", "path", told, "properties", "source")
+    return Profiled(NOTES.identifier, mine, "note_id", "path", told, "properties")
+
+
+def _standing(con: duckdb.DuckDBPyConnection, source: str) -> str:
+    """Return SQL of the rows that a table source has now; in mode history `tables.<source>` has those before them."""
+    table = relation(f"tables.{source}")
+    held = {name for name, *_ in con.execute(f"DESCRIBE {relation(f'raw.{source}')}").fetchall()}
+    told = {name for name, *_ in con.execute(f"DESCRIBE {table}").fetchall()} - held
+    flag = next((name for name in ("is_current", "_is_current") if name in told), None)
+    return f"{table} AS standing WHERE {flag or 'true'}"
 
 
 def _is_table(con: duckdb.DuckDBPyConnection, source: str) -> bool:
@@ -223,7 +238,10 @@ def _facts(con: duckdb.DuckDBPyConnection, subject: Profiled, value: Value, rows
             found = con.execute(f"SELECT DISTINCT value {rows_} WHERE value IS NOT NULL ORDER BY 1")
             few = tuple(text for (text,) in found.fetchall())
     (lacking,) = _row(con, f"SELECT min(example) {rows_} WHERE value IS NULL")
-    return Facts(value, rows, present, distinct, least, greatest, few, are_dates, lacking, longest)
+    standing, apart = present, distinct
+    if subject.standing is not None and value.sort in ("text", "number"):
+        standing, apart = _row(con, f"SELECT count({value.sql}), count(DISTINCT {value.sql}) FROM {subject.standing}")
+    return Facts(value, rows, present, distinct, least, greatest, few, are_dates, lacking, longest, standing, apart)
 
 
 def _is_nearly(fact: Facts) -> bool:
@@ -255,7 +273,7 @@ def _rules(subject: Profiled, fact: Facts) -> Iterator[dict[str, Any]]:
     if subject.properties is not None and fact.value.name not in (subject.columns or ()):
         yield _type_rule(subject, fact)
     is_name = fact.value.sort in ("text", "number") and not fact.are_dates and fact.longest <= LONGEST_NAME
-    if is_name and fact.distinct == fact.present >= UNIQUE_FROM:
+    if is_name and fact.apart == fact.standing >= UNIQUE_FROM:
         yield _unique(subject, fact)
 
 
@@ -376,11 +394,15 @@ def _type_rule(subject: Profiled, fact: Facts) -> dict[str, Any]:
 
 
 def _unique(subject: Profiled, fact: Facts) -> dict[str, Any]:
+    """Return a rule that a value stands once: of a table source among all rows that stand, else in a batch."""
     name, value = fact.value.name, fact.value.sql
-    where = _braced(f"WHERE {subject.scope} AND {value} IS NOT NULL GROUP BY {subject.once}, {value}")
+    stands = "true" if subject.standing else subject.scope
+    once = f"{value}" if subject.standing else f"source, {value}"
+    where = _braced(f"WHERE {stands} AND {value} IS NOT NULL GROUP BY {once}")
     query = f"SELECT {_braced(value)} AS value, count(*) AS rows FROM {{batch}} {where} HAVING count(*) > 1"
-    because = f"all {fact.present:,} values differ"
-    return _rule(name, "unique", "table", query, f"`{name}` is unique.", because)
+    because = f"all {fact.standing:,} values differ"
+    on: On = "would_be" if subject.standing else "staged"
+    return _rule(name, "unique", "table", query, f"`{name}` is unique.", because, on=on)
 
 
 def _row_rule(subject: Profiled, name: str, what: str, condition: str, said: str, because: str) -> dict[str, Any]:
@@ -393,7 +415,7 @@ def _braced(sql: str) -> str:
     return sql.replace("{", "{{").replace("}", "}}")
 
 
-def _rule(name: str, what: str, rule: str, query: str, said: str, because: str) -> dict[str, Any]:
+def _rule(name: str, what: str, rule: str, query: str, said: str, because: str, *, on: On = "staged") -> dict[str, Any]:
     words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "value"
     return {
         "type": "unexpected_rows_expectation",
@@ -401,7 +423,7 @@ def _rule(name: str, what: str, rule: str, query: str, said: str, because: str) 
         "description": said,
         "severity": "critical" if rule == "table" else "warning",
         "meta": {
-            "notelake": {"name": f"{words}_{what}", "rule": rule, "on": "staged", "reason": f"not so: {said}"},
+            "notelake": {"name": f"{words}_{what}", "rule": rule, "on": on, "reason": f"not so: {said}"},
             "suggested": {"because": because},
         },
     }

@@ -115,7 +115,8 @@ def suites_markdown(folder: Path) -> str:
         "A **row** rule refuses single units, which go to `ops.quarantine`; a **table** rule refuses the batch, and "
         "the last good state is served; a **watch** rule refuses nothing and is told. The suites lie in "
         "`expectations/`, one JSON file per table. A table source may have one of its own, `raw.<source>.json`, which "
-        "`notelake suggest SOURCE --write` proposes from its rows.\n"
+        "`notelake suggest SOURCE --write` proposes from its rows: a row rule there judges the rows that arrive, a "
+        "table rule with `on: would_be` those that `tables.<source>` would have, as it does for a value that is unique.\n"
     )
     return "\n".join([intro, *map(_section, read_suites(folder))])
 

@@ -25,7 +25,8 @@ class Subject:
     """What one suite judges.
 
     `staged` is a relation (it can stand after FROM) of the staged rows with all columns of the contract.
-    `would_be` is a relation of the key columns (and source) the table would have after the commit; None: not asked.
+    `would_be` is a relation of the key columns (and source) the table would have after the commit; None: not asked. Of
+    the raw table of a table source it is the rows that would stand, with the source's columns, `_file` and `_row`.
     `balance` is a relation of one row: what the batch has `seen`, what became of it, and what was `lost`.
     """
 

@@ -4,12 +4,14 @@ A refused unit goes as a whole: a note with all its parts. Its last good version
 
 A table source may have a suite of its own, `expectations/raw.<source>.json`. It judges the rows as they arrived, and
 what it refuses is the note a row was to become: a row that changes nothing, or that a later one stands for, is none.
+What must hold for its rows together, such as a value that is unique, is judged over `tables.<source>` as it would be.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from threading import Thread
 from typing import Final
@@ -18,12 +20,13 @@ import pyarrow as pa
 
 from dagster_project.audit.suites import has_suite
 from dagster_project.audit.verdict import REFUSALS, Subject, Verdict
-from dagster_project.contracts import EVENTS, LEDGER, NOTES, PARTS, VERSIONS, Table
+from dagster_project.contracts import EVENTS, LEDGER, NOTES, PARTS, QUARANTINE, VERSIONS, Table
 from dagster_project.errors import AuditBroken
 from dagster_project.lake.staging import stage_query
 from dagster_project.settings import bundled
 from dagster_project.steps.batch import Batch
 from dagster_project.steps.refused import WAITING, recall
+from dagster_project.views.scans import current_rows
 
 _AUDITOR: Final = "dagster_project.audit.expect"
 _WHOLE: Final = (NOTES, *PARTS)
@@ -67,7 +70,7 @@ def judge_all(batch: Batch) -> Verdict:
     if batch.source.kind != "table" or not has_suite(folder, arrived):
         return verdict
     rows = f"(SELECT * FROM {batch.raw} AS r WHERE {batch.arrivals} AND _op = 'put')"
-    own = audit([Subject(arrived, rows, None)], folder=folder, connect=batch.lake.connect)
+    own = audit([Subject(arrived, rows, _would_stand(batch, arrived))], folder=folder, connect=batch.lake.connect)
     return Verdict(
         (*own.results, *verdict.results), pa.concat_tables([verdict.refusals, _by_note(batch, own.refusals)])
     )
@@ -102,6 +105,21 @@ def _would_be(batch: Batch, table: Table, rows: str, replaced: str) -> str:
     else:
         kept = f"{table.key[-1]} IN (SELECT {table.key[-1]} FROM {rows} AS arriving)"
     return f"({staged} UNION ALL SELECT {keys} FROM {current} AS present WHERE {kept})"
+
+
+def _would_stand(batch: Batch, arrived: Table) -> str:
+    """Return the rows `tables.<source>` would have after the commit: own columns and place.
+
+    They are those that stand of what has landed up to the end of the batch, without those that were refused; what is
+    let through by the batch is among them. Of mode history only what is current counts, which is as merge has it.
+    """
+    current = arrived.current
+    if current is not None and current.mode == "history":
+        arrived = replace(arrived, current=replace(current, mode="merge"))
+    decided = batch.current(QUARANTINE)
+    refused = decided and f"(SELECT * FROM {decided} AS q WHERE NOT {batch.arrivals})"
+    raw = f"(SELECT * FROM {batch.raw} AS r WHERE sequence <= {batch.to})"
+    return f"({current_rows(arrived, raw=raw, quarantine=refused)})"
 
 
 def take_out(batch: Batch, verdict: Verdict) -> None:

@@ -67,12 +67,14 @@ _VALIDITY: Final = (
 def current_rows(
     table: Table,
     *,
+    raw: str | None = None,
     quarantine: str | None = None,
     ledger: str | None = None,
     columns: Sequence[Column] | None = None,
 ) -> str:
     """Return the SELECT of a table source's current rows over its raw table, as its mode has it.
 
+    `raw`, `quarantine` and `ledger` are SQL that can stand after FROM; `raw` is the table by its name if left out.
     `columns` are of the raw table, and may be of `validity`; `current_columns` if left out.
 
     What has landed after the last arrival that `ledger` tells of, a batch that waits, was refused or was undone by a
@@ -88,9 +90,9 @@ def current_rows(
     """
     current = table.current or Current()
     columns = current_columns(table) if columns is None else columns
+    raw = raw or relation(table.identifier)
     if current.mode == "history":
-        return _history(table, current, _passed(table, quarantine), _markers(table, current, ledger), columns)
-    raw = relation(table.identifier)
+        return _history(table, current, raw, _passed(table, quarantine), _markers(table, current, ledger), columns)
     shown = ", ".join(f"arrival.{identifier(column.name)}" for column in columns)
     ops, latest = "= 'put'", ""
     if current.mode == "merge":
@@ -102,7 +104,7 @@ def current_rows(
         )
     return f"""
 WITH marker AS (
-  SELECT _file, _op, sequence, _row FROM {raw} WHERE {_markers(table, current, ledger)}
+  SELECT _file, _op, sequence, _row FROM {raw} AS marked WHERE {_markers(table, current, ledger)}
 ), newest AS (
   SELECT _file, max(sequence) AS sequence FROM marker GROUP BY _file
 ), standing AS (
@@ -121,19 +123,18 @@ def _passed(table: Table, quarantine: str | None) -> str:
     if quarantine is None:
         return ""
     return (
-        f"\n  AND NOT EXISTS (SELECT 1 FROM {relation(quarantine)} AS refused WHERE refused.source = "
+        f"\n  AND NOT EXISTS (SELECT 1 FROM {quarantine} AS refused WHERE refused.source = "
         f"{literal(table.name)} AND refused.sequence = arrival.sequence AND refused.released_at IS NULL "
         f"AND starts_with(refused.rule, {literal(f'{table.identifier}/')}))"
     )
 
 
-def _history(table: Table, current: Current, passed: str, markers: str, columns: Sequence[Column]) -> str:
+def _history(table: Table, current: Current, raw: str, passed: str, markers: str, columns: Sequence[Column]) -> str:
     """Return the SELECT of every version of every key: a slowly changing dimension of type 2.
 
     A row stands from the landing of its file until the next one of that file, or until that vanished. Of rows with one
     key that stand at once the last to arrive is the one that is so. Where that changes, a version ends and one begins.
     """
-    raw = relation(table.identifier)
     parts = _key_parts(table, current)
     keys = ", ".join(f"{part} AS key_{i}" for i, part in enumerate(parts))
     key = ", ".join(f"key_{i}" for i in range(len(parts)))
@@ -149,7 +150,7 @@ def _history(table: Table, current: Current, passed: str, markers: str, columns:
 WITH segment AS (
   SELECT _file, _op, sequence - _row AS from_sequence, sequence AS to_sequence, _landed_at AS born,
     lead(_landed_at) OVER (PARTITION BY _file ORDER BY sequence) AS died
-  FROM {raw} WHERE {markers}
+  FROM {raw} AS marked WHERE {markers}
 ), arrived AS (
   SELECT {keys}, arrival._file, born, died, max(arrival.sequence) AS sequence,
     max_by(arrival._row_hash, arrival.sequence) AS row_hash, max_by(arrival._op, arrival.sequence) AS op
@@ -192,7 +193,7 @@ def _markers(table: Table, current: Current, ledger: str | None) -> str:
         return markers
     # The ledger tells of a file under the first of its arrivals, which stand right before the marker.
     first = "sequence - CASE WHEN _op = 'file' THEN coalesce(_row, 0) ELSE 0 END"
-    told = f"SELECT max(told.sequence) FROM {relation(ledger)} AS told WHERE told.source = {literal(table.name)}"
+    told = f"SELECT max(told.sequence) FROM {ledger} AS told WHERE told.source = {literal(table.name)}"
     return f"{markers} AND {first} <= ({told})"
 
 

@@ -60,7 +60,8 @@ def judged(lake: Path, table: Table, relation: str, folder: Path) -> Verdict:
         con.execute(f"ATTACH '{lake / 'lake.duckdb'}' AS served (READ_ONLY)")
         return con
 
-    return audit([Subject(table, relation, None)], folder=folder, connect=connect)
+    standing = f'served.tables."{table.name}"' if table.namespace == "raw" else None
+    return audit([Subject(table, relation, standing)], folder=folder, connect=connect)
 
 
 TABLES = {"vault": NOTES, "order": raw_table("order", "table"), "live": EVENTS}
@@ -156,8 +157,9 @@ def landed(con: duckdb.DuckDBPyConnection, landings: int) -> None:
         f'"{c.name}" {"BIGINT" if c.type == pa.int64() else "VARCHAR"}' for c in raw_table("x", "table").columns
     )
     arrival = arrival.replace('"_landed_at" VARCHAR', '"_landed_at" TIMESTAMPTZ')
-    con.execute("SET TimeZone = 'UTC'; CREATE SCHEMA raw; CREATE SCHEMA ops")
+    con.execute("SET TimeZone = 'UTC'; CREATE SCHEMA raw; CREATE SCHEMA ops; CREATE SCHEMA tables")
     con.execute(f"CREATE TABLE raw.crm ({arrival}, owner VARCHAR, updated_at TIMESTAMPTZ)")
+    con.execute("CREATE VIEW tables.crm AS SELECT owner, updated_at, _file, _row FROM raw.crm WHERE sequence % 3 > 0")
     con.execute("CREATE TABLE ops.ledger AS SELECT 'crm' AS source, 'rows' AS op")
     for n in range(landings):
         at = f"TIMESTAMPTZ '2026-05-{n + 1:02d} 12:00:00+00'"
@@ -190,6 +192,19 @@ def test_prose_that_differs_in_every_row_is_not_proposed_to_be_unique() -> None:
         assert "owner_unique" not in names(suggest(con, "crm"))
         con.execute("UPDATE raw.crm SET owner = sequence")
         assert "owner_unique" in names(suggest(con, "crm"))
+
+
+def test_a_value_is_proposed_to_be_unique_among_the_rows_that_stand_whatever_stood_before() -> None:
+    with duckdb.connect() as con:
+        landed(con, 1)
+        con.execute("UPDATE raw.crm SET owner = CASE WHEN sequence % 3 = 0 THEN 'before' ELSE sequence::VARCHAR END")
+        (rule,) = [r for r in suggest(con, "crm")["expectations"] if r["meta"]["notelake"]["name"] == "owner_unique"]
+        query = rule["kwargs"]["unexpected_rows_query"]
+        assert rule["meta"]["notelake"]["on"] == "would_be"
+        assert con.execute(query.format(batch="tables.crm")).fetchall() == []
+        assert con.execute(query.format(batch="raw.crm")).fetchall() == [("before", 10)]
+        con.execute("UPDATE raw.crm SET owner = 1")
+        assert "owner_unique" not in names(suggest(con, "crm"))
 
 
 def test_one_landing_tells_nothing_of_how_many_rows_are_usual() -> None:

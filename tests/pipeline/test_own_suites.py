@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from click.testing import CliRunner, Result
 
 from dagster_project.cli import main
 from dagster_project.errors import UsageError
+from dagster_project.pipeline import Run
 from dagster_project.settings import PACKAGE
+from dagster_project.sources import NoteMapping, Source, TableSource
 from dagster_project.suggest import put_in_force
 
 BAD = "bad,lost,1,t1,1\nworse,low,999,t2,\nbad2,lost,99,t3,1\n"
@@ -104,6 +107,33 @@ def test_a_suite_that_was_proposed_and_written_is_read_by_the_next_run_and_refus
     assert ask(lake, f"{audited} AND rule = 'watch'") == [(False, 2, 4)]
     assert notelake("quarantine", "release", "orders", "--lake", str(lake)).exit_code == 0
     assert ask(lake, "SELECT count(*) FROM notes.notes") == ask(lake, "SELECT count(*) FROM tables.orders") == [(52,)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["replace", "merge"])
+def test_a_value_is_unique_among_the_rows_that_would_stand_not_only_among_those_that_arrive(
+    tmp_path: Path, project: Path, here: Callable[[Path, list[Source]], Run], mode: Any
+) -> None:
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    mapping = NoteMapping(key=("id",), title="title")
+    source = TableSource(name="talks", path=str(folder), note=mapping, mode=mode)
+    query = "SELECT room, count(*) AS rows FROM {batch} WHERE room IS NOT NULL GROUP BY room HAVING count(*) > 1"
+    ours = {"name": "room_unique", "rule": "table", "on": "would_be", "reason": "two talks are in one room"}
+    rule = {"type": "unexpected_rows_expectation", "kwargs": {"unexpected_rows_query": query}}
+    suite = {"name": "raw.talks", "expectations": [rule | {"description": "One a room.", "meta": {"notelake": ours}}]}
+    (project / "expectations" / "raw.talks.json").write_text(json.dumps(suite))
+
+    def error(file: str, text: str) -> str | None:
+        (folder / file).write_text("id,title,room\n" + text)
+        return here(tmp_path / "lake", [source]).reports[0].error
+
+    assert error("a.csv", "1,One,north\n2,Two,south\n") is None
+    assert error("a.csv", "1,First,north\n2,Two,south\n") is None, "rows that make way are not counted"
+    assert error("b.csv", "3,Three,east\n") is None
+    if mode == "merge":
+        assert error("c.csv", "2,Two,west\n4,Four,south\n") is None, "the room is free, for a later row has its key"
+    assert "raw.talks/room_unique (observed 1.0)" in (error("d.csv", "5,Five,north\n") or "")
 
 
 def test_rules_that_are_there_stay_as_they_are_and_shared_suites_are_not_written_to(tmp_path: Path) -> None:
