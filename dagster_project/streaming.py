@@ -4,12 +4,13 @@ What belongs here: when to look, to fold, to serve and to try again. What does n
 and how it looks to who watches (`live`).
 
 Events are committed by one thread and folded into notes by another, or by a process of its own (`folding_process`)
-that gives way to the commits, so that a fold keeps no event waiting. While it
-catches up, the next events land beside the commit of the last; small files are made into larger ones beside them.
+that gives way to the commits, so that a fold keeps no event waiting. While it catches up, the next events land beside
+the commit of the last; small files are made into larger ones beside them.
+
 Whatever tells it to stop, the commits under way are finished, and nothing is in doubt. It keeps nothing that matters:
 positions and cursors are in the lake, so it goes on where it was however it ended, and two at once on one source commit
-each event once; the one that was too late says so. What is to
-be written to `ops.audits` waits for the next fold in memory and on this machine's disk, where a kill does not reach it.
+each event once; the one that was too late says so. What is to be written to `ops.audits` waits for the next fold in
+memory and on this machine's disk, where a kill does not reach it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing import get_context, parent_process
 from threading import Event, Thread
 from typing import Final, Literal, Protocol
@@ -164,7 +166,7 @@ class _Consumer:
         self._seen = Seen()
         self._tidy = Tidy(lake, source.name)
         self._beside = lake.beside()
-        self._lander = ThreadPoolExecutor(1, "land")
+        self._threads: dict[str, Executor] = {"land": ThreadPoolExecutor(1, "land")}
         self._landing: Future[tuple[Landed, Arrived]] | None = None
         self._is_unfolded = True
         self._recent: deque[tuple[float, int]] = deque()
@@ -194,12 +196,13 @@ class _Consumer:
         if self._folding is not None:
             self.guarded(self._take_fold)
         if self._is_unfolded:
-            self._begin_fold(self._lander)  # there is nothing left to give way to
+            self._begin_fold(self._threads["land"])  # there is nothing left to give way to
             self.guarded(self._take_fold)
 
     def close(self) -> None:
         """Let go of the threads, once what they do is done."""
-        self._lander.shutdown()
+        for threads in self._threads.values():
+            threads.shutdown()
         self._tidy.close()
 
     def _begin_fold(self, folder: Executor) -> None:
@@ -207,13 +210,27 @@ class _Consumer:
         self._is_unfolded = False
         self._written, self._later = self._later, []
         lake = self._lake
-        self._folding = folder.submit(_fold, lake.settings, lake.clock, lake.ids, self._source, self._written)
+        fold = partial(_fold, lake.settings, lake.clock, lake.ids, self._source, self._written)
+        try:
+            self._folding = folder.submit(fold)
+        except BrokenExecutor:
+            self._folder = self._own_folder()
+            self._folding = self._folder.submit(fold)
+
+    def _own_folder(self) -> Executor:
+        """Return a thread to fold in, where the process that did has ended: killed, or out of memory."""
+        self._tell("notice", self.progress, "the process that folds events into notes ended; this one does it now")
+        return self._threads.setdefault("fold", ThreadPoolExecutor(1, "fold"))
 
     def _take_fold(self) -> bool:
         """Take note of a fold, and wait for it if it is under way; tell whether the lake has changed."""
         folding, self._folding = self._folding, None
         try:
             folds = folding.result() if folding is not None else ()
+        except BrokenExecutor:
+            self._later[:0], self._is_unfolded = self._written, True
+            self._folder, self._fold_at = self._own_folder(), time.monotonic()
+            return False
         except BaseException:
             self._later[:0], self._is_unfolded = self._written, True
             raise
@@ -240,7 +257,7 @@ class _Consumer:
         landed, arrived = landing.result() if landing is not None else self._land(self._lake)
         is_full = landed.arrivals >= self._pace.max_events
         if is_full and not is_last:
-            self._landing = self._lander.submit(self._land, self._beside)
+            self._landing = self._threads["land"].submit(self._land, self._beside)
         batches = commit_events(
             self._lake,
             self._source,
@@ -251,7 +268,7 @@ class _Consumer:
             up_to=None if landed.is_paused else landed.last_sequence,
             observe=self._observe,
         )
-        self.is_idle = not landed.arrivals and not batches
+        self.is_idle = landing is None and not landed.arrivals and not batches  # what came since was not looked for
         self._notice(landed)
         if batches:
             self.progress.counts = sum((batch.counts for batch in batches), self.progress.counts)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
@@ -22,10 +23,10 @@ QUICK = Pace(interval=0, max_events=2, fold_interval=0, views_interval=0)
 def consumed(fresh_lake):
     """Consume a source in this process until nothing more comes; return what was told, and the figures."""
 
-    def go(folder, source, **given):
+    def go(lake, source, **given):
         told = []
         (progress,) = consume(
-            fresh_lake(folder),
+            fresh_lake(lake),
             [source],
             stop=given.pop("stop", Event()),
             tell=lambda word, progress, detail="": told.append((word, detail)),
@@ -72,6 +73,16 @@ def test_who_is_too_late_commits_nothing_and_says_so(world, consumed, fresh_lake
     rows = tables_of(folder)
     assert len(rows["raw.live"]) == len(rows["notes.events"]) == 2
     assert sorted(row[0] for row in rows["notes.events"]) == ["e1", "e2"]
+
+
+def test_events_are_folded_here_once_what_folds_them_has_ended(world, consumed, tables_of, tmp_path):
+    def ended():
+        raise MemoryError
+
+    told, progress = consumed(tmp_path / "lake", world.sources[2], folder=ThreadPoolExecutor(1, initializer=ended))
+    assert [word for word, _ in told if word == "notice"] == ["notice"]
+    assert progress.folds == 1 and progress.trouble is None
+    assert len(tables_of(tmp_path / "lake")["notes.notes"]) == 2
 
 
 def test_a_source_that_is_away_is_told_once_and_read_when_it_is_back(world, fresh_lake, tmp_path):
