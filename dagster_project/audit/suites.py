@@ -116,7 +116,7 @@ def suites_markdown(folder: Path) -> str:
         "the last good state is served; a **watch** rule refuses nothing and is told. The suites lie in "
         "`expectations/`, one JSON file per table. A table source may have one of its own, `raw.<source>.json`, which "
         "`notelake suggest SOURCE --write` proposes from its rows: a row rule there judges the rows that arrive, a "
-        "table rule with `on: would_be` those that `tables.<source>` would have, as it does for a value that is unique.\n"
+        "table rule with `on: would_be` those that `tables.<source>` would have, as for a value that is unique.\n"
     )
     return "\n".join([intro, *map(_section, read_suites(folder))])
 

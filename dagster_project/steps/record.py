@@ -8,9 +8,10 @@ from dataclasses import replace
 import pyarrow as pa
 
 from dagster_project.audit.verdict import Result, Verdict
-from dagster_project.contracts import AUDITS, LEDGER, QUARANTINE, Table
+from dagster_project.contracts import AUDITS, LEDGER, NOTES, QUARANTINE, Table
 from dagster_project.errors import AuditFailed
 from dagster_project.failpoints import failpoint
+from dagster_project.lake.read import scan
 from dagster_project.lake.staging import Stager, stage_query
 from dagster_project.reports import Counts, Observer
 from dagster_project.sql_words import literal
@@ -81,6 +82,7 @@ def settle(batch: Batch) -> None:
     before, and that comes again as it was, is discarded.
     """
     judged = "notes.events" if batch.source.kind == "stream" else "%"
+    _unsettle_unchanged(batch)
     batch.con.execute(
         "UPDATE inputs SET status = 'quarantined', committed = 0, quarantined = 1, error = refused.reason "
         "FROM (SELECT unit, min(reason) AS reason FROM refusals GROUP BY unit) AS refused "
@@ -100,6 +102,26 @@ def settle(batch: Batch) -> None:
     batch.con.execute(
         "UPDATE inputs SET status = CASE WHEN committed > 0 OR quarantined = 0 THEN 'partial' ELSE 'quarantined' END "
         "WHERE unit IS NULL AND status = 'parsed' AND quarantined > 0"
+    )
+
+
+def _unsettle_unchanged(batch: Batch) -> None:
+    """Take notes within files that did not change and are refused all the same, by a new rule, out of `unchanged`.
+
+    They are staged as those beside them are, so the audit may refuse them; counted as both, they would be taken from
+    what was committed of their file twice.
+    """
+    doubtful = "SELECT 1 FROM inputs, refusals WHERE inputs.unchanged > 0 LIMIT 1"
+    if batch.source.kind != "documents" or not batch.con.execute(doubtful).fetchone():
+        return
+    present = batch.current(NOTES) or scan(NOTES.columns, ())
+    said = ("path", "content_sha256")
+    same = " AND ".join(f"json_extract_string(r.payload, '$.{name}') = n.{name}" for name in said)
+    batch.con.execute(
+        "UPDATE inputs SET unchanged = inputs.unchanged - u.units FROM (SELECT r.file, count(DISTINCT r.unit) AS units "
+        f"FROM (SELECT * FROM refusals WHERE rule LIKE '%/%' AND {batch.arrivals}) AS r "
+        f"JOIN (SELECT * FROM {present} AS p WHERE file_id IS NOT NULL) AS n ON n.note_id = r.unit AND {same} "
+        "GROUP BY r.file) AS u WHERE inputs.unit IS NULL AND inputs.path = u.file AND inputs.unchanged > 0"
     )
 
 

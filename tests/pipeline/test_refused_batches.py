@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from dagster_project.settings import PACKAGE
@@ -37,6 +38,34 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
 def of_sheet(tables: dict, *, but: tuple[str, ...]) -> dict:
     """Return the rows that come from the sheet, by table."""
     return {name: [row for row in rows if "sheet" in row] for name, rows in tables.items() if name not in but}
+
+
+@pytest.mark.slow
+def test_a_note_in_a_file_that_did_not_change_and_that_a_later_rule_refuses_is_counted_once(
+    world, here, suite, tmp_path
+) -> None:
+    def export(*bodies: str) -> None:
+        notes = "".join(
+            f"<note><title>T{n}</title><content><![CDATA[<en-note>{body}</en-note>]]></content></note>"
+            for n, body in enumerate(bodies)
+        )
+        world.note("all.enex", f"<?xml version='1.0'?>\n<en-export>{notes}</en-export>")
+
+    lake = tmp_path / "lake"
+    export("a", "b", "c")
+    assert here(lake, world.sources[:1]).reports[0].error is None
+    query = "SELECT note_id FROM {batch} WHERE title IN ('T0', 'T1')"
+    ours = {"name": "no_t", "rule": "row", "on": "staged", "reason": "it is called so"}
+    suite({**RULE, "kwargs": {"unexpected_rows_query": query}, "meta": {"notelake": ours}})
+    export("A", "b", "c")
+    report = here(lake, world.sources[:1]).reports[0]
+    assert report.error is None and report.counts.is_balanced
+    assert (report.counts.unchanged, report.counts.committed, report.counts.quarantined) == (4, 0, 2)
+    with duckdb.connect(str(lake / "lake.duckdb"), read_only=True) as con:
+        told = con.execute(
+            "SELECT seen, committed, quarantined FROM ops.ledger WHERE path = 'all.enex' ORDER BY sequence"
+        ).fetchall()
+    assert told == [(3, 3, 0), (2, 0, 2)]
 
 
 @pytest.mark.slow
