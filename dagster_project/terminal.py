@@ -481,8 +481,9 @@ def print_released(source: str, done: Released) -> None:
     out.print(f"{source}: {', '.join(told)}.", highlight=False, soft_wrap=True)
     if done.unread:
         out.print(
-            f"{source}: {done.unread:,} could not be read when their files were: mend the declaration, and "
-            f"`notelake run {source} --reread` reads these files again.",
+            f"{source}: {done.unread:,} could not be read when their files or tables were: mend the declaration or the "
+            f"source, and `notelake run {source} --reread` reads these files again, and tables of a database whole, "
+            "wherever their cursor is.",
             highlight=False,
             soft_wrap=True,
         )

@@ -35,7 +35,7 @@ reread_option = click.option(
     "--reread",
     is_flag=True,
     help="Also read files again that did not come through whole last time, of notes or rows, e.g. after an extra was "
-    "installed or a declaration mended.",
+    "installed or a declaration mended; and such tables of a database whole, wherever their cursor is.",
 )
 
 

@@ -66,6 +66,8 @@ class Compared:
     was: Key | None
     """The key in the columns of `raw`; None if there is nothing to compare with."""
     table: str
+    again: bool = False
+    """Whether refused rows do not stand, so that they come again, refused once more or as they can be read now."""
     seen: int = 0
     """Rows that were looked at."""
 
@@ -79,10 +81,11 @@ class Compared:
         raw: str,
         stood: Sequence[Column] | None,
         table: str,
+        again: bool = False,
     ) -> Compared:
         """Return what compares the rows of `table`; `stood` are the columns of `raw`, None if none of it has landed."""
         was = None if stood is None else key_of(source, stood)
-        made = cls(cursor_of(con), source, raw, key_of(source, columns), was, table)
+        made = cls(cursor_of(con), source, raw, key_of(source, columns), was, table, again)
         made.con.execute("CREATE OR REPLACE TEMP TABLE seen_keys (key UHUGEINT)")
         if was is not None:
             made.con.execute(f"CREATE OR REPLACE TEMP TABLE standing_rows AS {made._standing(was)}")
@@ -123,6 +126,7 @@ class Compared:
 
     def _standing(self, was: Key) -> str:
         """Return SQL of the rows that stand: `identity`, `key` (null for a refused row and one without), `row_hash`."""
+        ops = "('put', 'gone')" if self.again else "('put', 'gone', 'refused')"
         own = f"(m._file = {literal(self.table)} OR starts_with(m._file, {literal(self.table + '/')}))"
         return f"""
 WITH marker AS (
@@ -133,7 +137,7 @@ WITH marker AS (
   SELECT r.sequence, r._op AS op, r._row_hash AS row_hash, CASE WHEN r._op <> 'refused' THEN {was.hash} END AS key,
     {_identity(was)} AS identity
   FROM {self.raw} AS r JOIN marker AS m ON r._file = m._file AND m._is = 'file'
-    AND r.sequence >= m._first AND r.sequence < m._mark WHERE r._op IN ('put', 'gone', 'refused')
+    AND r.sequence >= m._first AND r.sequence < m._mark WHERE r._op IN {ops}
 )
 SELECT identity, any_value(key) AS key, max_by(row_hash, sequence) AS row_hash, max(sequence) AS sequence
 FROM stood GROUP BY identity HAVING max_by(op, sequence) <> 'gone'"""

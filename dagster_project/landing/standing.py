@@ -16,7 +16,26 @@ GONE: Final = "(_op = 'gone' AND _row_hash IS NULL)"
 """The marker of a file that is gone; a row that is has a hash."""
 COPY: Final = "_op = 'same'"
 """The marker of a file that was not loaded, because its content stands under another path."""
+WHOLE: Final = "whole"
+"""What the payload of a marker says of a landing that looked at all rows of an incremental table, the refused anew."""
 COUNTS: Final = f"({READ} OR {COPY} OR {GONE})"
+
+
+def table_of(file: str) -> str:
+    """Return SQL of the table that the landing `file`, SQL too, of an incremental source is of; other names stay.
+
+    >>> table_of("_file")
+    "regexp_replace(_file, '/[0-9]+$', '')"
+    """
+    return f"regexp_replace({file}, '/[0-9]+$', '')"
+
+
+def read_whole(raw: str) -> str:
+    """Return a query of the tables that were read whole again: `of_table`, and the `first` arrival of the last time."""
+    return (
+        f"SELECT {table_of('_file')} AS of_table, max(sequence - _row) AS first FROM {raw} AS w "
+        f"WHERE {READ} AND TRY(json_extract_string(_payload, '$.{WHOLE}')) = 'true' GROUP BY ALL"
+    )
 
 
 def key_part(value: str, type_: pa.DataType, variant: str | None = None) -> str:

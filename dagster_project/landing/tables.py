@@ -20,11 +20,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -41,6 +42,7 @@ from dagster_project.landing.databases import Database, is_of
 from dagster_project.landing.departed import Departed
 from dagster_project.landing.reading import Broken, Conflict, Field, Head, Mangled, Piece, Unreadable
 from dagster_project.landing.row_hash import row_hashes
+from dagster_project.landing.standing import WHOLE
 from dagster_project.landing.table_columns import (
     DATE,
     Wanted,
@@ -132,6 +134,7 @@ def arrivals(
     database: Database | None = None,
     known: Mapping[str, KnownFile] | None = None,
     max_gone_share: float = 1,
+    again: Collection[str] = (),
 ) -> Landing:
     """Return what landing `scan` adds to `raw.<source>`.
 
@@ -139,13 +142,15 @@ def arrivals(
     are given, see `table_columns.add_columns`); `last_field_id` is the highest id it ever gave. `con` must keep
     insertion order, which is DuckDB's default. `raw` is what has landed, as SQL: with it, in the modes merge and
     history, rows that the source has no more arrive as `gone`. Memory is bounded by what `con` may hold plus some 16 MB
-    pieces. Tables of a `database` are compared with what is `known`, and those that are as they were land nothing.
+    pieces. Tables of a `database` are compared with what is `known`, and those that are as they were land nothing; of
+    those in `again` rows that were refused count as new, and the marker says that all the table's rows were looked at.
     If a larger share of the rows of what is `known` would vanish, draining the batches ends in `TooManyGone`.
     """
     plan = _Plan(
         con, source, scan, columns is not None, tuple(columns or ()), first_sequence, landed_at, last_field_id, scratch
     )
-    return _landing(replace(plan, raw=raw, database=database, files=known or {}, max_gone_share=max_gone_share))
+    plan = replace(plan, raw=raw, database=database, files=known or {}, max_gone_share=max_gone_share)
+    return _landing(replace(plan, again=frozenset(again)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +178,8 @@ class _Plan:
     files: Mapping[str, KnownFile] = field(default_factory=dict)
     """What of the source has landed."""
     max_gone_share: float = 1
+    again: frozenset[str] = frozenset()
+    """Tables of a database of which refused rows are to come again."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Tables of a database that could not be read to their end, and why."""
     unchanged: Counter[str] = field(default_factory=Counter)
@@ -451,7 +458,10 @@ def _newer(landing: Landing, reading: _Reading, first: int, last: KnownFile | No
     """Give the rows of a table that are new or changed, those that are gone, and their marker if there are any."""
     plan, file, count = landing.plan, reading.file, 0
     stood, table = None if last is None else plan.known, file.inside or ""
-    compared = Compared.of(plan.con, plan.source, landing.columns, raw=plan.raw or "", stood=stood, table=table)
+    again = table in plan.again
+    compared = Compared.of(
+        plan.con, plan.source, landing.columns, raw=plan.raw or "", stood=stood, table=table, again=again
+    )
     with closing(compared):
         for rows in compared.changed(_table_rows(landing, reading)):
             yield _numbered(landing, rows, first + count, count + 1)
@@ -463,8 +473,9 @@ def _newer(landing: Landing, reading: _Reading, first: int, last: KnownFile | No
             yield gone
             count += rows.num_rows
         plan.refuse_gone(count - changed, compared.stood)
-    if count or last is None:
-        yield _marker(landing, "file", file.path, first + count, rows=count, payload=_told(reading))
+    if count or last is None or again:
+        told = _told(reading, {WHOLE: True} if again else {})
+        yield _marker(landing, "file", file.path, first + count, rows=count, payload=told)
 
 
 def _table_rows(landing: Landing, reading: _Reading) -> Iterator[pa.RecordBatch]:
@@ -496,10 +507,10 @@ def _gone_rows(landing: Landing, rows: pa.RecordBatch, sequence: int) -> pa.Reco
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _told(reading: _Reading) -> str:
+def _told(reading: _Reading, more: Mapping[str, Any] = MappingProxyType({})) -> str:
     """Return how a file was read, as JSON: where it was guessed, somebody may want to know."""
     told = {"format": reading.file.format, **({"encoding": reading.encoding} if reading.encoding else {})}
-    return json.dumps(told | dict(reading.head.told), ensure_ascii=False)
+    return json.dumps(told | dict(reading.head.told) | dict(more), ensure_ascii=False)
 
 
 def _file_pieces(landing: Landing, reading: _Reading) -> Iterator[Piece]:

@@ -30,6 +30,7 @@ from dagster_project.lake.unavailable import tells_unavailable
 from dagster_project.landing import documents, streams, tables
 from dagster_project.landing.databases import open_database
 from dagster_project.landing.departed import key_columns
+from dagster_project.landing.standing import read_whole
 from dagster_project.landing.table_columns import new_fields
 from dagster_project.reports import Landed, Observer
 from dagster_project.settings import Settings
@@ -452,12 +453,25 @@ def _look_at_table(context: _Context, source: TableSource) -> Look:
 
 def _look_at_database(context: _Context, source: TableSource) -> Look:
     known = known_files(context.con, context.pin)
+    again = _tables_again(context, source, known)
     database = context.opened.enter_context(closing(open_database(source)))
-    scan, positions = database.look(known, context.cursor.positions, context.next_sequence)
+    scan, positions = database.look(known, context.cursor.positions, context.next_sequence, again=again)
     if scan.is_nothing:
         return Look(lambda: 0, iter(()), context.pin.table, total=0, notices=[f"{source.path} has no table to read"])
-    landing = _landing(context, source, scan, database=database, known=known)
+    landing = _landing(context, source, scan, database=database, known=known, again=again)
     return Look(lambda: landing.unchanged, landing.batches(), landing.table, positions=dict(positions))
+
+
+def _tables_again(context: _Context, source: TableSource, known: Mapping[str, tables.KnownFile]) -> frozenset[str]:
+    """Return the tables of an incremental source that are to be read whole again.
+
+    They have a landing that did not come through whole, and were not read whole since. Others are read whole anyway.
+    """
+    if source.incremental == "none" or not context.again:
+        return frozenset()
+    done = dict(context.con.execute(read_whole(relation(context.pin))).fetchall())
+    torn = ((path.rpartition("/")[0], known[path].sequence) for path in context.again if path in known)
+    return frozenset(table for table, sequence in torn if sequence >= done.get(table, 0))
 
 
 def _landing(context: _Context, source: TableSource, scan: tables.Scan, **given: Any) -> tables.Landing:

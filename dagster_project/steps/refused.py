@@ -8,7 +8,8 @@ something newer of the same: then it is of no concern any more, and letting it t
 All others are *open*. What is newer goes by the kind of source:
 
 - a file: a later arrival of its path, or its move away;
-- a row: a later landing of its file, or a version or a refusal of its note from a later arrival;
+- a row: a later landing of its file, or a version or a refusal of its note from a later arrival; of an incremental
+  table one that could not be read: a later reading of all its rows (`--reread`), which tells anew of what it refuses;
 - an event: the same event in `notes.events`, for it came again and was good;
 - a note made of events: a version or a refusal of it from a later arrival.
 """
@@ -25,7 +26,9 @@ from dagster_project.errors import UsageError
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation, scan
+from dagster_project.landing.standing import read_whole, table_of
 from dagster_project.shaping.documents import PAYLOAD_CHARACTERS
+from dagster_project.sources import TableSource
 from dagster_project.steps.batch import Batch
 
 RAW: Final = "raw."
@@ -117,9 +120,12 @@ def _newer_rows(raw: Pin, rows: str) -> str:
         f"SELECT _file, list(sequence) AS ends FROM {relation(raw)} AS m "
         f"WHERE _op IN ({listed}) AND _error IS NULL AND NOT (_op = 'gone' AND _row_hash IS NOT NULL) GROUP BY _file"
     )
+    whole = read_whole(relation(raw))
     return (
-        "SELECT n.*, n.has_newer OR len(list_filter(f.ends, lambda e: e > n.sequence)) > 1 AS is_superseded "
-        f"FROM ({rows}) AS n LEFT JOIN ({landings}) AS f ON f._file = n.file"
+        "SELECT n.*, n.has_newer OR len(list_filter(f.ends, lambda e: e > n.sequence)) > 1 "
+        "OR (n.rule = 'row' AND n.sequence < coalesce(w.first, 0)) AS is_superseded "
+        f"FROM ({rows}) AS n LEFT JOIN ({landings}) AS f ON f._file = n.file "
+        f"LEFT JOIN ({whole}) AS w ON w.of_table = {table_of('n.file')} AND w.of_table <> n.file"
     )
 
 
@@ -160,7 +166,11 @@ def recall(batch: Batch) -> None:
     )
     if decided is None or not con.execute("SELECT 1 FROM refusals LIMIT 1").fetchone():
         return
-    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM d.{name}" for name in ("rule", "file", "key"))
+    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM d.{name}" for name in ("rule", "key"))
+    # Each landing of an incremental table is a file of its own.
+    is_landing = isinstance(batch.source, TableSource) and batch.source.incremental != "none"
+    here, there = (table_of(f"{each}.file") if is_landing else f"{each}.file" for each in "rd")
+    same = f"{same} AND {here} IS NOT DISTINCT FROM {there}"
     con.execute(
         "INSERT INTO given_up SELECT r.unit, r.rule, r.sequence, arg_max(d.discarded_why, d.discarded_at) "
         f"FROM (SELECT *, {_SAID} AS said FROM refusals) AS r JOIN (SELECT *, {_SAID} AS said FROM {decided} AS q "

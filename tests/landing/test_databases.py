@@ -26,6 +26,8 @@ from dagster_project.sources import NoteMapping, SchemaContract, TableSource
 from dagster_project.steps.cursors import source_cursor
 from dagster_project.steps.land import land
 from dagster_project.steps.plan import plan
+from dagster_project.steps.quarantine import discard
+from dagster_project.steps.refused import all_refusals
 from dagster_project.steps.serve import serve
 
 BY_ID = NoteMapping(key=("id",), title="title")
@@ -211,6 +213,47 @@ def test_a_row_that_a_contract_refuses_lands_once_and_its_last_good_version_stay
     assert landed(lake, source) == []
     talks.execute("UPDATE loose SET title = 11 WHERE id = 1")
     assert landed(lake, source)[0] == ("put", "loose/6", 1, 11)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["cursor", "compare"])
+def test_rows_that_were_refused_come_back_once_the_declaration_was_mended_wherever_the_cursor_is(
+    lake: Lake, talks: sqlite3.Connection, tmp_path: Path, how: Any
+) -> None:
+    cursor = {"cursor": "at"} if how == "cursor" else {}
+    source = of_talks(tmp_path, mode="merge", note=BY_ID, incremental=how, **cursor, table="loose")
+    strict = source.model_copy(update={"schema_contract": SchemaContract(types="discard_row")})
+    talks.execute("CREATE TABLE loose (id, title TEXT, seats, at)")
+    talks.execute("INSERT INTO loose VALUES (1, 'One', 10, 1), (2, 'Two', 20, 2)")
+    assert run_source(lake, strict).counts.committed == 2
+    talks.execute("INSERT INTO loose VALUES (3, 'Three', 'many', 3), (4, 'Four', 40, 4), (5, 'Five', 'few', 5)")
+    assert run_source(lake, strict).counts.quarantined == 2
+    assert discard(lake, "talks", why="a test", units=[refused(lake, "few")[0][0]]) == 1
+
+    def states() -> list[tuple[Any, ...]]:
+        return [row[1:] for row in refused(lake, "")]
+
+    assert states() == [("few", "discarded"), ("many", "open")]
+    assert run_source(lake, strict, reread=True).counts.committed == 0, "they are refused once more"
+    assert states() == [("few", "discarded"), ("few", "discarded"), ("many", "superseded"), ("many", "open")]
+    assert run_source(lake, source).counts.committed == (1 if how == "cursor" else 2), "the cursor has passed one"
+    report = run_source(lake, source, reread=True)
+    assert report.error is None and report.counts.is_balanced
+    assert "open" not in {state for _, state in states()}
+    assert arrivals(lake, "SELECT id FROM raw WHERE _op = 'put' AND seats__text IS NOT NULL ORDER BY id") == [
+        (3,),
+        (5,),
+    ]
+    before = state(lake)
+    assert (run_source(lake, source, reread=True).counts.committed, state(lake)) == (0, before)
+
+
+def refused(lake: Lake, seats: str) -> list[tuple[Any, ...]]:
+    """Return unit, seats and state of each refusal, or of those with these `seats`."""
+    told = "json_extract_string(payload, '$.seats')"
+    with lake.connect() as con:
+        query = f"SELECT unit, {told}, state FROM {all_refusals(lake, 'talks')} AS q ORDER BY {told}, sequence"
+        return [row for row in con.execute(query).fetchall() if seats in ("", row[1])]
 
 
 def test_a_changed_schema_goes_by_the_contract(lake: Lake, talks: sqlite3.Connection, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ A landing is all or nothing: whatever a driver raises becomes `SourceUnavailable
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -80,12 +80,18 @@ class Database:
             self.kind.close(self.con)
 
     def look(
-        self, known: Mapping[str, KnownFile], positions: Mapping[str, Position], first_sequence: int
+        self,
+        known: Mapping[str, KnownFile],
+        positions: Mapping[str, Position],
+        first_sequence: int,
+        *,
+        again: Collection[str] = (),
     ) -> tuple[Scan, dict[str, Position]]:
         """Return the tables to read as a scan of files, and the positions that hold once they have landed.
 
         Where a source is incremental, each landing is a file of its own, `<table>/<its first arrival>`, for it adds to
-        those before. What is known and in no table that is wanted is gone.
+        those before. What is known and in no table that is wanted is gone. Of tables in `again` all rows are read,
+        wherever their cursor is.
         """
         with self._told():
             self.whole = self._wanted()
@@ -93,7 +99,7 @@ class Database:
             kept = {path for path in known for table in self.rows if is_of(path, table, self.source)}
             after = dict(positions)
             if self.source.incremental == "cursor":
-                after |= self._narrowed(positions)
+                after |= self._narrowed({table: at for table, at in positions.items() if table not in again})
         arrived = [self._seen(table, known, first_sequence) for table in self.rows]
         return Scan(tuple(arrived), (), tuple(sorted(known.keys() - kept)), (), {}), after
 
