@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -180,14 +180,14 @@ def test_events_are_read_again_by_the_declaration_of_today_and_an_older_one_chan
 def test_a_row_that_is_lost_on_the_way_refuses_the_batch(
     tmp_path: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    staged = shape.stage_query
+    staged = shape.stage_together
     source = sheet(tmp_path, "1,One,x,2026-01-01", "2,Two,y,2026-01-02", "3,Three,z,never")
 
-    def spoil(lake: Lake, con: Any, query: str, *, table: Table, source: str) -> Any:
-        kept = f"SELECT * FROM ({query}) LIMIT 1" if table == NOTES else query
-        return staged(lake, con, kept, table=table, source=source)
+    def spoil(lake: Lake, con: Any, query: str, *, tables: Sequence[Table], source: str) -> Any:
+        kept = f"SELECT * FROM ({query}) LIMIT 1" if NOTES in tables else query
+        return staged(lake, con, kept, tables=tables, source=source)
 
-    monkeypatch.setattr(shape, "stage_query", spoil)
+    monkeypatch.setattr(shape, "stage_together", spoil)
     report = run(fresh(lake), [source]).reports[0]
     assert report.error is not None and "ops.ledger/nothing_lost (observed 1.0)" in report.error
     assert ask(lake, "SELECT count(*) FROM {notes.notes}") == [(0,)]
