@@ -69,8 +69,9 @@ def record_refusal(batch: Batch, verdict: Verdict) -> AuditFailed:
     broken = [f"{result.suite}/{result.expectation} (observed {result.observed})" for result in verdict.failed_tables]
     return AuditFailed(
         f"{batch.source.name}: {', '.join(broken)} did not hold for batch {batch.batch_id}; nothing of it was "
-        f"committed, and the last good state is served. The rows stay in raw.{batch.source.name}; mend the source or "
-        "the suite in expectations/ and run again."
+        f"committed, and the last good state is served. What landed stays in raw.{batch.source.name} and is "
+        "judged again by the next run, before anything else lands: mending the source alone lets nothing through. Mend "
+        "the rule in expectations/, or make it a `watch` one, and run again."
     )
 
 
