@@ -37,6 +37,7 @@ from dagster_project.shaping.rows import guess_mapping, mapping_facts, settle_ma
 from dagster_project.sources import DATABASES, NoteMapping, TableSource, declare
 from dagster_project.sql_words import identifier, sql_type
 from dagster_project.suggest import LEAST_ROWS, as_text, suggest
+from dagster_project.views.scans import relation
 
 FILES: Final = 5
 """Files of a table that are looked into."""
@@ -234,13 +235,14 @@ def _told(source: TableSource, landing: tables.Landing, files: int) -> Proposal:
     """Return what the first rows of a landing tell."""
     name = source.name
     con = duckdb.connect()
-    con.execute("SET TimeZone = 'UTC'; CREATE SCHEMA raw; CREATE SCHEMA ops")
+    con.execute("SET TimeZone = 'UTC'; CREATE SCHEMA raw; CREATE SCHEMA tables; CREATE SCHEMA ops")
     columns, rows = _sample(con, source, landing)
     mapping, notes = _mapping(con, source, columns)
     source = source.model_copy(update={"note": mapping})
     suite = None
     if rows >= LEAST_ROWS:
         con.execute("CREATE TABLE ops.ledger AS SELECT ? AS source, 'rows' AS op", [name])
+        con.execute(f"CREATE VIEW {relation(f'tables.{name}')} AS FROM {relation(f'raw.{name}')} WHERE _op = 'put'")
         suite = as_text(suggest(con, name))
     con.close()
     return Proposal(source, columns, files, rows, notes, suite)

@@ -209,7 +209,8 @@ def _opened(settings: Settings) -> tuple[Lake | None, list[Finding]]:
     except LakeMoved as error:
         return None, [*found, Finding("lake", "fail", _fact(error), "`notelake relocate`, if it was moved or copied.")]
     except NotelakeError as error:
-        return None, [*found, Finding("lake", "fail", _fact(error), "The fact says it.")]
+        what = "catalog" if isinstance(error.__cause__, SQLAlchemyError) else "lake"
+        return None, [*found, Finding(what, "fail", _fact(error), "The fact says it.")]
     except SQLAlchemyError as error:
         way_out = (
             "Restore the catalog from a copy; the tables' files are still there, but only it says which are current."

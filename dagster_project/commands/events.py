@@ -11,7 +11,7 @@ from dagster_project.errors import UsageError
 from dagster_project.settings import settings
 
 
-@click.group()
+@click.group(short_help="Look after refused events: dead letters.")
 def events() -> None:
     """Look after events that were refused: the dead letters of streams."""
 

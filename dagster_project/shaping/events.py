@@ -48,6 +48,7 @@ def shape_events(
     known_events: str | None,
     all_events: str | None,
     notes: str | None,
+    versions: str | None = None,
     observed_at: datetime,
     fold: Fold,
     keep: Keep | None = None,
@@ -55,7 +56,8 @@ def shape_events(
     """Shape the arrivals of the relation `raw` for whose `sequence` the SQL `is_fresh` is true.
 
     `known_events` gives the `event_id` of this source within the dedupe window, `all_events` its whole notes.events,
-    `notes` its notes as they stand; each is SQL that can stand after FROM, or None where there are none yet. They may
+    `notes` its notes as they stand, `versions` its notes.versions; each is SQL that can stand after FROM, or None where
+    there are none yet. A row of notes.versions stands for one that has its sequence. They may
     hold this batch's own rows (a batch done again): those that are fresh are left out of them.
     Makes temporary tables in `con`, which the queries of the result need. With `keep`, the rows of notes.events are
     made once, kept by it, and read from there for the notes; they are then not among the result's rows.
@@ -74,7 +76,7 @@ def shape_events(
         rows=({} if keep else {EVENTS.identifier: new_events})
         | {
             NOTES.identifier: batch.notes_rows(observed_at),
-            VERSIONS.identifier: batch.versions_rows(),
+            VERSIONS.identifier: batch.versions_rows(versions),
             TAGS.identifier: batch.tags_rows(),
         },
         replaced=batch.replaced(notes),
@@ -124,7 +126,7 @@ def fold_events(
 
     `is_fresh` is SQL that is true for the `sequence` of the events that are folded. `events`, `versions` and `notes`
     are what the source has of these tables, as SQL that can stand after FROM; `note_ids` is a query. Versions are made
-    for the events that have none.
+    for the events that have none; without `note_ids` also for those whose version became another, in its place.
     """
     batch = _Batch(con, source, events, is_fresh)
     batch.events = f"(SELECT * FROM {events} AS e WHERE {is_fresh})"
@@ -132,12 +134,13 @@ def fold_events(
     batch.fold_simple()
     batch.fold_connected(fold)
     meant = f"note_id IN ({note_ids})" if note_ids else "true"
-    known = f"sequence NOT IN (SELECT sequence FROM {versions} AS v)"
+    known = f" AND sequence NOT IN (SELECT sequence FROM {versions} AS v)" if note_ids else ""
+    told = batch.versions_rows(None if note_ids else versions)
     standing = f" UNION SELECT note_id FROM {notes} AS n WHERE path IN (SELECT path FROM folded WHERE {meant})"
     return Shape(
         rows={
             NOTES.identifier: f"SELECT * FROM ({batch.notes_rows(observed_at)}) AS n WHERE {meant}",
-            VERSIONS.identifier: f"SELECT * FROM ({batch.versions_rows()}) AS n WHERE {meant} AND {known}",
+            VERSIONS.identifier: f"SELECT * FROM ({told}) AS n WHERE {meant}{known}",
             TAGS.identifier: f"SELECT * FROM ({batch.tags_rows()}) AS n WHERE {meant}",
         },
         replaced=f"SELECT note_id FROM folded WHERE {meant}{standing if notes else ''}"
@@ -165,6 +168,7 @@ _REASON: Final = """CASE rule WHEN 'type' THEN 'it has no type where the source'
 ID: Final = "coalesce(event_id, stream || '/' || shard || '/' || shard_sequence)"
 """The id of an arrival's event, in SQL."""
 _ORDER: Final = "occurred_at, rank, event_id"
+_UNTITLED: Final = "title IS NULL AND type <> 'note.deleted'"
 _KEY: Final = f"row({_ORDER}, -sequence)"
 
 
@@ -365,16 +369,22 @@ class _Batch:
                    shard AS file, NULL::BIGINT AS line, sequence, NULL::VARCHAR AS file_id
             FROM folded LEFT JOIN (SELECT sequence, shard FROM note_event) USING (sequence)"""
 
-    def versions_rows(self) -> str:
-        """The rows of notes.versions: one per new event, with the identity its note has as far as is known now."""
-        then = f"last_value(title IGNORE NULLS) OVER (PARTITION BY path, life ORDER BY {_ORDER})"
+    def versions_rows(self, versions: str | None) -> str:
+        """The rows of notes.versions: one per new event, and those of earlier ones that became others by it.
+
+        A move that is told late gives the versions about it another note, and what is told late of a note gives those
+        after it another title. `versions` is what the source has of the table; without it only new events are told of.
+        """
+        self._find_version_events(revised=versions is not None)
+        title = "CASE WHEN type <> 'note.deleted' THEN title END"
+        then = f"last_value({title} IGNORE NULLS) OVER (PARTITION BY path, life ORDER BY {_ORDER})"
         lived = f"""
             SELECT *, count(*) FILTER (type = 'note.deleted')
                       OVER (PARTITION BY path ORDER BY {_ORDER}) AS life
             FROM note_event WHERE NOT connected AND path IN (
-                SELECT path FROM note_event WHERE title IS NULL AND type <> 'note.deleted' AND {self._is_fresh}
+                SELECT path FROM version_event WHERE {_UNTITLED}
                 INTERSECT SELECT path FROM note_event WHERE title IS NOT NULL)"""
-        return f"""
+        rows = f"""
             SELECT coalesce(s.note_id, {self._id("e.path")}) AS note_id, {self._name} AS source, e.sequence,
                    replace(e.type, 'note.', '') AS op, e.path,
                    CASE WHEN e.type = 'note.moved' THEN e.moved_from END AS moved_from,
@@ -382,8 +392,25 @@ class _Batch:
                         THEN coalesce(s.title, e.title, h.said, {_stem("e.path")}) END AS title,
                    NULL::VARCHAR AS content_sha256, NULL::BIGINT AS word_count, e.occurred_at AS modified_at,
                    e.occurred_at AS valid_from
-            FROM (SELECT * FROM note_event WHERE {self._is_fresh}) e LEFT JOIN step s ON s.sequence = e.sequence
+            FROM version_event e LEFT JOIN step s ON s.sequence = e.sequence
             LEFT JOIN (SELECT sequence, {then} AS said FROM ({lived})) h ON h.sequence = e.sequence"""
+        if versions is None:
+            return rows
+        known = "sequence IN (SELECT sequence FROM note_event)"
+        told = f"SELECT sequence, note_id, title FROM {versions} AS v WHERE {known}"
+        return f"""
+            SELECT n.* FROM ({rows}) AS n LEFT JOIN ({told}) AS t USING (sequence)
+            WHERE CASE WHEN t.note_id IS NULL THEN {self._is_fresh}
+                       ELSE (n.note_id, n.title) IS DISTINCT FROM (t.note_id, t.title) END"""
+
+    def _find_version_events(self, *, revised: bool) -> None:
+        """Make `version_event`: the events whose versions are made, and those whose versions may have become others."""
+        late = f"SELECT path, min(occurred_at) AS since FROM note_event WHERE {self._is_fresh} GROUP BY path"
+        others = f" OR connected OR ({_UNTITLED} AND occurred_at >= since)" if revised else ""
+        self._make(
+            "version_event",
+            f"SELECT * EXCLUDE (since) FROM note_event LEFT JOIN ({late}) USING (path) WHERE {self._is_fresh}{others}",
+        )
 
     def tags_rows(self) -> str:
         """The rows of notes.tags."""

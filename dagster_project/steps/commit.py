@@ -138,6 +138,8 @@ def _make_way(batch: Batch, table: Table, pin: Pin) -> Rewritten:
         keys = "(SELECT note_id FROM replaced UNION ALL SELECT note_id FROM stale)"
     elif table in PARTS:
         keys = "replaced"
+    elif table == VERSIONS and batch.source.kind == "stream":  # a version that became another stands for the one it was
+        key, keys = "sequence", batch.rows(VERSIONS)
     elif table in _OPS:
         batches = [batch.batch_id, *(batch_ids(batch.later) if table == AUDITS and batch.part == "fold" else ())]
         keys = f"(SELECT unnest([{', '.join(map(literal, batches))}]) AS batch_id)"

@@ -96,7 +96,7 @@ def _would_be(batch: Batch, table: Table, rows: str, replaced: str) -> str:
     keys = ", ".join(dict.fromkeys((*table.key, "source")))
     staged = f"SELECT {keys} FROM {rows} AS staged"
     current = batch.current(table)
-    if current is None:
+    if current is None or (table == VERSIONS and batch.source.kind == "stream"):  # there one stands for its sequence
         return f"({staged})"
     if table in _WHOLE:
         kept = f"note_id NOT IN (SELECT note_id FROM {replaced} AS r)"

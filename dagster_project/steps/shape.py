@@ -181,6 +181,7 @@ def _shape_of_events(batch: Batch, source: StreamSource, observe: Observer) -> S
         known_events=_known_events(batch, source),
         all_events=batch.current(EVENTS),
         notes=batch.current(NOTES),
+        versions=None if batch.again else batch.current(VERSIONS),
         observed_at=batch.now,
         fold=fold_table,
         keep=keep,

@@ -58,7 +58,9 @@ def test_a_table_that_is_nested_and_drifts_is_told_from_the_file_to_the_view(tmp
     assert ask(lake, "SELECT path FROM notes.notes ORDER BY 1") == [("1",), ("3",), ("n",)]
     merged = source.model_copy(update={"mode": "merge", "child_tables": True})
     assert run(merged)[:2] == (4, 4)
-    elements = "SELECT coalesce(_parent_id::VARCHAR, _parent_id__text), value, _ordinal FROM tables.t__o__a ORDER BY ALL"
+    elements = (
+        "SELECT coalesce(_parent_id::VARCHAR, _parent_id__text), value, _ordinal FROM tables.t__o__a ORDER BY ALL"
+    )
     assert ask(lake, elements) == [("n", 1, 1)]
     assert run(source.model_copy(update={"child_tables": ("o.a", "name")}))[:2] == (4, 4)
     assert ask(lake, elements) == [("1", 1, 1), ("1", 2, 2), ("n", 1, 1)]
