@@ -102,6 +102,8 @@ def _way(error: BaseException, where: Settings) -> str | None:
         if isinstance(error, (ConnectionError, TimeoutError)):
             return "away"
     text = str(error).lower()
+    if "no space left" in text and isinstance(error, _classes("duckdb", ("Error",))):
+        return "full"
     if not any(isinstance(error, _classes(module, names)) for module, names in _OF_LIBRARIES.items()):
         return None
     if "no space" in text or "is full" in text:

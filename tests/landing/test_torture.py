@@ -224,7 +224,7 @@ def test_evolve_keeps_what_does_not_fit_beside_the_column(of_files: OfFiles, tmp
     raw = drifted(of_files, tmp_path, "evolve")
     assert [(row["n"], row["n__text"], row["o"]) for row in raw.values()] == [
         (1, None, {"a": 1}),
-        (2, None, {"a": 2}),
+        (2, None, {"a": 2, "b": None}),
         (None, "word", {"a": 3, "b": None}),
         (4, None, {"a": 4, "b": 5}),
     ]

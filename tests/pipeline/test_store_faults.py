@@ -24,7 +24,7 @@ from dagster_project.streaming import Pace, Progress, consume
 
 from .test_faults import Writer, compare, opened
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 PACE = Pace(interval=0.05, fold_interval=0.3, views_interval=0.2)
 
 

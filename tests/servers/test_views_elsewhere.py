@@ -24,7 +24,7 @@ from .daemons import SERVERS
 from .trino import ask, trino
 from .view_rows import ROOT, derive, here, portable, standing, texts
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # takes the servers of `make test-servers`, and minutes
 
 HERE_ONLY = {
     "notes.resolved_links",
