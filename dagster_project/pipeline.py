@@ -104,7 +104,7 @@ def commit_pending(
     Raises `AuditFailed` if a table rule refuses a batch; batches before it stand, and the next run tries it again.
     Raises `LakeUnavailable` if the lake can't be written now, or `CommitUnknown`; likewise.
     """
-    return _commit_all(lambda: _next(lake, source, to), observe)
+    return _commit_all(lambda: _next(lake, source, to, minds_pause=to is None), observe)
 
 
 def _commit_all(next_batch: Callable[[], Batch | None], observe: Observer) -> tuple[Committed, ...]:
@@ -135,17 +135,14 @@ def commit_events(
 
     A commit writes notes.events and ops.ledger, and ops.quarantine where something is refused. What is to be written
     to ops.audits is appended to `later`, for the next fold, and kept on disk.
-    With `seen` its cost does not grow with what was seen; what
-    landed last and is in `arrived` is not read from raw; with `tidy` small files are not made into larger ones by it.
-    With `up_to` arrivals after it are left for the next time.
+
+    With `seen` its cost does not grow with what was seen; what landed last and is in `arrived` is not read from raw;
+    with `tidy` small files are not made into larger ones by it; with `up_to` arrivals after it are left for later.
     Raises as `commit_pending`.
     """
 
     def next_batch() -> Batch | None:
-        batch = _next(lake, source, None, part="events", later=later, arrived=arrived)
-        if batch is not None and up_to is not None and batch.to > up_to:
-            batch.close()
-            return None
+        batch = _next(lake, source, up_to, minds_pause=True, part="events", later=later, arrived=arrived)
         if batch is not None:
             batch.seen, batch.tidy = seen, tidy
         return batch
@@ -170,13 +167,14 @@ def _next(
     source: Source,
     last: int | None,
     *,
+    minds_pause: bool,
     part: Part = "whole",
     later: list[pa.Table] | None = None,
     arrived: Arrived | None = None,
 ) -> Batch | None:
     pins = lake.pins()
     raw = pins.get(f"raw.{source.name}")
-    if raw is None or (last is None and paused_since(lake, raw)):
+    if raw is None or (minds_pause and paused_since(lake, raw)):
         return None
     is_stream = source.kind == "stream"
     if is_stream and part == "whole" and (fold := _next_fold(lake, source, pins, None)) is not None:

@@ -5,7 +5,8 @@ What belongs here: how one word is written, so that no text of a user is ever ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Final
 
 import pyarrow as pa
@@ -45,6 +46,29 @@ def identifier(name: str) -> str:
     '"a ""b"" c"'
     """
     return '"' + name.replace('"', '""') + '"'
+
+
+def pointer(*keys: str) -> str:
+    """Return the JSON pointer (RFC 6901) to what stands under these keys, each within the one before, as a string.
+
+    >>> pointer("detail", "a-b/c")
+    "'/detail/a-b~1c'"
+    """
+    return literal("".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys))
+
+
+def first_given(places: Mapping[str, Sequence[str]]) -> str:
+    """Return a column per name: the first value that is there and not empty of those that stand in its `places`.
+
+    The values of all places of all columns stand in the list `f`, in their order.
+
+    >>> first_given({"id": ("/a", "/b"), "actor": (), "path": ("/c",)})
+    "coalesce(nullif(f[1], ''), nullif(f[2], '')) AS id, NULL::VARCHAR AS actor, coalesce(nullif(f[3], '')) AS path"
+    """
+    place = count(1)
+    values = {name: [f"nullif(f[{next(place)}], '')" for _ in several] for name, several in places.items()}
+    told = {name: f"coalesce({', '.join(each)})" if each else "NULL::VARCHAR" for name, each in values.items()}
+    return ", ".join(f"{value} AS {name}" for name, value in told.items())
 
 
 def sql_type(type_: pa.DataType) -> str:

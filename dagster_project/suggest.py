@@ -28,7 +28,7 @@ from dagster_project.audit.suites import On
 from dagster_project.contracts import EVENTS, NOTES
 from dagster_project.errors import UsageError
 from dagster_project.settings import bundled
-from dagster_project.sql_words import identifier, literal
+from dagster_project.sql_words import identifier, literal, pointer
 from dagster_project.views.scans import ARRIVAL, relation
 
 NEARLY: Final = 0.95
@@ -205,7 +205,7 @@ def _properties(con: duckdb.DuckDBPyConnection, subject: Profiled) -> Iterator[V
     for key, types in rows:
         sorts = {_JSON_TYPES.get(type_, "number") for type_ in types if type_ != "NULL"}
         if len(sorts) == 1:
-            at = f"{subject.properties}, {literal('/' + key.replace('~', '~0').replace('/', '~1'))}"
+            at = f"{subject.properties}, {pointer(key)}"
             sort: Sort = sorts.pop()  # type: ignore[assignment]
             yield Value(key, _PROPERTY.get(sort, "json_extract({at})").format(at=at), sort)
 
@@ -383,8 +383,7 @@ def _number(value: float) -> str:
 
 def _type_rule(subject: Profiled, fact: Facts) -> dict[str, Any]:
     name, sort = fact.value.name, fact.value.sort
-    pointer = literal("/" + name.replace("~", "~0").replace("/", "~1"))
-    type_ = f"json_type(json_extract({subject.properties}, {pointer}))"
+    type_ = f"json_type(json_extract({subject.properties}, {pointer(name)}))"
     wanted = [json_type for json_type, own in _JSON_TYPES.items() if own == sort]
     others = ", ".join(map(literal, _JSON_TYPES))
     is_so = f"{type_} = {literal(wanted[0])}" if wanted else f"{type_} NOT IN ({others})"

@@ -208,8 +208,8 @@ def _judge(engine: _OneConnection, connection: duckdb.DuckDBPyConnection, subjec
 def _hold(connection: duckdb.DuckDBPyConnection, view: str, relation: str) -> None:
     """Make `view` of a relation: a table of what is small, for every rule would open and plan its files anew."""
     few = f"SELECT * FROM {relation} LIMIT {FEW + 1}"
-    connection.execute(f'CREATE OR REPLACE TEMP TABLE "{view}" AS {few}')
-    if _count(connection, f'"{view}"') > FEW:
+    held = connection.execute(f'CREATE OR REPLACE TEMP TABLE "{view}" AS {few}').fetchone()
+    if held is not None and held[0] > FEW:
         connection.execute(f'DROP TABLE "{view}"')
         connection.execute(f'CREATE OR REPLACE TEMP VIEW "{view}" AS SELECT * FROM {relation}')
 

@@ -21,7 +21,7 @@ from dagster_project.landing.reading import cursor_of
 from dagster_project.landing.standing import COUNTS, key_part
 from dagster_project.landing.table_files import Scan
 from dagster_project.sources import TableSource
-from dagster_project.sql_words import identifier, literal
+from dagster_project.sql_words import identifier, pointer
 
 _ROWS: Final = 65_536
 
@@ -60,8 +60,7 @@ class Key:
 
     def told_in(self, payload: str) -> str:
         """Return SQL of the hash of the key of a refused row, whose `payload` is its values as a JSON object."""
-        pointers = (literal("/" + header.replace("~", "~0").replace("/", "~1")) for header in self.headers)
-        return _hash(f"nullif(json_extract_string({payload}, {pointer}), '')" for pointer in pointers)
+        return _hash(f"nullif(json_extract_string({payload}, {pointer(header)}), '')" for header in self.headers)
 
 
 def _hash(parts: Iterable[str]) -> str:

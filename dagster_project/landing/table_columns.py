@@ -21,7 +21,7 @@ from typing import Final
 import pyarrow as pa
 
 from dagster_project.contracts import BOOL, BYTES, INSTANT, INT, TEXT, Column, inner_fields, raw_table, struct_fields
-from dagster_project.sql_words import literal, sql_type
+from dagster_project.sql_words import pointer, sql_type
 
 DOUBLE: Final = pa.float64()
 DATE: Final = pa.date32()
@@ -402,7 +402,7 @@ def json_holds(value: str, type_: pa.DataType, *, depth: int = 0) -> str:
         return f"({kind} = 'NULL' OR ({kind} = 'OBJECT' AND {once} AND {every}))"
     if pa.types.is_struct(type_):
         fields = struct_fields(type_)
-        pointers = ", ".join(_pointer(field.name) for field in fields)
+        pointers = ", ".join(pointer(field.name) for field in fields)
         parts = [json_holds(f"s{depth}[{i}]", field.type, depth=depth + 1) for i, field in enumerate(fields, 1)]
         every = " AND ".join([f"len(json_keys({value})) = list_count(s{depth})", *parts])
         bound = f"list_transform([json_extract({value}, [{pointers}])], lambda s{depth}: {every})[1]"
@@ -415,10 +415,6 @@ def json_holds(value: str, type_: pa.DataType, *, depth: int = 0) -> str:
         BOOL: f"{kind} = 'BOOLEAN'",
     }.get(type_, f"{kind} = 'VARCHAR' AND {survives(text, type_)}")
     return f"({kind} = 'NULL' OR ({scalar}))"
-
-
-def _pointer(key: str) -> str:
-    return literal("/" + key.replace("~", "~0").replace("/", "~1"))
 
 
 def _exact(headers: Sequence[str], known: Sequence[Column]) -> dict[int, str]:

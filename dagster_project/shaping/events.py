@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from itertools import accumulate
 from typing import Final
 
 import duckdb
@@ -22,7 +21,7 @@ import pyarrow as pa
 
 from dagster_project.contracts import EVENTS, NOTES, TAGS, VERSIONS, Shape
 from dagster_project.sources import StreamSource
-from dagster_project.sql_words import literal
+from dagster_project.sql_words import first_given, literal, pointer
 
 Fold = Callable[[pa.Table, str], tuple[pa.Table, pa.Table]]
 """events of connected notes, source -> the notes they leave, what each event did; as `model.fold.fold_table`."""
@@ -155,11 +154,6 @@ def _names(schema: pa.Schema) -> str:
     return ", ".join(f'"{name}"' for name in schema.names)
 
 
-def _pointer(path: str) -> str:
-    """Return a dotted path as a JSON pointer (RFC 6901), as a literal of SQL."""
-    return literal("".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path.split(".")))
-
-
 _RULE: Final = """CASE WHEN undecoded IS NOT NULL THEN 'encoding' WHEN error IS NOT NULL THEN 'json'
     WHEN type IS NULL THEN 'type' WHEN occurred_at IS NULL THEN 'occurred_at' END"""
 _REASON: Final = """CASE rule WHEN 'type' THEN 'it has no type where the source''s mapping looks for it'
@@ -229,9 +223,8 @@ class _Batch:
         mapping = self._source.event
         kept = f"(SELECT * FROM {self._arrivals} ANTI JOIN dropped USING (sequence))"
         whole = _without(self._envelope(), "payload")
-        value = (
-            f"coalesce({', '.join(f'json_extract(payload, {_pointer(p)})' for p in mapping.detail) or 'NULL'}, NULL)"
-        )
+        details = [f"json_extract(payload, {pointer(*path.split('.'))})" for path in mapping.detail]
+        value = f"coalesce({', '.join(details) or 'NULL'}, NULL)"
         return f"""(
             SELECT {ID} AS event_id, {self._name} AS source, type, occurred_at, landed_at, path, moved_from, actor,
                    CASE WHEN detail IS NULL THEN {whole}
@@ -242,14 +235,10 @@ class _Batch:
 
     def _said(self, arrivals: str) -> str:
         """Arrivals with the columns `SAID`, as their landing reads them."""
-        paths = [getattr(self._source.event, name) for name in SAID]
-        wanted = ", ".join(_pointer(path) for several in paths for path in several)
-        starts = accumulate(map(len, paths), initial=1)
-        columns = ", ".join(
-            f"{_first(start, len(several))} AS {name}"
-            for name, several, start in zip(SAID, paths, starts, strict=False)
-        )
-        return f"(SELECT *, {columns} FROM (SELECT *, json_extract_string(payload, [{wanted}]) AS f FROM {arrivals}))"
+        places = {name: getattr(self._source.event, name) for name in SAID}
+        wanted = ", ".join(pointer(*path.split(".")) for paths in places.values() for path in paths)
+        found = f"SELECT *, json_extract_string(payload, [{wanted}]) AS f FROM {arrivals}"
+        return f"(SELECT *, {first_given(places)} FROM ({found}))"
 
     def _envelope(self) -> list[str]:
         mapping = self._source.event
@@ -451,11 +440,6 @@ def _said(events: str) -> str:
         SELECT event_id, type, list_position({_FOLDED}, type) AS rank, occurred_at, path, moved_from, actor, shard,
                sequence, f[1] AS title, f[2] IS NOT NULL OR f[3] IS NOT NULL AS has_body, f[4] IS NOT NULL AS has_tags
         FROM (SELECT *, json_extract_string(detail, ['/title', '/body', '/text', '/tags']) AS f FROM {events})"""
-
-
-def _first(start: int, count: int) -> str:
-    values = ", ".join(f"nullif(f[{place}], '')" for place in range(start, start + count))
-    return f"coalesce({values})" if count else "NULL::VARCHAR"
 
 
 def _without(keys: Iterable[str], column: str) -> str:

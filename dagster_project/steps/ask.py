@@ -106,9 +106,9 @@ def store_of(where: Settings) -> AbstractFileSystem | None:
 def _cost(view_file: Path, statements: list[duckdb.Statement], files: AbstractFileSystem | None) -> Scanned:
     """Return what the SELECTs scan. Others read nothing of the lake that is counted."""
     counted = [_scanned(view_file, s.query, files) for s in statements if s.type == duckdb.StatementType.SELECT]
-    files, groups = sum(each.files for each in counted), sum(each.row_groups for each in counted)
+    read, groups = sum(each.files for each in counted), sum(each.row_groups for each in counted)
     unknown = next((each.unknown for each in counted if each.unknown), None)
-    return Scanned(sum(each.bytes for each in counted), files, groups, unknown)
+    return Scanned(sum(each.bytes for each in counted), read, groups, unknown)
 
 
 def _scanned(view_file: Path, query: str, files: AbstractFileSystem | None) -> Scanned:

@@ -44,7 +44,7 @@ from dagster_project.landing.reading import (
 from dagster_project.landing.table_columns import DOUBLE, Wanted, whole_or_exact
 from dagster_project.landing.unpacked import CHUNK, Unpacked
 from dagster_project.sources import TableSource
-from dagster_project.sql_words import literal
+from dagster_project.sql_words import pointer
 
 NAME: Final = "jsonl"
 SUFFIXES: Final = (".jsonl", ".ndjson")
@@ -97,7 +97,7 @@ def find_columns(con: duckdb.DuckDBPyConnection, lines: Iterator[Numbered]) -> t
 def read_objects(con: duckdb.DuckDBPyConnection, lines: Iterator[Numbered], fields: Sequence[Field]) -> Iterator[Piece]:
     """Give each line as a row, or refused with its line and text. Raises `Broken`."""
     values = [_value(i, field) for i, field in enumerate(fields)]
-    pointers = ", ".join(literal("/" + f.header.replace("~", "~0").replace("/", "~1")) for f in fields)
+    pointers = ", ".join(pointer(f.header) for f in fields)
     # As many values as keys: then no key stands twice. That is seldom in doubt, and comparing the keys is slow.
     is_doubled = "len(keys) <> list_count(x) AND len(keys) <> len(list_distinct(keys))"
     inner = (

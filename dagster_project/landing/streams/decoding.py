@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import accumulate
 from typing import Final
 
 import duckdb
@@ -22,7 +21,7 @@ import pyarrow as pa
 from dagster_project.contracts import INSTANT, raw_table
 from dagster_project.landing.streams.stream import Piece
 from dagster_project.sources import StreamSource
-from dagster_project.sql_words import literal
+from dagster_project.sql_words import first_given, pointer
 
 BATCH_ROWS: Final = 16_384
 """Rows of an Arrow batch: DuckDB takes a batch per thread, so a chunk must have several."""
@@ -99,27 +98,20 @@ def _query(source: StreamSource, said: Sequence[str] = ()) -> str:
     standard allows: `NaN`, a comma before a closing bracket.
     """
     mapping = source.event
-    beside = [getattr(mapping, name) for name in said]
-    wanted = (mapping.event_id, mapping.type, mapping.occurred_at, *beside)
-    pointers = [_pointer(path) for paths in wanted for path in paths]
-    first_type = len(mapping.event_id) + 1
-    first_time = first_type + len(mapping.type)
-    starts = accumulate(map(len, beside), initial=first_time + len(mapping.occurred_at))
-    columns = "".join(
-        f", {_first(start, len(paths))} AS {name}" for name, paths, start in zip(said, beside, starts, strict=False)
-    )
+    places = {"event_id": mapping.event_id, "type": mapping.type, "said": mapping.occurred_at}
+    places |= {name: getattr(mapping, name) for name in said}
+    pointers = [pointer(*path.split(".")) for paths in places.values() for path in paths]
     return f"""
         WITH parsed AS (
             SELECT sequence, undecoded IS NOT NULL AS is_undecoded,
-                   TRY(json_extract_string(payload, [{", ".join(map(literal, pointers))}])) AS found,
+                   TRY(json_extract_string(payload, [{", ".join(pointers)}])) AS found,
                    CASE WHEN starts_with(payload, '{{') THEN true
                         ELSE starts_with(ltrim(payload, E' \\t\\r'), '{{') END AS is_object
             FROM arrived),
         read AS (
             SELECT *, CASE WHEN is_object THEN found END AS f FROM parsed),
         named AS (
-            SELECT *, {_first(1, len(mapping.event_id))} AS event_id, {_first(first_type, len(mapping.type))} AS type,
-                   {_first(first_time, len(mapping.occurred_at))} AS said{columns}
+            SELECT *, {first_given(places)}
             FROM read),
         timed AS (SELECT *, {_instant("said")} AS instant FROM named)
         SELECT sequence, event_id, type,
@@ -129,21 +121,6 @@ def _query(source: StreamSource, said: Sequence[str] = ()) -> str:
                     WHEN NOT is_object THEN 'it is JSON, but no object' END AS error{"".join(f", {n}" for n in said)}
         FROM timed
     """
-
-
-def _pointer(path: str) -> str:
-    """Return a dotted path of keys as a JSON pointer (RFC 6901), in which a key may hold any character but a dot.
-
-    >>> _pointer("detail.a-b/c")
-    '/detail/a-b~1c'
-    """
-    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in path.split("."))
-
-
-def _first(start: int, count: int) -> str:
-    """The first of `count` values from place `start` of the list `f` that is there and not empty."""
-    values = ", ".join(f"nullif(f[{place}], '')" for place in range(start, start + count))
-    return f"coalesce({values})" if count else "NULL::VARCHAR"
 
 
 def _instant(said: str) -> str:
