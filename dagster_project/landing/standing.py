@@ -21,6 +21,11 @@ WHOLE: Final = "whole"
 COUNTS: Final = f"({READ} OR {COPY} OR {GONE})"
 
 
+def counting(mode: str) -> str:
+    """Return SQL that is true for the markers that count in a mode: in append a file that is gone leaves its rows."""
+    return f"({READ} OR {COPY})" if mode == "append" else COUNTS
+
+
 def table_of(file: str) -> str:
     """Return SQL of the table that the landing `file`, SQL too, of an incremental source is of; other names stay.
 

@@ -30,7 +30,7 @@ from dagster_project.lake.unavailable import tells_unavailable
 from dagster_project.landing import documents, streams, tables
 from dagster_project.landing.databases import open_database
 from dagster_project.landing.departed import key_columns
-from dagster_project.landing.standing import read_whole
+from dagster_project.landing.standing import GONE, read_whole
 from dagster_project.landing.table_columns import new_fields
 from dagster_project.reports import Landed, Observer
 from dagster_project.settings import Settings
@@ -515,7 +515,7 @@ def known_files(
     )
     query = (
         f"SELECT _file, max_by({marker}, sequence) FROM {relation(raw)} AS r "
-        "WHERE _op IN ('file', 'same') OR (_op = 'gone' AND _row_hash IS NULL) GROUP BY _file"
+        f"WHERE _op IN ('file', 'same') OR {GONE} GROUP BY _file"
     )
     return {
         path: tables.KnownFile(

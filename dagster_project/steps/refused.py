@@ -26,7 +26,7 @@ from dagster_project.errors import UsageError
 from dagster_project.lake.lake import Lake
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation, scan
-from dagster_project.landing.standing import read_whole, table_of
+from dagster_project.landing.standing import counting, read_whole, table_of
 from dagster_project.shaping.documents import PAYLOAD_CHARACTERS
 from dagster_project.sources import TableSource
 from dagster_project.steps.batch import Batch
@@ -114,12 +114,8 @@ def _newer_files(raw: Pin, rows: str) -> str:
 
 
 def _newer_rows(raw: Pin, rows: str) -> str:
-    ends = ["file", "same"] if (raw.table.current or Current()).mode == "append" else ["file", "same", "gone"]
-    listed = ", ".join(f"'{op}'" for op in ends)
-    landings = (
-        f"SELECT _file, list(sequence) AS ends FROM {relation(raw)} AS m "
-        f"WHERE _op IN ({listed}) AND _error IS NULL AND NOT (_op = 'gone' AND _row_hash IS NOT NULL) GROUP BY _file"
-    )
+    markers = counting((raw.table.current or Current()).mode)
+    landings = f"SELECT _file, list(sequence) AS ends FROM {relation(raw)} AS m WHERE {markers} GROUP BY _file"
     whole = read_whole(relation(raw))
     return (
         "SELECT n.*, n.has_newer OR len(list_filter(f.ends, lambda e: e > n.sequence)) > 1 "

@@ -12,7 +12,7 @@ from typing import Final
 from dagster_project.contracts import BOOL, INSTANT, Column, Current, Table, raw_table, variant_doc
 from dagster_project.lake.pins import Pin
 from dagster_project.lake.read import relation as rows_of
-from dagster_project.landing.standing import COPY, COUNTS, READ, key_part
+from dagster_project.landing.standing import counting, key_part
 from dagster_project.sql_words import identifier, literal, sql_type
 
 ARRIVAL: Final = tuple(column.name for column in raw_table("any", "table").columns)
@@ -188,7 +188,7 @@ SELECT {shown} FROM version JOIN {raw} AS arrival ON arrival.sequence = version.
 
 
 def _markers(table: Table, current: Current, ledger: str | None) -> str:
-    markers = f"({READ} OR {COPY})" if current.mode == "append" else COUNTS
+    markers = counting(current.mode)
     if ledger is None:
         return markers
     # The ledger tells of a file under the first of its arrivals, which stand right before the marker.
